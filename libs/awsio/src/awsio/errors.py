@@ -1,0 +1,56 @@
+"""Where the AWS SDK's exceptions end; no other room sees a `ClientError`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from servicekit.errors import FatalError, TransientError
+
+# Waiting cannot mend these: a person has to change a policy, a name or a deployment.
+_HOPELESS = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "InvalidClientTokenId",
+        "NoSuchBucket",
+        "NotFound",  # SNS: no such topic
+        "ResourceNotFoundException",  # DynamoDB: no such table
+    }
+)
+
+
+class ConditionFailedError(Exception):
+    """A conditional write found something else than it expected; `item` is what it found."""
+
+    def __init__(self, item: dict[str, Any] | None) -> None:
+        super().__init__("condition failed")
+        self.item = item
+
+
+@contextmanager
+def translated(action: str) -> Iterator[None]:
+    """Raise `FatalError` for what waiting cannot mend and `TransientError` for the rest.
+
+    A failed condition of DynamoDB is no failure: it is raised as `ConditionFailedError`.
+    """
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "ConditionalCheckFailedException":
+            found = cast("dict[str, Any] | None", error.response.get("Item"))
+            raise ConditionFailedError(found) from error
+        kind = FatalError if code in _HOPELESS else TransientError
+        raise kind(f"AWS refused {action}: {code}", action=action, code=code) from error
+    except NoCredentialsError as error:
+        raise FatalError("no AWS credentials are configured", action=action) from error
+    except (BotoCoreError, TimeoutError) as error:
+        raise TransientError(
+            f"AWS cannot be reached for {action}", action=action, error=type(error).__name__
+        ) from error

@@ -1,0 +1,37 @@
+"""What the world learns at the end of a task: the callback on the result topic."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from contracts.ids import TaskIdField, UidField
+
+TerminalStatus = Literal["completed", "failed", "cancelled"]
+
+
+class Failure(BaseModel):
+    """Why a task failed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str  # stable, for programs
+    message: str
+    retryable: bool  # whether the same task may succeed when it is submitted again
+
+
+class Callback(BaseModel):
+    """The message on the result topic; the first five keys are the original solution's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: TaskIdField
+    result: bool
+    image_url: list[str]
+    output_url: str | None  # None only if it was cancelled before it ran
+    context: Any
+    runtime: str
+    status: TerminalStatus
+    uid: UidField
+    error: Failure | None

@@ -1,0 +1,68 @@
+"""The names that a task is known by, and the one place that checks them.
+
+Invariant 10 of the architecture: nothing from a request reaches a key, a path or a log unless
+one of these functions has let it through.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Annotated, NewType
+
+from pydantic import AfterValidator
+from ulid import ULID
+
+TaskId = NewType("TaskId", str)
+"""The client's own name of a task; safe as a path segment and in a key."""
+
+Uid = NewType("Uid", str)
+"""The service's name of one submission: a ULID, so newer ones sort later."""
+
+Prefix = NewType("Prefix", str)
+"""A folder in the output bucket, without leading or trailing `/`."""
+
+DEFAULT_PREFIX = Prefix("output")
+PREFIX_BYTES = 512
+
+_TASK_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+_UID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+
+
+def task_id(text: str) -> TaskId:
+    """Give the checked id; raises `ValueError` for anything else than api.md allows."""
+    if not _TASK_ID.fullmatch(text):
+        raise ValueError("must be 1 to 128 of A-Z a-z 0-9 . _ - and not start with '.'")
+    return TaskId(text)
+
+
+def uid(text: str) -> Uid:
+    """Give the checked uid; raises `ValueError` unless `text` is a ULID in upper case."""
+    if not _UID.fullmatch(text):
+        raise ValueError("must be a ULID")
+    return Uid(text)
+
+
+def new_uid() -> Uid:
+    """Make a uid for a new submission."""
+    return Uid(str(ULID()))
+
+
+def prefix(text: str) -> Prefix:
+    """Give the checked prefix without outer slashes; raises `ValueError` if it is unsafe."""
+    inner = text.strip("/")
+    if not inner:
+        return DEFAULT_PREFIX
+    if len(inner.encode(errors="surrogatepass")) > PREFIX_BYTES:
+        raise ValueError(f"must not be longer than {PREFIX_BYTES} bytes")
+    # Category C: control, format, surrogate, private and unassigned characters.
+    if any(unicodedata.category(character).startswith("C") for character in inner):
+        raise ValueError("must not have control characters")
+    if any(segment in {"", ".", ".."} for segment in inner.split("/")):
+        raise ValueError("must not have empty, '.' or '..' segments")
+    return Prefix(inner)
+
+
+TaskIdField = Annotated[TaskId, AfterValidator(task_id)]
+UidField = Annotated[Uid, AfterValidator(uid)]
+PrefixField = Annotated[Prefix, AfterValidator(prefix)]

@@ -1,0 +1,42 @@
+"""Where the files of a submission are: the same for each of its attempts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from contracts.ids import Prefix, TaskId, Uid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPlace:
+    """The folder of one submission in the output bucket."""
+
+    bucket: str
+    prefix: Prefix
+    id: TaskId
+    uid: Uid
+
+    @property
+    def location(self) -> str:
+        """Give `s3://bucket/prefix/id`, as the client is told."""
+        return self.url(f"{self.prefix}/{self.id}")
+
+    @property
+    def out_key(self) -> str:
+        """Give the key of the `.out` document."""
+        return f"{self._stem}.out"
+
+    def image_key(self, number: int, extension: str) -> str:
+        """Give the key of image `number`, counted from 1; `extension` has no dot."""
+        return f"{self._stem}-{number}.{extension}"
+
+    def url(self, key: str) -> str:
+        """Give the `s3://` URL of a key in the bucket."""
+        return f"s3://{self.bucket}/{key}"
+
+    @property
+    def _stem(self) -> str:
+        # Four digits, as in the original solution, but the same for each attempt.
+        code = hashlib.sha256(self.uid.encode()).hexdigest()[:4]
+        return f"{self.prefix}/{self.id}/{self.id}-{code}"

@@ -1,0 +1,68 @@
+"""What the router and the notifier need of the ledger; every write is conditional."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from contracts.ids import TaskId, Uid
+from ledger.record import Progress, Record, Result, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some records, newest first."""
+
+    records: tuple[Record, ...]
+    next_before: Uid | None  # where the next page begins; None after the last
+
+
+class Ledger(Protocol):
+    """The task records. Every method raises `TransientError` when they cannot be reached."""
+
+    async def create(self, record: Record) -> Record:
+        """Store a new record, or give the one that has its uid already."""
+        ...
+
+    async def withdraw(self, uid: Uid) -> bool:
+        """Remove a record that no agent has begun; False if one has."""
+        ...
+
+    async def get(self, uid: Uid) -> Record | None:
+        """Give the record of one submission, as of now."""
+        ...
+
+    async def newest(self, task_id: TaskId) -> Record | None:
+        """Give the newest submission under a client's id; may lag a moment behind `create`."""
+        ...
+
+    async def page(
+        self, runtime: str, *, state: State | None, limit: int, before: Uid | None
+    ) -> Page:
+        """Give up to `limit` records of one runtime, older than `before`."""
+        ...
+
+    async def begin(self, uid: Uid, now: datetime) -> Record | None:
+        """Count one more attempt and mark it as running, unless the record is terminal.
+
+        Gives the record as it then stands, None if there is none.
+        """
+        ...
+
+    async def report(self, uid: Uid, attempt: int, progress: Progress) -> None:
+        """Keep the progress of the present attempt; ignored for another or an ended one."""
+        ...
+
+    async def finish(
+        self, uid: Uid, result: Result, now: datetime
+    ) -> tuple[Record | None, bool]:
+        """Commit the terminal state once, with its callback due.
+
+        Gives the record as it stands, and whether this call committed it.
+        """
+        ...
+
+    async def told(self, uid: Uid) -> None:
+        """Note that the callback was sent. Safe to repeat."""
+        ...

@@ -1,0 +1,58 @@
+"""The AWS of a laptop: how the emulator (ministack) is started, and whether it answers."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Final
+
+HOST: Final = "127.0.0.1"
+
+CREDENTIALS: Final = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+"""What the SDK needs to be told; the emulator takes any key."""
+
+
+def command() -> list[str]:
+    """Give the command that runs the emulator in the foreground."""
+    return [sys.executable, "-m", "ministack"]
+
+
+def environment(port: int, folder: Path) -> dict[str, str]:
+    """Give the variables for an emulator that listens on `port` and keeps its state in `folder`."""
+    return {
+        # Inside an archive or a sandbox the packages are only on this process's path.
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "BIND_HOST": HOST,
+        "MINISTACK_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "PERSIST_STATE": "1",
+        "S3_PERSIST": "1",
+        "STATE_DIR": str(folder / "state"),
+        "S3_DATA_DIR": str(folder / "objects"),
+    }
+
+
+def answers(url: str) -> bool:
+    """Tell whether an emulator answers at `url` within a second."""
+    try:
+        with urllib.request.urlopen(f"{url}/_ministack/health", timeout=1) as answer:  # noqa: S310  # our own address
+            return bool(answer.status == 200)  # noqa: PLR2004  # HTTP's OK
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def free_port() -> int:
+    """Give a port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

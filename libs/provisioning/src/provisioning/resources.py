@@ -1,0 +1,229 @@
+"""Makes everything on AWS that a task passes through; a second run changes nothing.
+
+The embedded mode and the tests use it; on AWS the Ansible roles make the same resources.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from awsio import clients
+from awsio.errors import translated
+from contracts.runtimes import Runtime
+from ledger.dynamodb import BY_ID, BY_RUNTIME
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_sns import SNSClient
+    from types_aiobotocore_sqs import SQSClient
+
+VISIBILITY_SECONDS: Final = 120
+MAX_RECEIVES: Final = 10
+RETENTION_SECONDS: Final = 14 * 24 * 3600
+CLAIM_DAYS: Final = 15  # a claim outlives the message that points to it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Where everything is."""
+
+    task_topic_arn: str
+    result_topic_arn: str
+    queues: dict[str, str]  # runtime -> URL
+    dead_letter_queues: dict[str, str]  # runtime -> URL
+    table: str
+    output_bucket: str
+    model_bucket: str
+    claim_bucket: str
+
+
+async def provision(
+    name: str, runtimes: Iterable[Runtime], *, region: str = "us-east-1"
+) -> Resources:
+    """Make what is missing of the stack called `name`; safe to repeat.
+
+    Raises `TransientError` when AWS cannot be reached, `FatalError` when it refuses.
+    """
+    listed = list(runtimes)
+    async with (
+        clients.sns() as sns,
+        clients.sqs() as sqs,
+        clients.s3() as s3,
+        clients.dynamodb() as dynamodb,
+    ):
+        task_topic = await _topic(sns, f"{name}-tasks")
+        queues, parked = {}, {}
+        for runtime in listed:
+            url, parked_url = await _queue(sns, sqs, task_topic, name, runtime.name)
+            queues[runtime.name], parked[runtime.name] = url, parked_url
+        buckets = {kind: f"{name}-{kind}" for kind in ("output", "models", "claims")}
+        for bucket in buckets.values():
+            await _bucket(s3, bucket, region)
+        await _expire(s3, buckets["claims"], CLAIM_DAYS)
+        await _table(dynamodb, f"{name}-ledger")
+        return Resources(
+            task_topic_arn=task_topic,
+            result_topic_arn=await _topic(sns, f"{name}-results"),
+            queues=queues,
+            dead_letter_queues=parked,
+            table=f"{name}-ledger",
+            output_bucket=buckets["output"],
+            model_bucket=buckets["models"],
+            claim_bucket=buckets["claims"],
+        )
+
+
+async def subscribe_queue(topic_arn: str, queue_name: str) -> str:
+    """Make a queue that gets every message of a topic as it was published; gives its URL."""
+    async with clients.sns() as sns, clients.sqs() as sqs:
+        url, arn = await _make_queue(sqs, queue_name, {})
+        await _allow(sqs, url, arn, topic_arn)
+        await _subscribe(sns, topic_arn, arn, {"RawMessageDelivery": "true"})
+        return url
+
+
+async def _topic(sns: SNSClient, name: str) -> str:
+    with translated("sns.create_topic"):
+        return (await sns.create_topic(Name=name))["TopicArn"]
+
+
+async def _queue(
+    sns: SNSClient, sqs: SQSClient, topic_arn: str, name: str, runtime: str
+) -> tuple[str, str]:
+    parked_url, parked_arn = await _make_queue(
+        sqs, f"{name}-{runtime}-dlq", {"MessageRetentionPeriod": str(RETENTION_SECONDS)}
+    )
+    redrive = {"deadLetterTargetArn": parked_arn, "maxReceiveCount": MAX_RECEIVES}
+    url, arn = await _make_queue(
+        sqs,
+        f"{name}-{runtime}",
+        {
+            "VisibilityTimeout": str(VISIBILITY_SECONDS),
+            "MessageRetentionPeriod": str(RETENTION_SECONDS),
+            "RedrivePolicy": json.dumps(redrive),
+        },
+    )
+    await _allow(sqs, url, arn, topic_arn)
+    await _subscribe(
+        sns,
+        topic_arn,
+        arn,
+        {
+            "RawMessageDelivery": "true",
+            "FilterPolicyScope": "MessageAttributes",
+            "FilterPolicy": json.dumps({"runtime": [runtime]}),
+        },
+    )
+    return url, parked_url
+
+
+async def _make_queue(sqs: SQSClient, name: str, attributes: dict[Any, str]) -> tuple[str, str]:
+    with translated("sqs.create_queue"):
+        url = (await sqs.create_queue(QueueName=name))["QueueUrl"]
+        # Not at creation: an existing queue with other attributes would be refused there.
+        if attributes:
+            await sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+        answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        return url, answer["Attributes"]["QueueArn"]
+
+
+async def _allow(sqs: SQSClient, url: str, arn: str, topic_arn: str) -> None:
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "sns.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": arn,
+                "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
+            }
+        ],
+    }
+    with translated("sqs.set_queue_attributes"):
+        await sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+
+
+async def _subscribe(
+    sns: SNSClient, topic_arn: str, queue_arn: str, attributes: dict[str, str]
+) -> None:
+    with translated("sns.subscribe"):
+        pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn)
+        known = [s async for page in pages for s in page["Subscriptions"]]
+        arns = [s["SubscriptionArn"] for s in known if s.get("Endpoint") == queue_arn]
+        if arns:
+            for name, value in attributes.items():
+                await sns.set_subscription_attributes(
+                    SubscriptionArn=arns[0], AttributeName=name, AttributeValue=value
+                )
+            return
+        await sns.subscribe(
+            TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn, Attributes=attributes
+        )
+
+
+async def _bucket(s3: S3Client, name: str, region: str) -> None:
+    with translated("s3.create_bucket"):
+        buckets = (await s3.list_buckets())["Buckets"]
+        if any(bucket["Name"] == name for bucket in buckets):
+            return
+        # us-east-1 is the one region that must not be named.
+        where: Any = {"LocationConstraint": region}
+        extra: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": where}
+        await s3.create_bucket(Bucket=name, **extra)
+
+
+async def _expire(s3: S3Client, bucket: str, days: int) -> None:
+    with translated("s3.put_bucket_lifecycle_configuration"):
+        await s3.put_bucket_lifecycle_configuration(
+            Bucket=bucket,
+            LifecycleConfiguration={
+                "Rules": [
+                    {
+                        "ID": "expire",
+                        "Status": "Enabled",
+                        "Filter": {"Prefix": ""},
+                        "Expiration": {"Days": days},
+                    }
+                ]
+            },
+        )
+
+
+async def _table(dynamodb: DynamoDBClient, name: str) -> None:
+    with translated("dynamodb.create_table"):
+        if name in (await dynamodb.list_tables())["TableNames"]:
+            return
+        await dynamodb.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": attribute, "AttributeType": "S"}
+                for attribute in ("uid", "id", "runtime")
+            ],
+            KeySchema=[{"AttributeName": "uid", "KeyType": "HASH"}],
+            GlobalSecondaryIndexes=[_index(BY_ID, "id"), _index(BY_RUNTIME, "runtime")],
+        )
+        waiter = dynamodb.get_waiter("table_exists")
+        async with asyncio.timeout(60):
+            await waiter.wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        await dynamodb.update_time_to_live(
+            TableName=name,
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"},
+        )
+
+
+def _index(name: str, key: str) -> Any:
+    return {
+        "IndexName": name,
+        "KeySchema": [
+            {"AttributeName": key, "KeyType": "HASH"},
+            {"AttributeName": "uid", "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "ALL"},
+    }

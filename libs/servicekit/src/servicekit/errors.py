@@ -1,0 +1,53 @@
+"""The three kinds of failure; the edges decide what each kind becomes on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+class AppError(Exception):
+    """Base of every error this repository raises on purpose.
+
+    `details` go to logs, so they must never hold a secret or a part of a request's body.
+    """
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing that is wrong with one field of a request."""
+
+    field: str  # dotted path, for example `task.metadata.id`
+    message: str
+
+
+class RejectedError(AppError):
+    """The request itself is wrong, so trying again cannot help.
+
+    `code` is one of api.md's stable codes; the edges find the status by it.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, errors: tuple[FieldError, ...] = (), **details: object
+    ) -> None:
+        super().__init__(message, **details)
+        self.code = code
+        self.errors = errors
+
+
+class TransientError(AppError):
+    """Something outside failed, so trying again may help."""
+
+    def __init__(
+        self, message: str, *, retry_after: timedelta | None = None, **details: object
+    ) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
+
+
+class FatalError(AppError):
+    """The process cannot go on: let it stop and be restarted."""

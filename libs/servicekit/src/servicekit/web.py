@@ -1,0 +1,78 @@
+"""HTTP the same way in every process: a server that stops when told, routes for operators."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import prometheus_client
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from servicekit.errors import FatalError
+from servicekit.health import Health
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # the process has one handler for signals: servicekit.lifecycle
+
+
+@asynccontextmanager
+async def http_serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
+    """Serve `app` until the block ends, then let requests in flight finish.
+
+    Raises `FatalError` when the address is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise FatalError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10
+    )
+    server = _Server(config)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve(sockets=[listener]), name=f"http-{port}")
+        try:
+            yield
+        finally:
+            server.should_exit = True
+
+
+def ops_routes(health: Health) -> list[Route]:
+    """Give `/healthz`, `/readyz` and `/metrics`."""
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        if health.reason is None:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready", "reason": health.reason}, status_code=503)
+
+    async def metrics(_: Request) -> Response:
+        text = prometheus_client.generate_latest()
+        return Response(text, media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    return [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+    ]
+
+
+def ops_app(health: Health) -> Starlette:
+    """Give an app for a process whose only HTTP is for operators."""
+    return Starlette(routes=ops_routes(health))
