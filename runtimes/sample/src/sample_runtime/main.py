@@ -49,6 +49,10 @@ class RuntimeType(StrEnum):
 class _Server(uvicorn.Server):
     """A server that leaves signals to us; uvicorn would raise them again at the end."""
 
+    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+        super().__init__(config)
+        self._greeting = greeting
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
@@ -60,6 +64,19 @@ class _Server(uvicorn.Server):
         finally:
             for number in handled:
                 loop.remove_signal_handler(number)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # Only now is a signal handled: who read this line may send one.
+        typer.echo(self._greeting)
+        sys.stdout.flush()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A killed server drops its connections; uvicorn would answer each call with 500.
+        for connection in self.server_state.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await super().shutdown(sockets)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -75,9 +92,8 @@ def _serve(api: FastAPI, runtime: RuntimeType, host: str, port: int) -> None:
     with _listen(host, port) as listener:
         bound = listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        typer.echo(f"sample runtime ({runtime}) listens on http://{shown}:{bound}")
-        sys.stdout.flush()
-        asyncio.run(_Server(config).serve(sockets=[listener]))
+        greeting = f"sample runtime ({runtime}) listens on http://{shown}:{bound}"
+        asyncio.run(_Server(config, greeting).serve(sockets=[listener]))
 
 
 @app.command(help=HELP)
@@ -115,6 +131,7 @@ def run(
     ] = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then exit with 0 at once."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     behaviour = Behaviour(
         image_time=timedelta(seconds=seconds_per_image),
         fail_when=fail_when,

@@ -82,12 +82,12 @@ def _prompt_routes(place: Place, queue: PromptQueue) -> APIRouter:
             answer = {"error": verdict.error, "node_errors": verdict.node_errors}
             return JSONResponse(answer, 400)
         item = _accept(body, verdict.outputs, queue)
-        answer = {
+        accepted = {
             "prompt_id": item.prompt_id,
             "number": item.number,
             "node_errors": verdict.node_errors,
         }
-        return JSONResponse(answer)
+        return JSONResponse(accepted)
 
     return router
 

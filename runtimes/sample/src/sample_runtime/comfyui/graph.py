@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from sample_runtime.comfyui.library import NODES
@@ -34,6 +35,25 @@ def is_link(value: Any) -> bool:
     return isinstance(value, list)
 
 
+def parents(prompt: Prompt, node_id: str) -> dict[str, tuple[str, int]]:
+    """Give the node and the output that each linked input takes its value from."""
+    entry = prompt[node_id]
+    inputs = {name: entry.get("inputs", {}).get(name) for name in _class_of(entry).inputs}
+    return {
+        name: (value[0], value[1])
+        for name, value in inputs.items()
+        if is_link(value) and len(value) == LINK_LENGTH and _names_a_node(prompt, value)
+    }
+
+
+def _class_of(entry: Mapping[str, Any]) -> Node:
+    return NODES[entry["class_type"]]
+
+
+def _names_a_node(prompt: Prompt, link: list[Any]) -> bool:
+    return isinstance(link[0], str) and link[0] in prompt
+
+
 def judge(prompt: Prompt, place: Place) -> Verdict:
     """Check every output node with what it needs; outputs stand or fall each by itself."""
     outputs = []
@@ -45,7 +65,23 @@ def judge(prompt: Prompt, place: Place) -> Verdict:
             outputs.append(node_id)
     if not outputs:
         return Verdict(error=complaint("prompt_no_outputs", "Prompt has no outputs"))
+    if _has_cycle(prompt):
+        return Verdict(error=_failed_validation("Dependency cycle detected"))
     return _judge_outputs(prompt, outputs, _Checker(prompt, place))
+
+
+def _has_cycle(prompt: Prompt) -> bool:
+    links = {node: [one for one, _ in parents(prompt, node).values()] for node in prompt}
+    try:
+        TopologicalSorter(links).prepare()
+    except CycleError:
+        return True
+    return False
+
+
+def _failed_validation(details: str) -> Complaint:
+    message = "Prompt outputs failed validation"
+    return complaint("prompt_outputs_failed_validation", message, details)
 
 
 def _check_class(node_id: str, entry: Any) -> Complaint | None:
@@ -75,11 +111,8 @@ def _judge_outputs(prompt: Prompt, outputs: list[str], checker: _Checker) -> Ver
             known["dependent_outputs"].append(output)
     if not verdict.outputs:
         all_errors = [one for entry in verdict.node_errors.values() for one in entry["errors"]]
-        verdict.error = complaint(
-            "prompt_outputs_failed_validation",
-            "Prompt outputs failed validation",
-            "\n".join(f"{one['message']}: {one['details']}" for one in all_errors),
-        )
+        lines = [f"{one['message']}: {one['details']}" for one in all_errors]
+        verdict.error = _failed_validation("\n".join(lines))
     return verdict
 
 
@@ -99,13 +132,8 @@ class _Checker:
             current = waiting.pop()
             if current not in needed:
                 needed[current] = self._check_once(current)
-                waiting += self._parents(current)
+                waiting += [one for one, _ in parents(self._prompt, current).values()]
         return needed
-
-    def _parents(self, node_id: str) -> list[str]:
-        values = self._values(node_id).values()
-        links = [value for value in values if is_link(value) and len(value) == LINK_LENGTH]
-        return [link[0] for link in links if link[0] in self._prompt]
 
     def _values(self, node_id: str) -> dict[str, Any]:
         values: dict[str, Any] = self._prompt[node_id].get("inputs", {})
@@ -113,12 +141,13 @@ class _Checker:
 
     def _check_once(self, node_id: str) -> list[Complaint]:
         if node_id not in self._found:
-            node = NODES[self._prompt[node_id]["class_type"]]
+            node = _class_of(self._prompt[node_id])
             self._found[node_id] = self._check(node, self._values(node_id))
         return self._found[node_id]
 
     def _check(self, node: Node, values: dict[str, Any]) -> list[Complaint]:
         found = []
+        error: Complaint | None
         for name, wanted in node.inputs.items():
             if name not in values:
                 message = "Required input is missing"
@@ -136,11 +165,11 @@ class _Checker:
         if len(link) != LINK_LENGTH or not isinstance(link[1], int):
             message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
             return complaint("bad_linked_input", message, name, received_value=link, **extra)
-        if link[0] not in self._prompt:
+        if not _names_a_node(self._prompt, link):
             message = "Exception when validating inner node"
             kind = "exception_during_inner_validation"
             return complaint(kind, message, repr(link[0]), linked_node=link, **extra)
-        given = NODES[self._prompt[link[0]]["class_type"]].outputs
+        given = _class_of(self._prompt[link[0]]).outputs
         received = given[link[1]] if 0 <= link[1] < len(given) else "nothing"
         if wanted.kind in ("*", received):
             return None

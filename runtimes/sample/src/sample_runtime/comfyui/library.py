@@ -7,8 +7,24 @@ from collections.abc import Callable, Mapping
 from sample_runtime.comfyui import painting, storing
 from sample_runtime.comfyui.nodes import Input, Node, Place
 
-SAMPLERS = ["euler", "euler_ancestral", "heun", "dpm_2", "lms", "dpmpp_2m", "ddim", "uni_pc"]
-SAMPLERS += ["dpmpp_2m_sde", "dpmpp_sde", "dpmpp_3m_sde", "lcm", "dpm_fast", "dpm_adaptive"]
+SAMPLERS = [
+    "euler",
+    "euler_ancestral",
+    "heun",
+    "dpm_2",
+    "dpm_2_ancestral",
+    "lms",
+    "dpm_fast",
+    "dpm_adaptive",
+    "dpmpp_2s_ancestral",
+    "dpmpp_sde",
+    "dpmpp_2m",
+    "dpmpp_2m_sde",
+    "dpmpp_3m_sde",
+    "lcm",
+    "ddim",
+    "uni_pc",
+]
 SCHEDULERS = [
     "simple",
     "sgm_uniform",
@@ -17,6 +33,8 @@ SCHEDULERS = [
     "ddim_uniform",
     "beta",
     "normal",
+    "linear_quadratic",
+    "kl_optimal",
 ]
 METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 CROPS = ["disabled", "center"]

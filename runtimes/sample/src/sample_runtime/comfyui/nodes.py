@@ -67,7 +67,6 @@ class Node:
     run: Callable[[Job, Values], Awaitable[Result]]
     category: str
     inputs: Mapping[str, Input] = field(default_factory=dict)
-    optional: Mapping[str, Input] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     is_output: bool = False
     custom: frozenset[str] = frozenset()
@@ -76,13 +75,11 @@ class Node:
 
     def describe(self, name: str, place: Place) -> dict[str, Any]:
         """Give the node as `/object_info` shows it."""
-        groups = {"required": self.inputs, "optional": self.optional}
         return {
             "input": {
-                group: {key: one.describe(place) for key, one in inputs.items()}
-                for group, inputs in groups.items()
+                "required": {key: one.describe(place) for key, one in self.inputs.items()}
             },
-            "input_order": {group: list(inputs) for group, inputs in groups.items()},
+            "input_order": {"required": list(self.inputs)},
             "output": list(self.outputs),
             "output_is_list": [False] * len(self.outputs),
             "output_name": list(self.outputs),

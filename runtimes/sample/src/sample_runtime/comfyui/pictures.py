@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, HTTPException, UploadFile
+from fastapi import APIRouter, File, Form, HTTPException, Query, UploadFile
 from fastapi.responses import FileResponse
 
 from sample_runtime.comfyui.files import Folders, free_name, inside
@@ -18,26 +18,28 @@ def picture_routes(folders: Folders) -> APIRouter:
 
     @router.get("/view")
     async def view(
-        filename: str = "", subfolder: str = "", type: str = "output"
-    ) -> FileResponse:  # ComfyUI's name
-        return FileResponse(_find(folders, type, subfolder, filename))
+        filename: str = "",
+        subfolder: str = "",
+        kind: Annotated[str, Query(alias="type")] = "output",
+    ) -> FileResponse:
+        return FileResponse(_find(folders, kind, subfolder, filename))
 
     @router.post("/upload/image")
     async def upload_image(
         image: Annotated[UploadFile | None, File()] = None,
         overwrite: Annotated[str, Form()] = "",
-        type: Annotated[str, Form()] = "input",  # ComfyUI's name
+        kind: Annotated[str, Form(alias="type")] = "input",
         subfolder: Annotated[str, Form()] = "",
     ) -> dict[str, Any]:
         name = Path(image.filename or "").name if image else ""
         if image is None or not name:
             raise HTTPException(400)
-        folder = _folder(folders, type, subfolder)
+        folder = _folder(folders, kind, subfolder)
         folder.mkdir(parents=True, exist_ok=True)
         if overwrite not in ("true", "1"):
             name = free_name(folder, name)
         await asyncio.to_thread((folder / name).write_bytes, await image.read())
-        return {"name": name, "subfolder": subfolder, "type": type}
+        return {"name": name, "subfolder": subfolder, "type": kind}
 
     return router
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sample_runtime.comfyui.graph import Prompt, is_link
+from sample_runtime.comfyui.graph import Prompt, parents
 from sample_runtime.comfyui.hub import Hub
 from sample_runtime.comfyui.library import NODES
 from sample_runtime.comfyui.nodes import InterruptProcessingError, Place, Result
@@ -36,7 +36,8 @@ class Run:
 
     async def execute(self, outputs: list[str], cache: Cache) -> None:
         """Run what the outputs need; failures end up in the messages, nothing is raised."""
-        keys = {node: signature(node, self.prompt, self.place) for node in self.prompt}
+        needed = _needed_by(outputs, self.prompt)
+        keys = {node: signature(node, self.prompt, self.place) for node in needed}
         for stale in cache.keys() - set(keys.values()):
             del cache[stale]
         self._note("execution_start")
@@ -73,7 +74,7 @@ class Run:
         self._tell("executing", {"node": node, "display_node": node})
         self._state(node, "running", 0, 1)
         entry = self.prompt[node]
-        values = _resolve(entry.get("inputs", {}), results)
+        values = _resolve(node, self.prompt, results)
         try:
             if self.interrupted:
                 raise InterruptProcessingError  # noqa: TRY301  # one way to end a node early
@@ -125,16 +126,16 @@ def signature(node: str, prompt: Prompt, place: Place) -> str:
     """Give a text that is the same when a node would do the same again."""
     entry = prompt[node]
     inputs = entry.get("inputs", {})
-    values = {
-        name: [signature(value[0], prompt, place), value[1]]
-        if is_link(value) and value[0] in prompt
-        else value
-        for name, value in inputs.items()
+    linked = {
+        name: [signature(parent, prompt, place), output]
+        for name, (parent, output) in parents(prompt, node).items()
     }
-    known = NODES[entry["class_type"]]
-    failed = any(name not in inputs for name in known.inputs) or known.check(place, inputs)
-    changing = "" if failed else known.fingerprint(place, inputs)
-    return json.dumps([entry["class_type"], changing, values], sort_keys=True)
+    changing = NODES[entry["class_type"]].fingerprint(place, inputs)
+    return json.dumps([entry["class_type"], changing, {**inputs, **linked}], sort_keys=True)
+
+
+def _needed_by(outputs: list[str], prompt: Prompt) -> list[str]:
+    return list(_in_order(outputs, prompt, cached=[]))
 
 
 def _in_order(outputs: list[str], prompt: Prompt, cached: list[str]) -> Iterator[str]:
@@ -145,20 +146,20 @@ def _in_order(outputs: list[str], prompt: Prompt, cached: list[str]) -> Iterator
             return
         seen.add(node)
         if node not in cached:
-            for value in prompt[node].get("inputs", {}).values():
-                if is_link(value):
-                    yield from visit(value[0])
+            for parent, _ in parents(prompt, node).values():
+                yield from visit(parent)
         yield node
 
     for output in outputs:
         yield from visit(output)
 
 
-def _resolve(inputs: dict[str, Any], results: dict[str, Result]) -> dict[str, Any]:
-    return {
-        name: results[value[0]].values[value[1]] if is_link(value) else value
-        for name, value in inputs.items()
+def _resolve(node: str, prompt: Prompt, results: dict[str, Result]) -> dict[str, Any]:
+    linked = {
+        name: results[parent].values[output]
+        for name, (parent, output) in parents(prompt, node).items()
     }
+    return {**prompt[node].get("inputs", {}), **linked}
 
 
 def _describe(error: Exception, values: dict[str, Any]) -> dict[str, Any]:

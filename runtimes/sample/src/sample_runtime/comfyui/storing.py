@@ -22,8 +22,12 @@ _WEBP_METHODS = {"default": 4, "fastest": 0, "slowest": 6}
 
 def check_image(place: Place, values: Values) -> str | None:
     """Give a complaint if the image to load is not there."""
-    path = _input_path(place.folders, values["image"])
-    return None if path.is_file() else f"Invalid image file: {values['image']}"
+    name = values["image"]
+    try:
+        found = isinstance(name, str) and _input_path(place.folders, name).is_file()
+    except PermissionError:
+        found = False
+    return None if found else f"Invalid image file: {name}"
 
 
 def fingerprint_image(place: Place, values: Values) -> str:

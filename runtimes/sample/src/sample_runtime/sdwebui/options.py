@@ -73,13 +73,16 @@ class Options:
     @contextmanager
     def overridden(self, wanted: dict[str, Any], *, restore: bool) -> Iterator[None]:
         """Set options for one call; an unknown checkpoint is passed over in silence."""
-        values, loaded = dict(self._values), self._loaded
+        values = {key: self._values[key] for key in wanted if key in self._values}
+        loaded = self._loaded
         try:
             self._set(wanted)
             yield
         finally:
             if restore:
-                self._values, self._loaded = values, loaded
+                self._values.update(values)
+            if restore and _CHECKPOINT in wanted:
+                self._loaded = loaded
 
     def loaded_checkpoint(self) -> Checkpoint:
         """Give the loaded checkpoint, or load the first; FileNotFoundError if there is none."""
