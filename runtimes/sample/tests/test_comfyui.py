@@ -447,3 +447,34 @@ async def test_results_are_written_to_the_given_folder(
 
     [file] = entry["outputs"]["9"]["images"]
     assert (tmp_path / "out" / file["filename"]).is_file()
+
+
+async def test_cached_run_does_not_occupy_the_device(
+    start: Start, tmp_path: Path, workflow: dict[str, Any]
+) -> None:
+    log = tmp_path / "busy.jsonl"
+    url, _ = start("--type", "comfyui", "--seconds-per-image", "0", "--busy-log", str(log))
+
+    async with httpx.AsyncClient(base_url=url) as client:
+        await run(url, client, workflow)
+        await run(url, client, workflow)
+
+    assert len(log.read_text().splitlines()) == 1
+
+
+async def test_websocket_that_comes_back_learns_which_node_runs(
+    comfy: str, comfy_client: httpx.AsyncClient, workflow: dict[str, Any]
+) -> None:
+    async with listen(comfy, "returns") as socket:
+        await submit(comfy_client, with_prompt(workflow, "stuck"), "returns")
+        events = await events_until(socket, "execution_cached")
+        while events[-1][1].get("node") != "3":
+            events += await events_until(socket, "executing")
+
+    async with listen(comfy, "returns") as socket:
+        [current] = await events_until(socket, "executing")
+        await comfy_client.post("/interrupt")
+        rest = await events_until(socket, "end")
+
+    assert current == ("executing", {"node": "3"})
+    assert "execution_interrupted" in dict(rest)

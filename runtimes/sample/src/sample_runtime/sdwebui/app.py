@@ -27,6 +27,7 @@ _FAILURES = (
     KeyError,
     MemoryError,
     RuntimeError,
+    TypeError,
     ValueError,
 )
 _ESRGAN_SCALE = 4
