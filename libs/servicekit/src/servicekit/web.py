@@ -39,6 +39,7 @@ async def http_serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None
     except OSError as error:
         listener.close()
         raise FatalError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    listener.listen()  # who connects from now on waits for the server, and is not refused
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10
     )
