@@ -1,0 +1,39 @@
+"""The catalogue of models over gRPC, as model-sync has it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import grpc
+
+from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
+from ingest.domain import Model
+from servicekit.rpc import translated
+
+if TYPE_CHECKING:
+    from darkroom.modelsync.v1.modelsync_pb2_grpc import ModelServiceAsyncStub
+
+
+class GrpcModels:
+    """Asks model-sync; each call ends within its timeout, whatever happens."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, timeout: timedelta) -> None:
+        self._stub: ModelServiceAsyncStub = modelsync_pb2_grpc.ModelServiceStub(channel)
+        self._seconds = timeout.total_seconds()
+
+    async def models(self) -> tuple[Model, ...]:
+        request = modelsync_pb2.ListModelsRequest()
+        with translated("model-sync.ListModels"):
+            answer = await self._stub.ListModels(request, timeout=self._seconds)
+        return tuple(
+            Model(
+                name=model.name,
+                kind=model.kind,
+                size_bytes=model.size_bytes,
+                format=model.format,
+                valid=model.valid,
+                problem=model.problem or None,
+            )
+            for model in answer.models
+        )

@@ -1,0 +1,111 @@
+"""What stands before every route: tracing, the key, the throttle, and the answer to errors."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from opentelemetry.metrics import NoOpMeterProvider
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ingest.domain import Caller
+from ingest.http.problems import Problems
+from ingest.keys import Gate
+from ingest.measures import Measures
+
+log = logging.getLogger(__name__)
+
+_CALLER: Final = "ingest.caller"
+_QUERY: Final = "ingest.query_string"
+
+_OPERATIONS: Final = {
+    "/v1alpha2": "submit_v1alpha2",
+    "/v1alpha2/": "submit_v1alpha2",
+    "/v1alpha1": "submit_v1alpha1",
+    "/v1alpha1/": "submit_v1alpha1",
+    "/v1/tasks": "list_tasks",
+    "/v1/runtimes": "list_runtimes",
+    "/v1/models": "list_models",
+    "/openapi.json": "openapi",
+    "/docs": "docs",
+}
+_FOR_OPERATORS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+_KEYLESS: Final = frozenset({"openapi", "docs"})
+
+
+def operation_of(path: str) -> str:
+    """Give the name of what a path asks for: one of few, so that it may label a metric."""
+    if path.startswith("/v1/tasks/"):
+        return "get_task"
+    return _OPERATIONS.get(path, "unknown")
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Give whose key the request came with."""
+    caller: Caller = scope[_CALLER]
+    return caller
+
+
+class Edge:
+    """Lets requests with a valid key pass, and answers every error that comes back."""
+
+    def __init__(
+        self, app: ASGIApp, *, gate: Gate, problems: Problems, measures: Measures
+    ) -> None:
+        self._app = app
+        self._gate = gate
+        self._problems = problems
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; never raises."""
+        scope = {**scope, "query_string": scope.pop(_QUERY, b"")}
+        operation = operation_of(scope["path"])
+        with self._measures.measured(operation, "rest") as call:
+            started = False
+
+            async def sending(message: Message) -> None:
+                nonlocal started
+                if message["type"] == "http.response.start":
+                    started = True
+                    call.status = str(message["status"])
+                await send(message)
+
+            try:
+                if operation not in _KEYLESS:
+                    keys = [v for k, v in scope["headers"] if k == b"x-api-key"]
+                    scope[_CALLER] = await self._gate.admit(keys)
+                await self._app(scope, receive, sending)
+            except Exception as error:  # noqa: BLE001  # the edge answers for every error
+                if not started:  # else the app has answered and logged it
+                    await self._problems.answer(error)(scope, receive, sending)
+
+
+class Front:
+    """Serves operators plainly and everybody else through `edge`, with a trace.
+
+    The trace gets neither headers nor the query, where a client may have put its key.
+    """
+
+    def __init__(self, app: ASGIApp, edge: Edge) -> None:
+        self._app = app
+        self._traced: ASGIApp = OpenTelemetryMiddleware(
+            edge,
+            default_span_details=_span_details,
+            meter_provider=NoOpMeterProvider(),  # `Measures` counts, with fixed names
+            exclude_spans=["receive", "send"],
+            http_capture_headers_sanitize_fields=["x-api-key"],
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http" or scope["path"] in _FOR_OPERATORS:
+            await self._app(scope, receive, send)
+            return
+        hidden = {_QUERY: scope["query_string"], "query_string": b""}
+        await self._traced({**scope, **hidden}, receive, send)
+
+
+def _span_details(scope: Scope) -> tuple[str, dict[str, Any]]:
+    return operation_of(scope["path"]), {}

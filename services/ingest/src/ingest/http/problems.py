@@ -1,0 +1,106 @@
+"""Refusals over HTTP: `application/problem+json` of RFC 9457 with our stable codes."""
+
+from __future__ import annotations
+
+import logging
+from math import ceil
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingest.measures import Measures
+from ingest.payload import INCORRECT
+from servicekit.errors import AppError, FieldError, RejectedError, TransientError
+from servicekit.rpc import RETRY_AFTER
+from servicekit.status import REFUSALS
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+_OF_ROUTING: Final = {
+    404: ("not_found", "there is nothing at this path"),
+    405: ("method_not_allowed", "this path does not take this method"),
+}
+
+
+class ProblemField(BaseModel):
+    """One thing that is wrong with one field of the request."""
+
+    field: str = Field(description="Dotted path, for example `task.metadata.id`.")
+    message: str
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str = Field(description="`urn:darkroom:problem:` and the code.")
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable, for programs.")
+    errors: list[ProblemField]
+
+
+class Problems:
+    """Makes the answer to each error, and counts it."""
+
+    def __init__(self, measures: Measures) -> None:
+        self._measures = measures
+
+    async def handle(self, _: Request, error: Exception) -> Response:
+        """Answer an error that a route let pass; the form that Starlette asks for."""
+        return self.answer(error)
+
+    def answer(self, error: Exception) -> Response:
+        """Give the response by which a client learns of `error`, and log it."""
+        headers: dict[str, str] = {}
+        if isinstance(error, RejectedError) and error.code in REFUSALS:
+            log.info("refused", extra={"code": error.code, "reason": str(error)})
+            code, detail, errors = error.code, str(error), error.errors
+        elif isinstance(error, HTTPException) and error.status_code in _OF_ROUTING:
+            (code, detail), errors = _OF_ROUTING[error.status_code], ()
+            headers.update(error.headers or {})  # Allow
+        elif isinstance(error, TransientError):
+            log.warning("unavailable", exc_info=error, extra=error.details)
+            code, detail, errors = (
+                "unavailable",
+                "a dependency is down, nothing was accepted",
+                (),
+            )
+        else:
+            details = error.details if isinstance(error, AppError) else {}
+            log.error("failed", exc_info=error, extra=details)
+            code, detail, errors = "internal", "internal error", ()
+        if code in {"throttled", "unavailable"}:
+            wait = getattr(error, "retry_after", None) or RETRY_AFTER
+            headers["Retry-After"] = str(max(1, ceil(wait.total_seconds())))
+        self._measures.refused(code, "rest")
+        return _response(code, detail, errors, headers)
+
+
+def _response(
+    code: str, detail: str, errors: tuple[FieldError, ...], headers: dict[str, str]
+) -> Response:
+    refusal = REFUSALS[code]
+    if code == "invalid_request" and not detail.startswith(INCORRECT):
+        detail = f"{INCORRECT}, {detail}"  # what the router refuses reads the same
+    problem = Problem(
+        type=f"urn:darkroom:problem:{code}",
+        title=refusal.title,
+        status=refusal.http,
+        detail=detail,
+        code=code,
+        errors=[ProblemField(field=e.field, message=e.message) for e in errors],
+    )
+    return Response(
+        problem.model_dump_json(),
+        status_code=refusal.http,
+        headers=headers,
+        media_type=MEDIA_TYPE,
+    )

@@ -1,0 +1,150 @@
+"""Who may ask: a file of hashed keys, read again whenever it changes.
+
+Keys are random tokens of 256 bits, so plain SHA-256 is right: nobody can guess a token, which
+is what slow password hashes make costly. Looking a digest up in a dict takes a time that
+depends on the digest, but a caller cannot steer digests, so the time tells nothing of a key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ingest.domain import Caller
+from ingest.throttle import Throttle
+from servicekit.errors import FatalError, RejectedError
+
+log = logging.getLogger(__name__)
+
+WATCH_INTERVAL = timedelta(seconds=1)
+
+_Stamp = tuple[int, int, int] | None  # time, size and inode; None if there is no file
+
+
+class BrokenKeysError(ValueError):
+    """The file cannot be used; the message says why and shows nothing of it."""
+
+
+class _Key(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=128)
+    tenant: str = Field(min_length=1, max_length=128)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    rate_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    burst: int | None = Field(default=None, ge=1)
+
+
+class _KeysFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    keys: list[_Key]
+
+    @model_validator(mode="after")
+    def _each_is_there_once(self) -> Self:
+        for field in ("name", "sha256"):
+            values = [getattr(key, field) for key in self.keys]
+            if len(values) != len(set(values)):
+                raise ValueError(f"two keys have the same {field}")
+        return self
+
+
+class KeysFile:
+    """Reads the file and tells whether it has changed since."""
+
+    def __init__(self, path: Path, *, rate_per_second: float, burst: int) -> None:
+        self.path = path
+        self._rate_per_second = rate_per_second
+        self._burst = burst
+        self._stamp: _Stamp = None
+
+    def changed(self) -> bool:
+        """Tell whether the file is another one than when it was read last."""
+        return self._look() != self._stamp
+
+    def read(self) -> dict[str, Caller]:
+        """Give callers by the digest of their key; raises `BrokenKeysError`."""
+        self._stamp = self._look()  # before reading: a change in between is seen next time
+        try:
+            file = _KeysFile.model_validate_json(self.path.read_bytes())
+        except OSError as error:
+            raise BrokenKeysError(error.strerror or "cannot be read") from None
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False, include_context=False)
+            raise BrokenKeysError(
+                "; ".join(
+                    f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in found
+                )
+            ) from None
+        return {key.sha256: self._caller(key) for key in file.keys}
+
+    def _caller(self, key: _Key) -> Caller:
+        return Caller(
+            name=key.name,
+            tenant=key.tenant,
+            rate_per_second=key.rate_per_second or self._rate_per_second,
+            burst=key.burst or self._burst,
+        )
+
+    def _look(self) -> _Stamp:
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+class Gate:
+    """Lets callers in by their key, as fast as they may ask."""
+
+    def __init__(self, callers: dict[str, Caller]) -> None:
+        self._callers = callers
+        self._throttle = Throttle()
+
+    def replace(self, callers: dict[str, Caller]) -> None:
+        """Let these callers in from now on, and nobody else."""
+        self._callers = callers
+        self._throttle.keep(callers.values())
+
+    async def admit(self, keys: list[bytes]) -> Caller:
+        """Give whose key it is and count one request.
+
+        Raises `RejectedError` unless `keys` is one valid key, and `ThrottledError`.
+        """
+        digest = hashlib.sha256(keys[0]).hexdigest() if len(keys) == 1 else ""
+        caller = self._callers.get(digest)
+        if caller is None:
+            raise RejectedError("a valid x-api-key is needed", code="unauthorized")
+        await self._throttle.take(caller)
+        return caller
+
+
+def open_gate(file: KeysFile) -> Gate:
+    """Give the gate for the file's keys; raises `FatalError` if it is missing or broken."""
+    try:
+        return Gate(file.read())
+    except BrokenKeysError as error:
+        raise FatalError(f"the API keys file {file.path} cannot be used: {error}") from None
+
+
+async def watch_keys(
+    file: KeysFile, gate: Gate, stop: asyncio.Event, interval: timedelta = WATCH_INTERVAL
+) -> None:
+    """Give the gate each new version of the file until `stop`; a broken one changes nothing."""
+    while not stop.is_set():
+        if await asyncio.to_thread(file.changed):
+            try:
+                gate.replace(await asyncio.to_thread(file.read))
+                log.info("read the API keys again")
+            except BrokenKeysError:
+                log.exception("kept the old API keys: the file is broken")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(interval.total_seconds()):
+                await stop.wait()

@@ -1,0 +1,94 @@
+"""Builds ingest from its parts and runs it. The only module that knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+
+import grpc
+
+from darkroom.tasks.v1.tasks_pb2_grpc import add_TaskServiceServicer_to_server
+from ingest.adapters.models import GrpcModels
+from ingest.adapters.router import GrpcRouter
+from ingest.http.app import rest_app
+from ingest.keys import KeysFile, open_gate, watch_keys
+from ingest.measures import Measures
+from ingest.ports import Router
+from ingest.rpc import SERVICE, TaskRpc
+from ingest.settings import Settings
+from servicekit.health import Health
+from servicekit.lifecycle import stop_on_signals
+from servicekit.rpc import channel, serving
+from servicekit.service import run_service
+from servicekit.web import http_serving
+
+
+async def serve(settings: Settings) -> None:
+    """Run until told to stop; requests in flight then finish before the channels close."""
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        file = KeysFile(
+            settings.api_keys_file,
+            rate_per_second=settings.rate_per_second,
+            burst=settings.burst,
+        )
+        gate, measures, health = open_gate(file), Measures(), Health()
+        router = GrpcRouter(
+            await stack.enter_async_context(channel(settings.router_target)),
+            timeout=settings.call_timeout,
+            submit_timeout=settings.submit_timeout,
+        )
+        models = GrpcModels(
+            await stack.enter_async_context(channel(settings.model_sync_target)),
+            timeout=settings.call_timeout,
+        )
+        app = rest_app(
+            router=router,
+            models=models,
+            gate=gate,
+            measures=measures,
+            health=health,
+            body_timeout=settings.body_timeout,
+        )
+
+        def register(server: grpc.aio.Server) -> None:
+            add_TaskServiceServicer_to_server(TaskRpc(router, gate, measures), server)
+
+        await stack.enter_async_context(http_serving(app, settings.host, settings.http_port))
+        address = f"{settings.host}:{settings.grpc_port}"
+        await stack.enter_async_context(serving(address, health, (SERVICE,), register))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch_keys(file, gate, stop), name="keys")
+            readiness = group.create_task(
+                _become_ready(router, health, stop, settings.readiness_interval),
+                name="readiness",
+            )
+            await stop.wait()
+            readiness.cancel()
+            await health.not_ready("stopping")
+
+
+async def _become_ready(
+    router: Router, health: Health, stop: asyncio.Event, interval: timedelta
+) -> None:
+    """Become ready when the router first answers; later outages are each request's answer."""
+    await health.not_ready("the router does not answer")
+    while not stop.is_set():
+        if await router.is_serving():
+            await health.ready()
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(interval.total_seconds()):
+                await stop.wait()
+
+
+def main() -> None:
+    """Run ingest as a process."""
+    run_service(
+        "ingest", Settings, serve, "The edge of Darkroom: takes tasks over REST and gRPC."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""The gRPC API: the rules of REST in the types of darkroom.tasks.v1."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic_core import from_json
+
+from contracts.ids import new_uid
+from contracts.message import CONTENT_LIMIT_BYTES
+from darkroom.tasks.v1 import tasks_pb2, tasks_pb2_grpc
+from ingest.domain import Caller, Task, TaskState
+from ingest.keys import Gate
+from ingest.look_up import Filters, find_task, list_tasks
+from ingest.measures import Measures
+from ingest.payload import invalid, parse_object, too_large, wrong
+from ingest.ports import Router
+from ingest.submit import submit
+from ingest.translate_v1alpha2 import translate_flat
+from servicekit.errors import FieldError, RejectedError, TransientError
+from servicekit.status import REFUSALS
+
+SERVICE = tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name
+
+_STATES = {
+    TaskState.QUEUED: tasks_pb2.TASK_STATE_QUEUED,
+    TaskState.RUNNING: tasks_pb2.TASK_STATE_RUNNING,
+    TaskState.COMPLETED: tasks_pb2.TASK_STATE_COMPLETED,
+    TaskState.FAILED: tasks_pb2.TASK_STATE_FAILED,
+    TaskState.CANCELLED: tasks_pb2.TASK_STATE_CANCELLED,
+}
+_STATE_NAMES = {number: str(state) for state, number in _STATES.items()}
+_DEEPEST = 25  # a level of JSON is up to three messages deep, and protobuf reads 100
+_WHOLE_BELOW = 2.0**53  # from here on a double does not hold each whole number
+
+
+class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
+    """Answers clients; what it raises becomes a status in `servicekit.rpc`."""
+
+    def __init__(self, router: Router, gate: Gate, measures: Measures) -> None:
+        self._router = router
+        self._gate = gate
+        self._measures = measures
+
+    async def SubmitTask(  # noqa: N802  # the name in the proto
+        self,
+        request: tasks_pb2.SubmitTaskRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> tasks_pb2.SubmitTaskResponse:
+        """Accept one task."""
+        async with self._admitted("submit_task", context) as caller:
+            if request.ByteSize() > CONTENT_LIMIT_BYTES:
+                raise too_large()
+            fields, errors = _fields(request)
+            submission = translate_flat(fields, new_uid(), errors)
+            accepted = await submit(self._router, submission, caller)
+            return tasks_pb2.SubmitTaskResponse(
+                id=submission.id,
+                runtime=accepted.runtime,
+                output_location=accepted.output_location,
+                uid=submission.uid,
+            )
+
+    async def GetTask(  # noqa: N802  # the name in the proto
+        self, request: tasks_pb2.GetTaskRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> tasks_pb2.GetTaskResponse:
+        """Give one task."""
+        async with self._admitted("get_task", context):
+            if not request.id:
+                raise invalid([wrong("id", "is missing")])
+            task = await find_task(self._router, request.id)
+            return tasks_pb2.GetTaskResponse(task=_task(task))
+
+    async def ListTasks(  # noqa: N802  # the name in the proto
+        self, request: tasks_pb2.ListTasksRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> tasks_pb2.ListTasksResponse:
+        """Give one page of tasks."""
+        async with self._admitted("list_tasks", context):
+            filters = Filters(
+                runtime=request.runtime,
+                # A number without a name is told like a wrong name.
+                state=_STATE_NAMES.get(request.state, str(request.state or "")),
+                limit=str(request.limit or ""),
+                cursor=request.cursor,
+            )
+            found = await list_tasks(self._router, filters)
+            return tasks_pb2.ListTasksResponse(
+                tasks=[_task(task) for task in found.tasks], cursor=found.cursor or ""
+            )
+
+    @asynccontextmanager
+    async def _admitted(
+        self, operation: str, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[Caller]:
+        with self._measures.measured(operation, "grpc") as call:
+            code = "internal"
+            try:
+                metadata = context.invocation_metadata() or ()
+                keys = [
+                    v.encode() for k, v in metadata if k == "x-api-key" and isinstance(v, str)
+                ]
+                yield await self._gate.admit(keys)
+            except RejectedError as error:
+                code = error.code
+                raise
+            except TransientError:
+                code = "unavailable"
+                raise
+            else:
+                code = ""
+            finally:
+                call.status = REFUSALS[code].grpc.name if code else grpc.StatusCode.OK.name
+                if code:
+                    self._measures.refused(code, "grpc")
+
+
+def _fields(
+    request: tasks_pb2.SubmitTaskRequest,
+) -> tuple[dict[str, Any], tuple[FieldError, ...]]:
+    """Give the object that REST clients send, where unset text is a missing field."""
+    errors: tuple[FieldError, ...] = ()
+    names = ("id", "runtime", "tasktype", "prefix")
+    fields: dict[str, Any] = {n: getattr(request, n) for n in names if getattr(request, n)}
+    if request.HasField("context"):
+        fields["context"] = _plain(request.context)
+    if request.content_json:
+        try:
+            fields["content"] = parse_object(request.content_json, "content_json")
+        except RejectedError as error:
+            fields["content"], errors = {}, error.errors
+    elif request.HasField("content"):
+        fields["content"] = _plain_struct(request.content)
+    return fields, errors
+
+
+def _plain(value: Value) -> Any:
+    """Give a value as JSON has it; protobuf limits its depth to less than JSON's 200."""
+    kind = value.WhichOneof("kind")
+    if kind == "number_value":
+        number = value.number_value
+        whole = number.is_integer() and abs(number) < _WHOLE_BELOW
+        return int(number) if whole else number
+    if kind == "struct_value":
+        return _plain_struct(value.struct_value)
+    if kind == "list_value":
+        return _plain_list(value.list_value)
+    return value.string_value if kind == "string_value" else value.bool_value or _none(kind)
+
+
+def _plain_struct(struct: Struct) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in struct.fields.items()}
+
+
+def _plain_list(values: ListValue) -> list[Any]:
+    return [_plain(value) for value in values.values]
+
+
+def _none(kind: str | None) -> bool | None:
+    return False if kind == "bool_value" else None
+
+
+def _task(task: Task) -> tasks_pb2.Task:
+    message = tasks_pb2.Task(
+        uid=task.uid,
+        id=task.id,
+        runtime=task.runtime,
+        tasktype=task.tasktype,
+        state=_STATES[task.state],
+        attempt=task.attempt,
+        context=_context(task.context_json),
+        output_location=task.output_location,
+        image_url=task.image_url,
+        output_url=task.output_url or "",
+    )
+    for name in ("created_at", "started_at", "finished_at"):
+        time = getattr(task, name)
+        if time is not None:
+            stamp: Timestamp = getattr(message, name)
+            stamp.FromDatetime(time)
+    if task.error is not None:
+        message.error.code = task.error.code
+        message.error.message = task.error.message
+        message.error.retryable = task.error.retryable
+    if task.progress is not None:
+        message.progress.step = task.progress.step
+        message.progress.total = task.progress.total
+        message.progress.percent = task.progress.percent
+    return message
+
+
+def _context(text: str) -> Value:
+    """Give the context as a value; as JSON text in the rare case that protobuf cannot."""
+    plain = from_json(text)
+    holder = ListValue()
+    try:
+        holder.append(text if _depth(plain) > _DEEPEST else plain)
+    except OverflowError:  # a whole number beyond the range of a double
+        holder = ListValue()
+        holder.append(text)
+    return holder.values[0]
+
+
+def _depth(plain: Any) -> int:
+    if isinstance(plain, dict):
+        plain = list(plain.values())
+    return 1 + max(map(_depth, plain), default=0) if isinstance(plain, list) else 0

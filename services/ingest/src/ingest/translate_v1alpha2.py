@@ -1,0 +1,136 @@
+"""The present form of a request: metadata beside the runtime's own body.
+
+gRPC has the same fields without the outer objects, so both edges share the rules here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from contracts.ids import DEFAULT_PREFIX, PrefixField, TaskIdField, Uid
+from contracts.kinds import TaskType
+from ingest.domain import Submission
+from ingest.payload import (
+    checked,
+    compact_content,
+    compact_context,
+    invalid,
+    name,
+    parse_object,
+    required_name,
+)
+from ingest.scripts import WebuiBody, without_routing
+from servicekit.errors import FieldError
+
+
+class Metadata(BaseModel):
+    """What Darkroom must know of a task."""
+
+    id: TaskIdField = Field(
+        description="1 to 128 of `A-Z a-z 0-9 . _ -`, not starting with `.`."
+    )
+    runtime: Annotated[str, AfterValidator(required_name)] = Field(
+        description="Name of a configured runtime, compared in lower case."
+    )
+    tasktype: TaskType = Field(
+        description="What to do; `extra-batch-image` is an alias of `extra-batch-images`."
+    )
+    prefix: PrefixField = Field(
+        default=DEFAULT_PREFIX, description="Folder in the output bucket, up to 512 bytes."
+    )
+    context: Annotated[Any, AfterValidator(compact_context)] = Field(
+        default_factory=lambda: "{}",
+        description="Any JSON value up to 16 KiB, which comes back in the callback.",
+    )
+
+
+class _Task(BaseModel):
+    metadata: Metadata
+    content: dict[str, Any] = Field(description="The runtime's own request body.")
+
+
+class V1Alpha2Request(BaseModel):
+    """One task with its metadata."""
+
+    task: _Task
+
+
+class _FlatTask(Metadata):
+    content: dict[str, Any]
+
+
+def translate(body: bytes, uid: Uid) -> Submission:
+    """Give the submission; raises `RejectedError` that names every wrong field."""
+    value = parse_object(body)
+    request, errors = checked(V1Alpha2Request, value)
+    task = value.get("task")
+    outer = task if isinstance(task, dict) else {}
+    metadata, content = outer.get("metadata"), outer.get("content")
+    tasktype = metadata.get("tasktype") if isinstance(metadata, dict) else None
+    webui, more = _webui(content, tasktype, "task", "content")
+    if request is None or more:
+        raise invalid([*errors, *more])
+    inner = request.task
+    return _submission(inner.metadata, inner.content, webui, uid, "task.content")
+
+
+def translate_flat(
+    fields: dict[str, Any], uid: Uid, known: tuple[FieldError, ...] = ()
+) -> Submission:
+    """Do the same for `id`, `runtime`, ... and `content` in one object, as gRPC has them.
+
+    `known` are errors that were found before.
+    """
+    request, errors = checked(_FlatTask, fields)
+    webui, more = _webui(fields.get("content"), fields.get("tasktype"), "content")
+    if request is None or more or known:
+        raise invalid([*errors, *more, *known])
+    return _submission(request, request.content, webui, uid, "content")
+
+
+def _webui(
+    content: object, tasktype: object, *at: str
+) -> tuple[WebuiBody | None, list[FieldError]]:
+    # Only SD WebUI takes the other types; what a pipeline holds is its runtime's affair.
+    if not isinstance(content, dict) or tasktype == TaskType.PIPELINE:
+        return None, []
+    return checked(WebuiBody, content, *at)
+
+
+def _submission(
+    metadata: Metadata, content: dict[str, Any], webui: WebuiBody | None, uid: Uid, field: str
+) -> Submission:
+    checkpoint = ""
+    if webui is not None:
+        if webui.alwayson_scripts is not None:
+            content = without_routing(content, webui.alwayson_scripts, metadata.tasktype)
+            checkpoint = webui.alwayson_scripts.sd_model_checkpoint or ""
+        checkpoint = checkpoint or _own_checkpoint(content, field)
+    return Submission(
+        uid=uid,
+        id=metadata.id,
+        runtime=metadata.runtime.lower(),
+        tasktype=metadata.tasktype,
+        prefix=metadata.prefix,
+        context_json=metadata.context,
+        content=compact_content(content, field),
+        checkpoint=checkpoint,
+    )
+
+
+def _own_checkpoint(content: dict[str, Any], field: str) -> str:
+    asked = (content.get("override_settings") or {}).get("sd_model_checkpoint")
+    if not isinstance(asked, str):
+        return ""
+    checkpoint, errors = checked(
+        _Override, {"sd_model_checkpoint": asked}, field, "override_settings"
+    )
+    if checkpoint is None:
+        raise invalid(errors)
+    return checkpoint.sd_model_checkpoint
+
+
+class _Override(BaseModel):
+    sd_model_checkpoint: Annotated[str, AfterValidator(name)]
