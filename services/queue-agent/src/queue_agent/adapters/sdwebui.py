@@ -1,0 +1,167 @@
+"""`ImageRuntime` on Stable Diffusion WebUI and Forge."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from contracts.kinds import TaskType
+from queue_agent.adapters.runtime_http import Answer, RuntimeHttp
+from queue_agent.adapters.sdwebui_models import (
+    Checkpoint,
+    CheckpointShelf,
+    asked_checkpoint,
+    without_routing,
+)
+from queue_agent.adapters.sdwebui_progress import watch_progress
+from queue_agent.beside import beside
+from queue_agent.domain import File, Generated, Job, RuntimeLostError, TaskFailedError
+from queue_agent.out_document import read_info
+from queue_agent.ports import Report
+from servicekit.errors import TransientError
+
+log = logging.getLogger(__name__)
+
+INTERRUPT_BUDGET: Final = timedelta(seconds=3)
+API: Final = "/sdapi/v1"
+_PATHS: Final = {
+    TaskType.TEXT_TO_IMAGE: "txt2img",
+    TaskType.IMAGE_TO_IMAGE: "img2img",
+    TaskType.EXTRA_SINGLE_IMAGE: "extra-single-image",
+    TaskType.EXTRA_BATCH_IMAGES: "extra-batch-images",
+}
+_GENERATIONS: Final = (TaskType.TEXT_TO_IMAGE, TaskType.IMAGE_TO_IMAGE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SdWebuiRuntime:
+    """Drives one server; `dynamic` lets it load another checkpoint for a job."""
+
+    http: RuntimeHttp
+    dynamic: bool
+    poll: timedelta
+    silence: timedelta
+
+    async def probe(self) -> None:
+        answer = await self.http.get(f"{API}/memory")
+        if not answer.ok:
+            raise RuntimeLostError("the runtime is not ready", status=answer.status)
+
+    async def upload(self, name: str, body: bytes) -> str:
+        raise NotImplementedError("SD WebUI takes its inputs in the body")
+
+    async def run(self, job: Job, report: Report) -> Generated:
+        path = _PATHS.get(job.tasktype)
+        if path is None:
+            raise TaskFailedError(
+                f"SD WebUI does not do {job.tasktype}", code="runtime_rejected"
+            )
+        if job.tasktype not in _GENERATIONS:
+            return await _extras(await self._work(path, dict(job.content), report))
+        asked = asked_checkpoint(job)
+        checkpoint = await self._provide(asked) if asked else None
+        content = {**without_routing(job.content), "send_images": True}
+        answer = await self._work(path, content, report)
+        if checkpoint:
+            _check_model(checkpoint, read_info(answer), answer)
+        _note_sampler(job, read_info(answer))
+        return await _generated(answer)
+
+    async def _provide(self, asked: str) -> Checkpoint:
+        shelf = CheckpointShelf(http=self.http, api=API)
+        checkpoint = await shelf.find(asked)
+        if self.dynamic:
+            await shelf.load(checkpoint)
+        return checkpoint
+
+    async def _work(self, path: str, content: dict[str, Any], report: Report) -> dict[str, Any]:
+        before = await self._state()
+        watch = watch_progress(self._state, before, report, poll=self.poll, lost=self.silence)
+        try:
+            post = self.http.post(f"{API}/{path}", json=content, budget=None)
+            answer = await beside(post, watch)
+        except asyncio.CancelledError:
+            # The answer to an interrupted call is a partial image with status 200. It is never
+            # seen, because the call itself was given up above.
+            await self._interrupt()
+            raise
+        if not answer.ok:
+            raise _failure(answer)
+        if not isinstance(answer.body, dict):
+            raise TaskFailedError("the runtime's answer is not an object", code="runtime_error")
+        if (await self._state()).get("interrupted"):
+            raise TransientError("somebody else interrupted the runtime")
+        return answer.body
+
+    async def _state(self) -> dict[str, Any]:
+        answer = await self.http.get(f"{API}/progress", {"skip_current_image": "true"})
+        state = answer.body.get("state") if isinstance(answer.body, dict) else None
+        return state if isinstance(state, dict) else {}
+
+    async def _interrupt(self) -> None:
+        with suppress(RuntimeLostError):
+            await self.http.post(f"{API}/interrupt", budget=INTERRUPT_BUDGET)
+
+
+def _failure(answer: Answer) -> TaskFailedError:
+    body = answer.body if isinstance(answer.body, Mapping) else {}
+    kind, errors, detail = body.get("error"), body.get("errors"), body.get("detail")
+    if isinstance(detail, list):  # pydantic's: never its `input`, which is the client's
+        detail = "; ".join(_field_error(one) for one in detail if isinstance(one, Mapping))
+    parts = [str(part) for part in (kind, detail or errors) if part]
+    message = ": ".join(parts) or f"the runtime answered {answer.status}"
+    return answer.failure(message, retryable=kind == "OutOfMemoryError")
+
+
+def _field_error(one: Mapping[str, Any]) -> str:
+    return f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg', '')}"
+
+
+def _check_model(asked: Checkpoint, info: Mapping[str, Any], answer: object) -> None:
+    used = info.get("sd_model_name")
+    if used not in asked.run_names:
+        raise TaskFailedError(
+            f"{asked.model_name} was asked for, but the runtime used {used}",
+            code="model_mismatch",
+            answer={"sd_model_name": used},
+        )
+
+
+def _note_sampler(job: Job, info: Mapping[str, Any]) -> None:
+    asked = job.content.get("sampler_name")
+    used = info.get("sampler_name")
+    # Older clients name the schedule with the sampler: "DPM++ 2M Karras".
+    if isinstance(asked, str) and isinstance(used, str) and not asked.startswith(used):
+        log.warning("the runtime used another sampler", extra={"uid": job.uid, "used": used})
+
+
+async def _generated(answer: dict[str, Any]) -> Generated:
+    images = answer.pop("images", None) or []
+    start = read_info(answer).get("index_of_first_image", 0)
+    files = await asyncio.to_thread(_decode_all, images[start:])
+    return Generated(files=files, answer=answer)
+
+
+async def _extras(answer: dict[str, Any]) -> Generated:
+    single = answer.pop("image", None)
+    images = answer.pop("images", None) or ([single] if single else [])
+    return Generated(files=await asyncio.to_thread(_decode_all, images), answer=answer)
+
+
+def _decode_all(images: list[str]) -> tuple[File, ...]:
+    try:
+        return tuple(File(body=base64.b64decode(_plain(image))) for image in images)
+    except (TypeError, ValueError) as error:
+        raise TaskFailedError(
+            "the runtime's images are not base64", code="runtime_error"
+        ) from error
+
+
+def _plain(image: str) -> str:
+    return image.partition(",")[2] if image.startswith("data:") else image

@@ -1,0 +1,56 @@
+"""How far an SD WebUI is, and whether it still lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from queue_agent.domain import Progress, RuntimeLostError
+from queue_agent.ports import Report
+
+State = Mapping[str, Any]
+
+
+async def watch_progress(
+    read: Callable[[], Awaitable[State]],
+    before: State,
+    report: Report,
+    *,
+    poll: timedelta,
+    lost: timedelta,
+) -> None:
+    """Report progress until cancelled; raises `RuntimeLostError` after a silence of `lost`."""
+    loop = asyncio.get_running_loop()
+    heard = loop.time()
+    while True:
+        await asyncio.sleep(poll.total_seconds())
+        try:
+            async with asyncio.timeout(lost.total_seconds()):
+                state = await read()
+        except (RuntimeLostError, TimeoutError):
+            # A server that loads a model may be deaf for a while.
+            if loop.time() - heard >= lost.total_seconds():
+                raise RuntimeLostError("the runtime fell silent") from None
+            continue
+        heard = loop.time()
+        progress = progress_of(state, before)
+        if progress:
+            report(progress)
+
+
+def progress_of(state: State, before: State) -> Progress | None:
+    """Give the progress that a state shows, None if it may be that of an earlier run.
+
+    The state names no task, and its step counts are the last run's until the first step is
+    done: only a new time stamp and a step of its own show that the present run speaks.
+    """
+    if state.get("job_timestamp") == before.get("job_timestamp"):
+        return None
+    jobs, number = state.get("job_count") or 0, state.get("job_no") or 0
+    step, steps = state.get("sampling_step") or 0, state.get("sampling_steps") or 0
+    if not state.get("job") or jobs < 1 or step < 1 or steps < 1:
+        return None
+    total = jobs * steps
+    return Progress(step=min(number * steps + step, total), total=total)

@@ -1,0 +1,79 @@
+"""`TaskSource` on Amazon SQS."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from awsio.errors import translated
+from queue_agent.domain import Delivery, LeaseLostError
+from servicekit.errors import TransientError
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sqs import SQSClient
+
+log = logging.getLogger(__name__)
+
+# SQS says this of a receipt whose message was deleted or handed to somebody else.
+_GONE = ("InvalidParameterValue", "MessageNotInflight", "ReceiptHandleIsInvalid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqsTaskSource:
+    """Reads one message at a time: one runtime, one task."""
+
+    client: SQSClient
+    queue_url: str
+    wait: timedelta
+    lease: timedelta
+
+    async def receive(self) -> Delivery | None:
+        with translated("sqs.receive"):
+            answer = await self.client.receive_message(
+                QueueUrl=self.queue_url,
+                MaxNumberOfMessages=1,
+                WaitTimeSeconds=int(self.wait.total_seconds()),
+                VisibilityTimeout=int(self.lease.total_seconds()),
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageAttributeNames=["All"],
+            )
+        for message in answer.get("Messages", []):
+            attributes = message.get("MessageAttributes", {})
+            return Delivery(
+                body=message["Body"].encode(),
+                receipt=message["ReceiptHandle"],
+                receives=int(message["Attributes"]["ApproximateReceiveCount"]),
+                attributes={
+                    name: value["StringValue"]
+                    for name, value in attributes.items()
+                    if "StringValue" in value
+                },
+            )
+        return None
+
+    async def extend(self, delivery: Delivery, by: timedelta) -> None:
+        try:
+            with translated("sqs.extend"):
+                await self.client.change_message_visibility(
+                    QueueUrl=self.queue_url,
+                    ReceiptHandle=delivery.receipt,
+                    VisibilityTimeout=int(by.total_seconds()),
+                )
+        except TransientError as error:
+            if str(error.details.get("code", "")).endswith(_GONE):
+                raise LeaseLostError("the message is not ours any more") from error
+            raise
+
+    async def settle(self, delivery: Delivery) -> None:
+        with translated("sqs.settle"):
+            await self.client.delete_message(
+                QueueUrl=self.queue_url, ReceiptHandle=delivery.receipt
+            )
+
+    async def release(self, delivery: Delivery, after: timedelta = timedelta()) -> None:
+        try:
+            await self.extend(delivery, after)
+        except LeaseLostError:
+            log.info("a message to release was not ours any more")

@@ -1,0 +1,149 @@
+"""What the queue agent works on. Nothing here does I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from contracts.callback import Failure
+from contracts.ids import Uid
+from contracts.kinds import TaskType
+from contracts.message import TaskMessage
+from contracts.places import OutputPlace
+from servicekit.errors import AppError, RejectedError, TransientError
+
+
+class UnworkableError(AppError):
+    """A message that this agent must give back at once and never delete."""
+
+
+class LeaseLostError(TransientError):
+    """The message belongs to somebody else now: stop, and touch nothing."""
+
+
+class RuntimeLostError(TransientError):
+    """The runtime does not answer: an interruption of the task, not a failure of it."""
+
+
+class InputUnavailableError(AppError):
+    """One input could not be read; the text shows no secret and `retryable` is a guess."""
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class TaskFailedError(RejectedError):
+    """The task cannot be done: a result that the client is told.
+
+    `answer` is what the runtime itself said, for the `.out` document only.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, retryable: bool = False, answer: object = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.failure = Failure(code=code, message=message, retryable=retryable)
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One hand-over of one message; a redelivery is a new `Delivery`."""
+
+    body: bytes = field(repr=False)
+    receipt: str = field(repr=False)
+    receives: int  # 1 on the first hand-over
+    attributes: Mapping[str, str] = field(default_factory=dict)  # the message's text attributes
+
+
+class Verdict(Enum):
+    """Whether a delivery may be worked on."""
+
+    PROCEED = auto()
+    FINISHED = auto()  # its result is committed and told
+    UNKNOWN = auto()  # it was never accepted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """The notifier's answer to a delivery; `attempt` counts from 1 if it may proceed."""
+
+    verdict: Verdict
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One attempt of one submission."""
+
+    message: TaskMessage = field(repr=False)
+    attempt: int
+
+    @property
+    def uid(self) -> Uid:
+        """Give the submission's name."""
+        return self.message.uid
+
+    @property
+    def place(self) -> OutputPlace:
+        """Give the folder of its files."""
+        it = self.message
+        return OutputPlace(bucket=it.bucket, prefix=it.prefix, id=it.id, uid=it.uid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a runtime is asked to do: a body with every input in place."""
+
+    uid: Uid
+    attempt: int
+    tasktype: TaskType
+    content: Mapping[str, Any] = field(repr=False)
+    checkpoint: str | None = None  # must be loaded, by whichever of its names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is."""
+
+    step: int
+    total: int  # at least 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file that a runtime made, unchanged; `name` is the runtime's own, if it has one."""
+
+    body: bytes = field(repr=False)
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generated:
+    """A finished run: the files and the rest of the runtime's answer."""
+
+    files: tuple[File, ...]
+    answer: Mapping[str, Any] = field(repr=False)
+    has_text: bool = False  # the answer itself holds results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What is to be stored and told; `failure` is None if the run is complete."""
+
+    task: Task
+    document: Mapping[str, Any] = field(repr=False)  # the `.out`
+    files: tuple[File, ...] = ()
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An outcome whose files are in the bucket, as `s3://` URLs."""
+
+    image_url: tuple[str, ...]
+    output_url: str
+    failure: Failure | None

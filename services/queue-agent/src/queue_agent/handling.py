@@ -1,0 +1,106 @@
+"""One delivery from its bytes to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from opentelemetry import trace
+
+from contracts.message import TaskMessage, UndecodableError
+from queue_agent.delivery import Deliverer, note
+from queue_agent.domain import (
+    Delivery,
+    Outcome,
+    Task,
+    TaskFailedError,
+    UnworkableError,
+    Verdict,
+)
+from queue_agent.measures import Measures
+from queue_agent.ports import Notifier
+from queue_agent.work import Preparer, Runner, failed
+from servicekit.telemetry import incoming_context
+
+tracer = trace.get_tracer(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """Does what one message asks; `runtime_name` and `bucket` are the only ones it serves."""
+
+    runtime_name: str
+    bucket: str
+    notifier: Notifier
+    preparer: Preparer
+    runner: Runner
+    deliverer: Deliverer
+    measures: Measures
+    now: Callable[[], datetime]
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Return when the message may be deleted.
+
+        Raises `UnworkableError` for a message that must go back at once, `TransientError` for
+        one that may be tried again. Safe to repeat.
+        """
+        message = self._decode(delivery)
+        with tracer.start_as_current_span(
+            "queue-agent task",
+            context=incoming_context(delivery.attributes),
+            kind=trace.SpanKind.CONSUMER,
+            attributes={
+                "uid": message.uid,
+                "runtime": message.runtime,
+                "tasktype": message.tasktype.value,
+            },
+        ) as span:
+            begun = await self.notifier.begin(message.uid)
+            if begun.verdict is not Verdict.PROCEED:
+                self._count(begun.verdict.name.lower())
+                return
+            span.set_attribute("attempt", begun.attempt)
+            task = Task(message=message, attempt=begun.attempt)
+            note(task, "leased")
+            await self._do(task)
+
+    def _decode(self, delivery: Delivery) -> TaskMessage:
+        try:
+            message = TaskMessage.decode(delivery.body)
+        except UndecodableError as error:
+            raise UnworkableError(f"undecodable message: {error}") from None
+        if message.runtime != self.runtime_name:
+            raise UnworkableError("message for another runtime", uid=message.uid)
+        if message.bucket != self.bucket:
+            raise UnworkableError("message for another bucket", uid=message.uid)
+        return message
+
+    async def _do(self, task: Task) -> None:
+        clock = asyncio.get_running_loop().time
+        if task.attempt == 1:
+            waited = self.now() - task.message.accepted_at
+            self.measures.queue_wait.record(max(0.0, waited.total_seconds()))
+        started = clock()
+        outcome, generation = await self._outcome(task)
+        await self.deliverer.deliver(outcome)
+        self.measures.generation.record(generation)
+        self.measures.overhead.record(clock() - started - generation)
+        if outcome.failure:
+            self.measures.failures.add(1, {"code": outcome.failure.code})
+        self._count("failed" if outcome.failure else "completed")
+
+    async def _outcome(self, task: Task) -> tuple[Outcome, float]:
+        clock = asyncio.get_running_loop().time
+        try:
+            job = await self.preparer.prepare(task)
+        except TaskFailedError as error:
+            return failed(task, error, self.runner.out), 0.0
+        started = clock()
+        outcome = await self.runner.run(task, job)
+        note(task, "generated")
+        return outcome, clock() - started
+
+    def _count(self, outcome: str) -> None:
+        self.measures.tasks.add(1, {"outcome": outcome})

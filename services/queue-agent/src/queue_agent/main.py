@@ -1,0 +1,155 @@
+"""Builds the queue agent from its parts and runs it. The only module that knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+from opentelemetry import metrics
+
+from awsio import clients
+from contracts.kinds import RuntimeType
+from darkroom.notifier.v1.notifier_pb2_grpc import NotifierServiceStub
+from queue_agent.adapters.comfyui import ComfyUiRuntime
+from queue_agent.adapters.fetch_http import http_inputs
+from queue_agent.adapters.fetch_s3 import S3InputReader
+from queue_agent.adapters.notifier import GrpcNotifier
+from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
+from queue_agent.adapters.s3 import S3ClaimStore, S3OutputStore
+from queue_agent.adapters.sdwebui import SdWebuiRuntime
+from queue_agent.adapters.sqs import SqsTaskSource
+from queue_agent.consumer import Consumer
+from queue_agent.delivery import Deliverer
+from queue_agent.fetch import Fetcher, InputLimits
+from queue_agent.handling import Handler
+from queue_agent.inputs import find_in_body, find_in_graph
+from queue_agent.measures import Measures
+from queue_agent.out_document import ComfyUiOut, OutFormat, SdWebuiOut
+from queue_agent.ports import ImageRuntime, InputReader
+from queue_agent.readiness import Readiness
+from queue_agent.settings import Settings
+from queue_agent.work import FindInputs, Preparer, Runner
+from servicekit import rpc
+from servicekit.health import Health
+from servicekit.lifecycle import stop_on_signals
+from servicekit.service import run_service
+from servicekit.web import http_serving, ops_app
+
+DESCRIPTION = "Takes tasks from one queue and has one Stable Diffusion runtime do them."
+
+
+async def serve(settings: Settings) -> None:
+    """Run until told to stop. What is opened last is closed first."""
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        health = Health()
+        await stack.enter_async_context(
+            http_serving(ops_app(health), settings.host, settings.ops_port)
+        )
+        address = f"{settings.host}:{settings.grpc_port}"
+        await stack.enter_async_context(rpc.serving(address, health, (), lambda _: None))
+        await _work(settings, stack, health, stop)
+
+
+async def _work(
+    settings: Settings, stack: AsyncExitStack, health: Health, stop: asyncio.Event
+) -> None:
+    sqs = await stack.enter_async_context(clients.sqs())
+    http = await stack.enter_async_context(runtime_http(settings.runtime_url))
+    measures = Measures(metrics.get_meter("queue_agent"))
+    runtime, find_inputs, out = _runtime(settings, http)
+    consumer = Consumer(
+        source=SqsTaskSource(
+            client=sqs,
+            queue_url=settings.queue_url,
+            wait=settings.receive_wait,
+            lease=settings.lease,
+        ),
+        readiness=Readiness(runtime=runtime, health=health, poll=settings.runtime_poll),
+        measures=measures,
+        lease=settings.lease,
+        drain=settings.drain,
+    )
+    handler = await _handler(settings, stack, runtime, find_inputs, out, measures)
+    try:
+        await consumer.consume(handler.handle, stop)
+    finally:
+        await health.not_ready("stopping")
+
+
+def _runtime(
+    settings: Settings, http: RuntimeHttp
+) -> tuple[ImageRuntime, FindInputs, OutFormat]:
+    poll, silence = settings.runtime_poll, settings.runtime_silence
+    if settings.runtime_type is RuntimeType.COMFYUI:
+        return (
+            ComfyUiRuntime(http=http, poll=poll, silence=silence),
+            find_in_graph,
+            ComfyUiOut(),
+        )
+    dynamic = settings.dynamic_model
+    return (
+        SdWebuiRuntime(http=http, dynamic=dynamic, poll=poll, silence=silence),
+        find_in_body,
+        SdWebuiOut(),
+    )
+
+
+async def _handler(
+    settings: Settings,
+    stack: AsyncExitStack,
+    runtime: ImageRuntime,
+    find_inputs: FindInputs,
+    out: OutFormat,
+    measures: Measures,
+) -> Handler:
+    s3 = await stack.enter_async_context(clients.s3())
+    channel = await stack.enter_async_context(rpc.channel(settings.notifier_target))
+    notifier = GrpcNotifier(stub=NotifierServiceStub(channel), agent=settings.agent_name)
+    by_http = await stack.enter_async_context(
+        http_inputs(timeout=settings.input_timeout, redirects=settings.input_redirects)
+    )
+    by_s3 = S3InputReader(
+        client=s3,
+        buckets=frozenset(settings.input_buckets),
+        timeout=settings.input_timeout,
+    )
+    readers: dict[str, InputReader] = {"http": by_http, "https": by_http, "s3": by_s3}
+    limits = InputLimits(
+        count=settings.input_count,
+        bytes_each=settings.input_bytes,
+        bytes_total=settings.input_total_bytes,
+    )
+    return Handler(
+        runtime_name=settings.runtime_name,
+        bucket=settings.output_bucket,
+        notifier=notifier,
+        preparer=Preparer(
+            claims=S3ClaimStore(client=s3, bucket=settings.claim_bucket),
+            fetcher=Fetcher(readers=readers, limits=limits),
+            find_inputs=find_inputs,
+            runtime=runtime,
+            measures=measures,
+        ),
+        runner=Runner(
+            runtime=runtime, notifier=notifier, out=out, timeout=settings.run_timeout
+        ),
+        deliverer=Deliverer(
+            store=S3OutputStore(client=s3, bucket=settings.output_bucket),
+            notifier=notifier,
+            measures=measures,
+            budget=settings.settle_budget,
+        ),
+        measures=measures,
+        now=lambda: datetime.now(UTC),
+    )
+
+
+def main() -> None:
+    """Run the process."""
+    run_service("queue-agent", Settings, serve, DESCRIPTION)
+
+
+if __name__ == "__main__":
+    main()

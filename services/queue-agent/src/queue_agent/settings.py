@@ -1,0 +1,61 @@
+"""Every knob of the queue agent. Read once, in `main`, and nowhere else."""
+
+from __future__ import annotations
+
+import socket
+from datetime import timedelta
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from contracts.kinds import RuntimeType
+from servicekit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Environment of one queue agent; names are `QUEUE_AGENT_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="QUEUE_AGENT_")
+
+    grpc_port: int = Field(default=50051, ge=0, le=65535)  # the health service only
+    agent_name: str = Field(default_factory=socket.gethostname)
+
+    queue_url: str
+    output_bucket: str
+    claim_bucket: str
+    notifier_target: str  # gRPC target, for example `notifier:50051`
+
+    runtime_name: str = Field(min_length=1)  # whose queue it is
+    runtime_type: Literal[RuntimeType.SDWEBUI, RuntimeType.COMFYUI]
+    runtime_url: str = Field(pattern=r"^https?://[^/]+/?$")
+    dynamic_model: bool = False  # the runtime may be told to load another checkpoint
+
+    receive_wait: timedelta = Field(
+        default=timedelta(seconds=10), ge=timedelta(), le=timedelta(seconds=10)
+    )
+    lease: timedelta = Field(
+        default=timedelta(seconds=120), ge=timedelta(seconds=3), le=timedelta(hours=12)
+    )
+    drain: timedelta = Field(default=timedelta(seconds=90), ge=timedelta())
+    termination_grace: timedelta = timedelta(seconds=120)
+    settle_budget: timedelta = timedelta(minutes=5)  # patience with S3 and the notifier
+
+    run_timeout: timedelta = Field(
+        default=timedelta(seconds=600), gt=timedelta(), le=timedelta(hours=11)
+    )
+    runtime_poll: timedelta = Field(default=timedelta(seconds=1), gt=timedelta())
+    runtime_silence: timedelta = timedelta(seconds=60)  # unanswered polls: the runtime is lost
+
+    input_buckets: tuple[str, ...] = ()  # JSON list; the buckets of `s3://` inputs
+    input_bytes: int = Field(default=20 * 2**20, ge=1)  # of each input
+    input_total_bytes: int = Field(default=100 * 2**20, ge=1)  # of one task
+    input_count: int = Field(default=16, ge=0)
+    input_timeout: timedelta = Field(default=timedelta(seconds=30), gt=timedelta())
+    input_redirects: int = Field(default=5, ge=0, le=20)
+
+    @model_validator(mode="after")
+    def _shutdown_fits(self) -> Self:
+        if self.receive_wait + self.drain >= self.termination_grace:
+            raise ValueError("receive_wait + drain must be shorter than termination_grace")
+        return self

@@ -1,0 +1,148 @@
+"""What is done with one task: prepare, run, deliver.
+
+The three know nothing of each other but the frozen values between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from opentelemetry import trace
+
+from contracts.message import UndecodableError, decode_content
+from queue_agent.beside import beside
+from queue_agent.domain import (
+    File,
+    Generated,
+    Job,
+    Outcome,
+    Task,
+    TaskFailedError,
+    UnworkableError,
+)
+from queue_agent.fetch import Fetcher
+from queue_agent.filetype import file_type
+from queue_agent.inputs import Input, replaced
+from queue_agent.measures import Measures
+from queue_agent.out_document import OutFormat
+from queue_agent.ports import ClaimStore, ImageRuntime, Notifier
+from queue_agent.reporting import ProgressReporter
+
+log = logging.getLogger(__name__)
+tracer = trace.get_tracer(__name__)
+
+FindInputs = Callable[[Mapping[str, Any]], list[Input]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparer:
+    """Makes a job of a task: everything that needs no device."""
+
+    claims: ClaimStore
+    fetcher: Fetcher
+    find_inputs: FindInputs
+    runtime: ImageRuntime
+    measures: Measures
+
+    async def prepare(self, task: Task) -> Job:
+        """Give the job with every input in place.
+
+        Raises `TaskFailedError` if an input cannot be had, `UnworkableError` if the body in the
+        claim bucket is none, and `TransientError`.
+        """
+        with tracer.start_as_current_span("fetch"):
+            content = await self._content(task)
+            inputs = self.find_inputs(content)
+            if inputs:
+                content = await self._with_inputs(content, inputs)
+        return Job(
+            uid=task.uid,
+            attempt=task.attempt,
+            tasktype=task.message.tasktype,
+            content=content,
+            checkpoint=task.message.checkpoint,
+        )
+
+    async def _content(self, task: Task) -> dict[str, Any]:
+        if task.message.content is not None:
+            return task.message.content
+        body = await self.claims.read(task.message.content_key or "")
+        try:
+            return await asyncio.to_thread(decode_content, body)
+        except UndecodableError as error:
+            raise UnworkableError(str(error)) from None
+
+    async def _with_inputs(
+        self, content: Mapping[str, Any], inputs: list[Input]
+    ) -> dict[str, Any]:
+        bodies = await self.fetcher.fetch(inputs)
+        self.measures.inputs.add(sum(map(len, bodies.values())))
+        uploaded: dict[str, str] = {}
+        values = {}
+        for one in inputs:
+            body = bodies[one.url]
+            if not one.upload:
+                values[one.path] = (await asyncio.to_thread(base64.b64encode, body)).decode()
+                continue
+            if one.url not in uploaded:
+                uploaded[one.url] = await self.runtime.upload(_input_name(body), body)
+            values[one.path] = uploaded[one.url]
+        return replaced(content, values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """Lets the runtime do a job."""
+
+    runtime: ImageRuntime
+    notifier: Notifier
+    out: OutFormat
+    timeout: timedelta
+
+    async def run(self, task: Task, job: Job) -> Outcome:
+        """Give what came out; a job that fails is an outcome, too.
+
+        Raises `RuntimeLostError` and `TransientError` for interruptions. When cancelled, the
+        runtime is interrupted and nothing comes out.
+        """
+        try:
+            generated = await self._generate(task, job)
+            if not generated.files and not generated.has_text:
+                raise TaskFailedError("the runtime made nothing", code="no_output")
+        except TaskFailedError as error:
+            return failed(task, error, self.out)
+        document = self.out.completed(task.message.id, job, generated)
+        return Outcome(task=task, document=document, files=generated.files)
+
+    async def _generate(self, task: Task, job: Job) -> Generated:
+        reporter = ProgressReporter(self.notifier, task)
+        seconds = self.timeout.total_seconds()
+        with tracer.start_as_current_span("run"):
+            try:
+                async with asyncio.timeout(seconds):
+                    work = self.runtime.run(job, reporter.report)
+                    return await beside(work, reporter.send())
+            except TimeoutError as error:
+                raise TaskFailedError(
+                    f"the runtime took longer than {seconds:g} s",
+                    code="timeout",
+                    retryable=True,
+                ) from error
+
+
+def failed(task: Task, error: TaskFailedError, out: OutFormat) -> Outcome:
+    """Give the outcome that a failure is."""
+    document = out.failed(task.message.id, error)
+    return Outcome(task=task, document=document, failure=error.failure)
+
+
+def _input_name(body: bytes) -> str:
+    extension = file_type(File(body=body)).extension
+    return f"darkroom-{hashlib.sha256(body).hexdigest()[:16]}.{extension}"
