@@ -27,7 +27,7 @@ def command() -> list[str]:
 
 
 def environment(port: int, folder: Path) -> dict[str, str]:
-    """Give the variables for an emulator that listens on `port` and keeps its state in `folder`."""
+    """Give the variables for an emulator on `port` that keeps its state in `folder`."""
     return {
         # Inside an archive or a sandbox the packages are only on this process's path.
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),

@@ -1,0 +1,139 @@
+"""The catalogue: what the bucket held at the last look, and who waits to hear of changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from opentelemetry import metrics
+
+from model_sync.domain import Model, StoredFile, find, split_key
+from model_sync.ports import ModelBucket
+from model_sync.safetensors import LENGTH_BYTES, check_header, header_bytes
+from servicekit.errors import RejectedError, TransientError
+
+log = logging.getLogger(__name__)
+meter = metrics.get_meter(__name__)
+_refreshes = meter.create_counter(
+    "darkroom.models.refreshes", unit="{refresh}", description="Looks into the model bucket"
+)
+_models = meter.create_gauge(
+    "darkroom.models.known", unit="{model}", description="Models, by whether they are valid"
+)
+
+# A refused request looks again, so that a model is usable once it is uploaded; this bounds what
+# a client that asks for nonsense can cost.
+LOOK_AGAIN = timedelta(seconds=1)
+
+
+class Catalogue:
+    """The models of one bucket."""
+
+    def __init__(self, bucket: ModelBucket, *, max_models: int) -> None:
+        self._bucket = bucket
+        self._max_models = max_models
+        self._models: tuple[Model, ...] = ()
+        self._checked: dict[StoredFile, str | None] = {}  # file -> its problem
+        self._changed = asyncio.Condition()
+        self._refreshing = asyncio.Lock()
+        self._last_look = float("-inf")  # on the loop's clock
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Give the models of the last look, sorted."""
+        return self._models
+
+    async def refresh(self) -> None:
+        """Look into the bucket; raises `TransientError` and keeps the old catalogue then."""
+        async with self._refreshing:
+            await self._look()
+
+    async def find(self, kind: str, name: str) -> Model:
+        """Give one model, after another look if it is not known.
+
+        Raises `RejectedError` (`model_not_found`, with what there is) and `TransientError`.
+        """
+        found = find(self._models, kind, name)
+        if found is None:
+            async with self._refreshing:
+                now = asyncio.get_running_loop().time()
+                if now - self._last_look >= LOOK_AGAIN.total_seconds():
+                    await self._look()
+            found = find(self._models, kind, name)
+        if found is None:
+            known = ", ".join(m.name for m in self._models if m.kind == kind) or "none"
+            raise RejectedError(
+                f"there is no {kind} model '{name[:200]}'; there are: {known}",
+                code="model_not_found",
+            )
+        return found
+
+    async def watch(self) -> AsyncIterator[tuple[Model, ...]]:
+        """Give the catalogue now, and again after each change."""
+        seen = self._models
+        while True:
+            yield seen
+            async with self._changed:
+                while self._models == seen:
+                    await self._changed.wait()
+                seen = self._models
+
+    async def keep_fresh(self, every: timedelta) -> None:
+        """Look into the bucket at an interval, until cancelled."""
+        while True:
+            await asyncio.sleep(every.total_seconds())
+            try:
+                await self.refresh()
+            except TransientError:
+                log.warning("model bucket cannot be read, the catalogue is old", exc_info=True)
+
+    async def _look(self) -> None:
+        models: list[Model] = []
+        checked: dict[StoredFile, str | None] = {}
+        async for file in self._bucket.files():
+            if (split := split_key(file.key)) is None:
+                continue
+            if len(models) == self._max_models:
+                log.warning("catalogue is full", extra={"max_models": self._max_models})
+                break
+            kind, name, form = split
+            if file not in self._checked:
+                checked[file] = await self._problem(file, form)
+            else:
+                checked[file] = self._checked[file]
+            models.append(
+                Model(
+                    kind=kind,
+                    name=name,
+                    size_bytes=file.size_bytes,
+                    format=form,
+                    problem=checked[file],
+                )
+            )
+        self._checked = checked
+        self._last_look = asyncio.get_running_loop().time()
+        _refreshes.add(1)
+        for valid in (True, False):
+            _models.set(
+                sum((m.problem is None) == valid for m in models),
+                {"valid": str(valid).lower()},
+            )
+        async with self._changed:
+            self._models = tuple(sorted(models, key=lambda model: model.order))
+            self._changed.notify_all()
+
+    async def _problem(self, file: StoredFile, form: str) -> str | None:
+        if file.size_bytes == 0:
+            return "it is empty"
+        if form != "safetensors":
+            return None  # pickles: only loading one would tell, and that would run its code
+        try:
+            first = await self._bucket.read(file, 0, LENGTH_BYTES)
+            length = header_bytes(first, file.size_bytes)
+            header = await self._bucket.read(file, LENGTH_BYTES, length)
+            check_header(header, file.size_bytes)
+        except ValueError as error:
+            return str(error)
+        return None

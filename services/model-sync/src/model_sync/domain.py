@@ -1,0 +1,53 @@
+"""What is in a model bucket. Pure: no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from contracts.checkpoints import names_checkpoint
+
+FORMATS = {".safetensors": "safetensors", ".ckpt": "ckpt", ".pt": "pt", ".pth": "pth"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """One object of the bucket; the same key and tag mean the same bytes."""
+
+    key: str
+    size_bytes: int
+    tag: str  # the object's ETag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model file; `problem` is None if it can be loaded as far as its header tells."""
+
+    kind: str  # the folder: Stable-diffusion, Lora, VAE, ...
+    name: str  # the path below that folder
+    size_bytes: int
+    format: str
+    problem: str | None
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """Give the key by which the catalogue is sorted."""
+        return (self.kind, self.name)
+
+
+def split_key(key: str) -> tuple[str, str, str] | None:
+    """Give kind, name and format of an object; None if it is no model.
+
+    The layout is the original solution's: a folder for each kind, files in or below it.
+    """
+    path = PurePosixPath(key)
+    form = FORMATS.get(path.suffix.lower())
+    if form is None or len(path.parts) < 2:  # noqa: PLR2004  # a folder and a file
+        return None
+    return path.parts[0], str(PurePosixPath(*path.parts[1:])), form
+
+
+def find(models: Iterable[Model], kind: str, name: str) -> Model | None:
+    """Give the model that `name` means: its file name, title or stem."""
+    return next((m for m in models if m.kind == kind and names_checkpoint(name, m.name)), None)

@@ -1,0 +1,79 @@
+"""Builds model-sync from its parts and runs it. The only module that knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+from awsio import clients
+from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
+from model_sync.adapters.s3 import S3ModelBucket
+from model_sync.catalogue import Catalogue
+from model_sync.rpc import ModelService
+from model_sync.settings import Settings
+from servicekit.errors import TransientError
+from servicekit.health import Health
+from servicekit.lifecycle import stop_on_signals
+from servicekit.rpc import serving
+from servicekit.service import run_service
+from servicekit.web import http_serving, ops_app
+
+log = logging.getLogger(__name__)
+FIRST_LOOK_PAUSE_SECONDS = 1.0
+STREAM_GRACE = timedelta(seconds=1)  # a watcher never hangs up by itself
+
+
+async def serve(settings: Settings) -> None:
+    """Run until told to stop. What is opened last is closed first."""
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        s3 = await stack.enter_async_context(clients.s3())
+        catalogue = Catalogue(
+            S3ModelBucket(client=s3, bucket=settings.model_bucket),
+            max_models=settings.max_models,
+        )
+        service = ModelService(catalogue)
+        health = Health()
+        await stack.enter_async_context(
+            http_serving(ops_app(health), settings.host, settings.ops_port)
+        )
+        await stack.enter_async_context(
+            serving(
+                f"{settings.host}:{settings.grpc_port}",
+                health,
+                (modelsync_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,),
+                lambda server: modelsync_pb2_grpc.add_ModelServiceServicer_to_server(
+                    service, server
+                ),
+                grace=STREAM_GRACE,
+            )
+        )
+        async with asyncio.TaskGroup() as group:
+            look = group.create_task(_look(catalogue, settings, health), name="catalogue")
+            await stop.wait()
+            look.cancel()
+        await health.not_ready("stopping")
+
+
+async def _look(catalogue: Catalogue, settings: Settings, health: Health) -> None:
+    """Be ready after the first look, then keep looking."""
+    while True:
+        try:
+            await catalogue.refresh()
+            break
+        except TransientError:
+            log.warning("model bucket cannot be read", exc_info=True)
+            await asyncio.sleep(FIRST_LOOK_PAUSE_SECONDS)
+    await health.ready()
+    await catalogue.keep_fresh(settings.refresh_interval)
+
+
+def main() -> None:
+    """Run model-sync as a process."""
+    run_service("model-sync", Settings, serve, "Keeps the catalogue of the model bucket.")
+
+
+if __name__ == "__main__":
+    main()

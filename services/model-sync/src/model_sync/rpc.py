@@ -1,0 +1,54 @@
+"""The gRPC edge of model-sync: wire messages in and out of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
+from model_sync.catalogue import Catalogue
+from model_sync.domain import Model
+
+
+class ModelService(modelsync_pb2_grpc.ModelServiceServicer):
+    """Answers the router and ingest; errors become statuses in servicekit.rpc."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    async def ListModels(  # noqa: N802  # gRPC names its methods
+        self, request: modelsync_pb2.ListModelsRequest, context: Any
+    ) -> modelsync_pb2.ListModelsResponse:
+        """Give the catalogue, or one kind of it."""
+        if request.refresh:
+            await self._catalogue.refresh()
+        models = self._catalogue.models
+        return modelsync_pb2.ListModelsResponse(
+            models=[to_wire(m) for m in models if request.kind in {"", m.kind}]
+        )
+
+    async def GetModel(  # noqa: N802
+        self, request: modelsync_pb2.GetModelRequest, context: Any
+    ) -> modelsync_pb2.GetModelResponse:
+        """Give one model."""
+        found = await self._catalogue.find(request.kind, request.name)
+        return modelsync_pb2.GetModelResponse(model=to_wire(found))
+
+    async def WatchModels(  # noqa: N802
+        self, request: modelsync_pb2.WatchModelsRequest, context: Any
+    ) -> AsyncIterator[modelsync_pb2.WatchModelsResponse]:
+        """Give the catalogue after each change."""
+        async for models in self._catalogue.watch():
+            yield modelsync_pb2.WatchModelsResponse(models=[to_wire(m) for m in models])
+
+
+def to_wire(model: Model) -> modelsync_pb2.Model:
+    """Give the wire form of a model."""
+    return modelsync_pb2.Model(
+        name=model.name,
+        kind=model.kind,
+        size_bytes=model.size_bytes,
+        format=model.format,
+        valid=model.problem is None,
+        problem=model.problem or "",
+    )

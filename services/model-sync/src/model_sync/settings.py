@@ -1,0 +1,23 @@
+"""Every knob of model-sync. Read once, in `main`, and nowhere else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from servicekit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Environment of model-sync; names are `MODEL_SYNC_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="MODEL_SYNC_")
+
+    grpc_port: int = Field(default=50051, ge=1, le=65535)
+    model_bucket: str
+    refresh_interval: timedelta = Field(
+        default=timedelta(seconds=60), ge=timedelta(seconds=1), le=timedelta(days=1)
+    )
+    max_models: int = Field(default=10_000, ge=1)  # bounds the memory of the catalogue

@@ -1,0 +1,46 @@
+"""What may be done with a delivery, and what the world is told of a finished task."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from pydantic_core import from_json
+
+from contracts.callback import Callback, TerminalStatus
+from ledger.record import Record, State
+
+_STATUS: dict[State, TerminalStatus] = {
+    State.COMPLETED: "completed",
+    State.FAILED: "failed",
+    State.CANCELLED: "cancelled",
+}
+
+
+class Verdict(Enum):
+    """What an agent does with a delivery."""
+
+    PROCEED = auto()
+    FINISHED = auto()
+    UNKNOWN = auto()
+
+
+def judge(record: Record | None) -> Verdict:
+    """Give the verdict on a delivery, from its record after the attempt was counted."""
+    if record is None:
+        return Verdict.UNKNOWN
+    return Verdict.FINISHED if record.terminal else Verdict.PROCEED
+
+
+def callback_of(record: Record) -> Callback:
+    """Give the callback of a terminal record: the same one whenever it is asked for."""
+    return Callback(
+        id=record.id,
+        result=record.state == State.COMPLETED,
+        image_url=list(record.image_url),
+        output_url=record.output_url,
+        context=from_json(record.context_json),
+        runtime=record.runtime,
+        status=_STATUS[record.state],
+        uid=record.uid,
+        error=record.error,
+    )

@@ -1,0 +1,60 @@
+"""Builds the notifier from its parts and runs it. The only module that knows them all."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from awsio import clients
+from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
+from ledger.dynamodb import DynamoDbLedger
+from notifier.adapters.sns import SnsResultTopic
+from notifier.rpc import NotifierService
+from notifier.settings import Settings
+from notifier.settle import Settle
+from servicekit.health import Health
+from servicekit.lifecycle import stop_on_signals
+from servicekit.rpc import serving
+from servicekit.service import run_service
+from servicekit.web import http_serving, ops_app
+
+
+async def serve(settings: Settings) -> None:
+    """Run until told to stop. What is opened last is closed first."""
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        settle = Settle(
+            ledger=DynamoDbLedger(
+                client=await stack.enter_async_context(clients.dynamodb()), table=settings.table
+            ),
+            topic=SnsResultTopic(
+                client=await stack.enter_async_context(clients.sns()),
+                topic_arn=settings.result_topic_arn,
+            ),
+        )
+        service = NotifierService(settle)
+        health = Health()
+        await stack.enter_async_context(
+            http_serving(ops_app(health), settings.host, settings.ops_port)
+        )
+        await stack.enter_async_context(
+            serving(
+                f"{settings.host}:{settings.grpc_port}",
+                health,
+                (notifier_pb2.DESCRIPTOR.services_by_name["NotifierService"].full_name,),
+                lambda server: notifier_pb2_grpc.add_NotifierServiceServicer_to_server(
+                    service, server
+                ),
+            )
+        )
+        await health.ready()
+        await stop.wait()
+        await health.not_ready("stopping")
+
+
+def main() -> None:
+    """Run the notifier as a process."""
+    run_service("notifier", Settings, serve, "Commits results and sends callbacks.")
+
+
+if __name__ == "__main__":
+    main()

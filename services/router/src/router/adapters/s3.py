@@ -1,0 +1,31 @@
+"""`Claims` on Amazon S3; the bucket's lifecycle removes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from awsio.errors import translated
+from contracts.ids import Uid
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Claims:
+    """One object for each large body, named by uid, so that a repeated call writes the same."""
+
+    client: S3Client
+    bucket: str
+
+    async def put(self, uid: Uid, content_json: bytes) -> str:
+        key = f"{uid}.json"
+        with translated("s3.put_object"):
+            await self.client.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=content_json,
+                ContentType="application/json",
+            )
+        return key

@@ -1,0 +1,85 @@
+"""Which runtime takes a task. Pure decisions over the configured runtimes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from contracts.checkpoints import names_checkpoint
+from contracts.ids import Prefix, TaskId, Uid
+from contracts.kinds import TaskType
+from contracts.runtimes import Runtime
+from servicekit.errors import FieldError, RejectedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One task that ingest has checked."""
+
+    uid: Uid
+    id: TaskId
+    tenant: str
+    runtime: str  # empty: choose by checkpoint
+    tasktype: TaskType
+    prefix: Prefix
+    context_json: str
+    content_json: bytes
+    checkpoint: str  # empty: the runtime's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The runtime that takes a task."""
+
+    runtime: Runtime
+    # The checkpoint that the model bucket must have and the runtime must load; empty if none.
+    checkpoint: str
+
+
+def choose(runtimes: Sequence[Runtime], task: Submission) -> Choice:
+    """Give the runtime of a task; raises `RejectedError` if there is none.
+
+    api.md: the runtime that was named, else the one whose `modelFilename` the checkpoint is,
+    else one with `dynamicModel: true`.
+    """
+    runtime = _named(runtimes, task.runtime) if task.runtime else _serving(runtimes, task)
+    if task.tasktype not in runtime.tasktypes:
+        message = (
+            f"runtime '{runtime.name}' is of type {runtime.type} and does not take "
+            f"'{task.tasktype}'; it takes: {_listed(runtime.tasktypes)}"
+        )
+        raise RejectedError(
+            f"Incorrect payload structure, tasktype: {message}",
+            code="invalid_request",
+            errors=(FieldError("tasktype", message),),
+        )
+    return Choice(runtime=runtime, checkpoint=task.checkpoint if runtime.dynamic_model else "")
+
+
+def _named(runtimes: Sequence[Runtime], name: str) -> Runtime:
+    for runtime in runtimes:
+        if runtime.name == name:
+            return runtime
+    known = _listed(runtime.name for runtime in runtimes)
+    raise RejectedError(
+        f"runtime '{name}' does not exist; there are: {known}", code="runtime_not_found"
+    )
+
+
+def _serving(runtimes: Sequence[Runtime], task: Submission) -> Runtime:
+    able = [runtime for runtime in runtimes if task.tasktype in runtime.tasktypes]
+    for runtime in able:
+        if runtime.model_filename and names_checkpoint(task.checkpoint, runtime.model_filename):
+            return runtime
+    for runtime in able:
+        if runtime.dynamic_model:
+            return runtime
+    served = _listed(runtime.model_filename for runtime in runtimes if runtime.model_filename)
+    raise RejectedError(
+        f"no runtime serves the checkpoint '{task.checkpoint}'; served are: {served}",
+        code="model_not_found",
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

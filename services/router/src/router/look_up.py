@@ -1,0 +1,67 @@
+"""Finding tasks: one by either of its names, many in pages over all runtimes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from contracts import ids
+from contracts.runtimes import Runtime
+from ledger.port import Ledger, Page
+from ledger.record import Record, State
+from servicekit.errors import RejectedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookUp:
+    """Reads the ledger for clients."""
+
+    runtimes: Sequence[Runtime]
+    ledger: Ledger
+
+    async def one(self, name: str) -> Record:
+        """Give a task by uid or client's id; raises `RejectedError` (`task_not_found`)."""
+        record = None
+        with suppress(ValueError):
+            record = await self.ledger.get(ids.uid(name))
+        with suppress(ValueError):
+            record = record or await self.ledger.newest(ids.task_id(name))
+        if record is None:
+            raise RejectedError(f"there is no task '{name[:128]}'", code="task_not_found")
+        return record
+
+    async def page(
+        self, *, runtime: str, state: State | None, limit: int, before: ids.Uid | None
+    ) -> Page:
+        """Give a page over one runtime, or over all if `runtime` is empty."""
+        names = [runtime] if runtime else [runtime.name for runtime in self.runtimes]
+        async with asyncio.TaskGroup() as group:
+            asked = [
+                group.create_task(
+                    self.ledger.page(name, state=state, limit=limit, before=before),
+                    name=f"page-{name}",
+                )
+                for name in names
+            ]
+        return merged([task.result() for task in asked], limit)
+
+
+def merged(pages: Sequence[Page], limit: int) -> Page:
+    """Give one page from the pages of several runtimes, each newest first."""
+    # Beyond the oldest record that each page has reached, the order is not known yet.
+    horizon = max((page.next_before for page in pages if page.next_before), default=None)
+    known = sorted(
+        (
+            record
+            for page in pages
+            for record in page.records
+            if horizon is None or record.uid >= horizon
+        ),
+        key=lambda record: record.uid,
+        reverse=True,
+    )
+    if len(known) > limit:
+        return Page(records=tuple(known[:limit]), next_before=known[limit - 1].uid)
+    return Page(records=tuple(known), next_before=horizon)

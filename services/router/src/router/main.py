@@ -1,0 +1,95 @@
+"""Builds the router from its parts and runs it. The only module that knows them all."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from pydantic import ValidationError
+
+from awsio import clients
+from contracts.runtimes import Runtime, RuntimesFile
+from darkroom.modelsync.v1 import modelsync_pb2_grpc
+from darkroom.router.v1 import router_pb2, router_pb2_grpc
+from ledger.dynamodb import DynamoDbLedger
+from router.adapters.model_sync import GrpcModels
+from router.adapters.s3 import S3Claims
+from router.adapters.sns import SnsTaskTopic
+from router.look_up import LookUp
+from router.rpc import RouterService
+from router.settings import Settings
+from router.submit import Submit
+from servicekit.errors import FatalError
+from servicekit.health import Health
+from servicekit.lifecycle import stop_on_signals
+from servicekit.rpc import channel, serving
+from servicekit.service import run_service
+from servicekit.web import http_serving, ops_app
+
+
+async def serve(settings: Settings) -> None:
+    """Run until told to stop. What is opened last is closed first."""
+    runtimes = read_runtimes(settings)
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        ledger = DynamoDbLedger(
+            client=await stack.enter_async_context(clients.dynamodb()), table=settings.table
+        )
+        model_sync = await stack.enter_async_context(channel(settings.model_sync_target))
+        submit = Submit(
+            runtimes=runtimes,
+            ledger=ledger,
+            models=GrpcModels(
+                stub=modelsync_pb2_grpc.ModelServiceStub(model_sync),
+                timeout=settings.model_sync_timeout,
+            ),
+            topic=SnsTaskTopic(
+                client=await stack.enter_async_context(clients.sns()),
+                topic_arn=settings.task_topic_arn,
+            ),
+            claims=S3Claims(
+                client=await stack.enter_async_context(clients.s3()),
+                bucket=settings.claim_bucket,
+            ),
+            output_bucket=settings.output_bucket,
+        )
+        service = RouterService(submit, LookUp(runtimes=runtimes, ledger=ledger), runtimes)
+        health = Health()
+        await stack.enter_async_context(
+            http_serving(ops_app(health), settings.host, settings.ops_port)
+        )
+        await stack.enter_async_context(
+            serving(
+                f"{settings.host}:{settings.grpc_port}",
+                health,
+                (router_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name,),
+                lambda server: router_pb2_grpc.add_RouterServiceServicer_to_server(
+                    service, server
+                ),
+            )
+        )
+        await health.ready()
+        await stop.wait()
+        await health.not_ready("stopping")
+
+
+def read_runtimes(settings: Settings) -> tuple[Runtime, ...]:
+    """Read the configured runtimes; raises `FatalError` that names the setting."""
+    try:
+        return RuntimesFile.read(settings.runtimes_file).runtimes
+    except OSError as error:
+        raise FatalError(
+            f"ROUTER_RUNTIMES_FILE: {settings.runtimes_file}: {error.strerror}"
+        ) from error
+    except ValidationError as error:
+        wrong = error.errors(include_input=False)[0]
+        where = ".".join(map(str, wrong["loc"]))
+        raise FatalError(f"ROUTER_RUNTIMES_FILE: {where}: {wrong['msg']}") from error
+
+
+def main() -> None:
+    """Run the router as a process."""
+    run_service("router", Settings, serve, "Routes tasks to the queues of their runtimes.")
+
+
+if __name__ == "__main__":
+    main()

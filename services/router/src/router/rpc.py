@@ -1,0 +1,140 @@
+"""The router's gRPC edge: wire messages in and out of the use cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from contracts import ids
+from contracts.kinds import TaskType
+from contracts.runtimes import Runtime
+from darkroom.router.v1 import router_pb2, router_pb2_grpc
+from ledger.record import Record, State
+from router.domain import Submission
+from router.look_up import LookUp
+from router.submit import Submit
+from servicekit.errors import FieldError, RejectedError
+
+PAGE_LIMIT = 100
+
+
+class RouterService(router_pb2_grpc.RouterServiceServicer):
+    """Answers ingest; errors become statuses in servicekit.rpc."""
+
+    def __init__(self, submit: Submit, look_up: LookUp, runtimes: Sequence[Runtime]) -> None:
+        self._submit = submit
+        self._look_up = look_up
+        self._runtimes = runtimes
+
+    async def SubmitTask(  # noqa: N802  # gRPC names its methods
+        self, request: router_pb2.SubmitTaskRequest, context: Any
+    ) -> router_pb2.SubmitTaskResponse:
+        """Accept one task."""
+        record = await self._submit(_to_submission(request))
+        return router_pb2.SubmitTaskResponse(
+            runtime=record.runtime, output_location=record.place.location
+        )
+
+    async def GetTask(  # noqa: N802
+        self, request: router_pb2.GetTaskRequest, context: Any
+    ) -> router_pb2.GetTaskResponse:
+        """Give one task."""
+        return router_pb2.GetTaskResponse(task=to_wire(await self._look_up.one(request.id)))
+
+    async def ListTasks(  # noqa: N802
+        self, request: router_pb2.ListTasksRequest, context: Any
+    ) -> router_pb2.ListTasksResponse:
+        """Give one page of tasks."""
+        try:
+            state = State(request.state) if request.state else None
+            before = ids.uid(request.before_uid) if request.before_uid else None
+        except ValueError as error:
+            raise _invalid("state or before_uid", str(error)) from error
+        page = await self._look_up.page(
+            runtime=request.runtime,
+            state=state,
+            limit=min(max(request.limit, 1), PAGE_LIMIT),
+            before=before,
+        )
+        return router_pb2.ListTasksResponse(
+            tasks=[to_wire(record) for record in page.records],
+            next_before_uid=page.next_before or "",
+        )
+
+    async def ListRuntimes(  # noqa: N802
+        self, request: router_pb2.ListRuntimesRequest, context: Any
+    ) -> router_pb2.ListRuntimesResponse:
+        """Give the configured runtimes."""
+        return router_pb2.ListRuntimesResponse(
+            runtimes=[
+                router_pb2.Runtime(
+                    name=runtime.name,
+                    type=runtime.type,
+                    model_filename=runtime.model_filename or "",
+                    dynamic_model=runtime.dynamic_model,
+                    tasktypes=runtime.tasktypes,
+                )
+                for runtime in self._runtimes
+            ]
+        )
+
+
+def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:
+    try:
+        return Submission(
+            uid=ids.uid(request.uid),
+            id=ids.task_id(request.id),
+            tenant=request.tenant,
+            runtime=request.runtime,
+            tasktype=TaskType(request.tasktype),
+            prefix=ids.prefix(request.prefix),
+            context_json=request.context_json,
+            content_json=request.content_json,
+            checkpoint=request.checkpoint,
+        )
+    except ValueError as error:
+        raise _invalid("request", str(error)) from error
+
+
+def _invalid(field: str, message: str) -> RejectedError:
+    return RejectedError(
+        f"Incorrect payload structure, {field}: {message}",
+        code="invalid_request",
+        errors=(FieldError(field, message),),
+    )
+
+
+def to_wire(record: Record) -> router_pb2.TaskRecord:
+    """Give the wire form of a record."""
+    wire = router_pb2.TaskRecord(
+        uid=record.uid,
+        id=record.id,
+        runtime=record.runtime,
+        tasktype=record.tasktype,
+        state=record.state,
+        attempt=record.attempt,
+        context_json=record.context_json,
+        created_at=_timestamp(record.created_at),
+        started_at=_timestamp(record.started_at),
+        finished_at=_timestamp(record.finished_at),
+        output_location=record.place.location,
+        image_url=record.image_url,
+        output_url=record.output_url or "",
+    )
+    if record.error:
+        wire.error.CopyFrom(router_pb2.TaskError(**record.error.model_dump()))
+    if record.progress:
+        wire.progress.step = record.progress.step
+        wire.progress.total = record.progress.total
+    return wire
+
+
+def _timestamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp

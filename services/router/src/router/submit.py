@@ -1,0 +1,100 @@
+"""Accepting a task: after `Submit` returns, the task is in the ledger and SNS has taken it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from contracts.message import TaskMessage
+from contracts.runtimes import Runtime
+from ledger.port import Ledger
+from ledger.record import Record, State
+from router.domain import Choice, Submission, choose
+from router.ports import Claims, Models, TaskTopic
+from servicekit.errors import TransientError
+
+log = logging.getLogger(__name__)
+
+# SNS takes 256 KiB with all attributes; the rest of the message and they need far below 16 KiB.
+INLINE_BYTES: Final = 240 * 1024
+WITHDRAW_BUDGET: Final = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit:
+    """Accepts tasks, one call each."""
+
+    runtimes: Sequence[Runtime]
+    ledger: Ledger
+    models: Models
+    topic: TaskTopic
+    claims: Claims
+    output_bucket: str
+
+    async def __call__(self, task: Submission) -> Record:
+        """Give the record of the accepted task. Safe to repeat with the same uid.
+
+        Raises `RejectedError` when no runtime takes it and `TransientError` when it could not
+        be recorded or published: then it was not accepted.
+        """
+        choice = choose(self.runtimes, task)
+        if choice.checkpoint:
+            await self.models.require_checkpoint(choice.checkpoint)
+        message = await self._message(task, choice)
+        record = await self.ledger.create(self._record(task, choice))
+        if record.state != State.QUEUED:
+            return record  # a repeated call, and an agent has the task already
+        try:
+            await self.topic.publish(
+                message, runtime=choice.runtime.name, tasktype=task.tasktype
+            )
+        except (TransientError, asyncio.CancelledError):
+            # The message may be out all the same. Then either an agent finds no record and
+            # drops it, or it has begun and the task is accepted after all.
+            if await self._withdrawn(task):
+                raise
+            log.info("accepted in spite of an unclear publish", extra={"uid": task.uid})
+        return record
+
+    async def _withdrawn(self, task: Submission) -> bool:
+        try:
+            async with asyncio.timeout(WITHDRAW_BUDGET.total_seconds()):
+                return await self.ledger.withdraw(task.uid)
+        except (TransientError, TimeoutError):
+            log.warning("refused task may still run", extra={"uid": task.uid})
+            return True
+
+    def _record(self, task: Submission, choice: Choice) -> Record:
+        return Record(
+            uid=task.uid,
+            id=task.id,
+            tenant=task.tenant,
+            runtime=choice.runtime.name,
+            tasktype=task.tasktype,
+            bucket=self.output_bucket,
+            prefix=task.prefix,
+            context_json=task.context_json,
+            created_at=datetime.now(UTC),
+        )
+
+    async def _message(self, task: Submission, choice: Choice) -> bytes:
+        inline = len(task.content_json) <= INLINE_BYTES
+        key = None if inline else await self.claims.put(task.uid, task.content_json)
+        message = TaskMessage.model_construct(
+            uid=task.uid,
+            id=task.id,
+            runtime=choice.runtime.name,
+            tasktype=task.tasktype,
+            prefix=task.prefix,
+            bucket=self.output_bucket,
+            checkpoint=choice.checkpoint or None,
+            accepted_at=datetime.now(UTC),
+            content_key=key,
+        )
+        head = message.model_dump_json(exclude_none=True).encode()
+        # The body is JSON already; parsing it to write it again would cost most of this call.
+        return head[:-1] + b',"content":' + task.content_json + b"}" if inline else head
