@@ -44,7 +44,7 @@ TEXT_FIELDS: Final = frozenset(
 """Fields whose text is never fetched, at any depth, with all that is below them."""
 
 GRAPH_TEXT_FIELDS: Final = TEXT_FIELDS | {"clip_l", "t5xxl", "text", "text_g", "text_l"}
-"""The same for the inputs of nodes; the added ones are those of `CLIPTextEncode` and its kin."""
+"""The same for the inputs of nodes; the added ones are of `CLIPTextEncode` and its kin."""
 
 _URL = re.compile(r"(?:https?|s3)://\S+", re.IGNORECASE)
 _UPLOAD_FIELD = "image"

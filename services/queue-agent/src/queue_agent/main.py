@@ -19,6 +19,7 @@ from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.adapters.s3 import S3ClaimStore, S3OutputStore
 from queue_agent.adapters.sdwebui import SdWebuiRuntime
 from queue_agent.adapters.sqs import SqsTaskSource
+from queue_agent.beside import beside
 from queue_agent.consumer import Consumer
 from queue_agent.delivery import Deliverer
 from queue_agent.fetch import Fetcher, InputLimits
@@ -71,11 +72,15 @@ async def _work(
         lease=settings.lease,
         drain=settings.drain,
     )
-    handler = await _handler(settings, stack, runtime, find_inputs, out, measures)
-    try:
-        await consumer.consume(handler.handle, stop)
-    finally:
-        await health.not_ready("stopping")
+    handler = await _handler(
+        settings, stack, runtime=runtime, find_inputs=find_inputs, out=out, measures=measures
+    )
+    await beside(consumer.consume(handler.handle, stop), _tell_the_stop(stop, health))
+
+
+async def _tell_the_stop(stop: asyncio.Event, health: Health) -> None:
+    await stop.wait()
+    await health.not_ready("stopping")
 
 
 def _runtime(
@@ -99,6 +104,7 @@ def _runtime(
 async def _handler(
     settings: Settings,
     stack: AsyncExitStack,
+    *,
     runtime: ImageRuntime,
     find_inputs: FindInputs,
     out: OutFormat,
@@ -108,12 +114,12 @@ async def _handler(
     channel = await stack.enter_async_context(rpc.channel(settings.notifier_target))
     notifier = GrpcNotifier(stub=NotifierServiceStub(channel), agent=settings.agent_name)
     by_http = await stack.enter_async_context(
-        http_inputs(timeout=settings.input_timeout, redirects=settings.input_redirects)
+        http_inputs(patience=settings.input_timeout, redirects=settings.input_redirects)
     )
     by_s3 = S3InputReader(
         client=s3,
         buckets=frozenset(settings.input_buckets),
-        timeout=settings.input_timeout,
+        patience=settings.input_timeout,
     )
     readers: dict[str, InputReader] = {"http": by_http, "https": by_http, "s3": by_s3}
     limits = InputLimits(

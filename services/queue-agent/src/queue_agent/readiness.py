@@ -31,8 +31,9 @@ class Readiness:
             except RuntimeLostError as error:
                 await self.lost(str(error))
             else:
-                await self._found()
-                return True
+                if not stop.is_set():
+                    await self._found()
+                    return True
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.poll.total_seconds()):
                     await stop.wait()

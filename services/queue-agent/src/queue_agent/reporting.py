@@ -40,10 +40,12 @@ class ProgressReporter:
             await self._changed.wait()
             self._changed.clear()
             if self._newest:
-                try:
-                    await self._notifier.report(
-                        self._task.uid, self._task.attempt, self._newest
-                    )
-                except (RejectedError, TransientError):
-                    log.debug("progress was not taken", extra={"uid": self._task.uid})
+                await self._tell(self._newest)
             await asyncio.sleep(self._interval.total_seconds())
+
+    async def _tell(self, progress: Progress) -> None:
+        uid = self._task.uid
+        try:
+            await self._notifier.report(uid, self._task.attempt, progress)
+        except (RejectedError, TransientError):
+            log.debug("progress was not taken", extra={"uid": uid})

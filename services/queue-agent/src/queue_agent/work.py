@@ -114,10 +114,11 @@ class Runner:
         """
         try:
             generated = await self._generate(task, job)
-            if not generated.files and not generated.has_text:
-                raise TaskFailedError("the runtime made nothing", code="no_output")
         except TaskFailedError as error:
             return failed(task, error, self.out)
+        if not generated.files and not generated.has_text:
+            nothing = TaskFailedError("the runtime made nothing", code="no_output")
+            return failed(task, nothing, self.out)
         document = self.out.completed(task.message.id, job, generated)
         return Outcome(task=task, document=document, files=generated.files)
 

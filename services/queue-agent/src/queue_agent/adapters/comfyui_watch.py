@@ -108,7 +108,7 @@ def _hear(text: str, prompt_id: str, report: Report, wake: asyncio.Event) -> Non
         step, total = content.get("value"), content.get("max")
         if isinstance(step, int) and isinstance(total, int) and 0 <= step <= total > 0:
             report(Progress(step=step, total=total))
-    # `executing` with no node follows failures and interrupts, too: it is only a reason to look.
+    # `executing` with no node follows failures and interrupts, too: a reason to look.
     elif kind in _ENDS or (kind == "executing" and content.get("node") is None):
         wake.set()
 

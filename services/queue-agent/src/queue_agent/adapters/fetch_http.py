@@ -58,17 +58,17 @@ class HttpInputReader:
 
     session: aiohttp.ClientSession
     allowed: AddressPolicy
-    timeout: timedelta
+    patience: timedelta
     redirects: int
 
     async def read(self, url: str, take: Take) -> bytes:
         try:
-            async with asyncio.timeout(self.timeout.total_seconds()):
+            async with asyncio.timeout(self.patience.total_seconds()):
                 return await self._follow(_checked(url), take)
         except TimeoutError as error:
             raise InputUnavailableError("it took too long", retryable=True) from error
-        except (aiohttp.InvalidURL, ValueError) as error:
-            raise InputUnavailableError("the URL is not valid") from error
+        except (aiohttp.InvalidURL, ValueError):
+            raise InputUnavailableError("the URL is not valid") from None
         # An error of aiohttp may show the whole URL: its name says enough.
         except (aiohttp.ClientError, OSError) as error:
             reason = f"the connection failed ({type(error).__name__})"
@@ -96,7 +96,7 @@ class HttpInputReader:
 
 @asynccontextmanager
 async def http_inputs(
-    *, timeout: timedelta, redirects: int, allowed: AddressPolicy = any_address
+    *, patience: timedelta, redirects: int, allowed: AddressPolicy = any_address
 ) -> AsyncIterator[HttpInputReader]:
     """Open a reader with a session of its own: no cookies, no proxies from the environment."""
     async with aiohttp.ClientSession(
@@ -106,7 +106,7 @@ async def http_inputs(
         timeout=aiohttp.ClientTimeout(total=None),
     ) as session:
         yield HttpInputReader(
-            session=session, allowed=allowed, timeout=timeout, redirects=redirects
+            session=session, allowed=allowed, patience=patience, redirects=redirects
         )
 
 

@@ -25,14 +25,14 @@ class S3InputReader:
 
     client: S3Client
     buckets: frozenset[str]
-    timeout: timedelta
+    patience: timedelta
 
     async def read(self, url: str, take: Take) -> bytes:
         bucket, key = _split(url)
         if bucket not in self.buckets:
             raise InputUnavailableError("the bucket is not one that inputs may come from")
         try:
-            async with asyncio.timeout(self.timeout.total_seconds()):
+            async with asyncio.timeout(self.patience.total_seconds()):
                 with translated("s3.input"):
                     return await self._read(bucket, key, take)
         except TimeoutError as error:

@@ -55,7 +55,7 @@ class GrpcNotifier:
             attempt=attempt,
             image_url=stored.image_url,
             output_url=stored.output_url,
-            error=failure and pb.TaskError(**failure.model_dump()),
+            error=pb.TaskError(**failure.model_dump()) if failure else None,
         )
         with translated("notifier.finish"):
             answer = await self.stub.FinishTask(request, timeout=CALL_BUDGET.total_seconds())

@@ -68,10 +68,13 @@ class RuntimeHttp:
         self, method: str, path: str, budget: timedelta | None = CALL_BUDGET, **request: Any
     ) -> Answer:
         seconds = budget.total_seconds() if budget else None
-        async with _reached(), asyncio.timeout(seconds):
-            async with self.session.request(method, path, **request) as response:
-                text = await response.read()
-                status = response.status
+        async with (
+            _reached(),
+            asyncio.timeout(seconds),
+            self.session.request(method, path, **request) as response,
+        ):
+            text = await response.read()
+            status = response.status
         return Answer(status=status, body=await _decoded(text))
 
 

@@ -95,9 +95,14 @@ class SdWebuiRuntime:
             raise _failure(answer)
         if not isinstance(answer.body, dict):
             raise TaskFailedError("the runtime's answer is not an object", code="runtime_error")
-        if (await self._state()).get("interrupted"):
-            raise TransientError("somebody else interrupted the runtime")
+        await self._check_whole()
         return answer.body
+
+    async def _check_whole(self) -> None:
+        # The mark stays until the next run begins. A server that is gone by now did answer.
+        with suppress(RuntimeLostError):
+            if (await self._state()).get("interrupted"):
+                raise TransientError("somebody else interrupted the runtime")
 
     async def _state(self) -> dict[str, Any]:
         answer = await self.http.get(f"{API}/progress", {"skip_current_image": "true"})
