@@ -1,0 +1,135 @@
+"""The data folder of the embedded mode: what is in it, and that one stack uses it at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from pydantic import BaseModel, ValidationError
+
+from contracts.runtimes import Runtime, RuntimesFile
+from darkroom_cli.errors import CommandError
+
+
+def default_folder() -> Path:
+    """Give the folder of `darkroom up` when none is named."""
+    return Path(typer.get_app_dir("darkroom"))
+
+
+class Running(BaseModel):
+    """What a running stack tells the other commands; its JSON is what `up --json` prints."""
+
+    endpoint: str
+    grpc: str  # host:port
+    api_key: str
+    result_topic_arn: str
+    bucket: str
+    model_bucket: str
+    queues: dict[str, str]  # runtime -> URL
+    aws_endpoint_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One data folder."""
+
+    path: Path
+
+    @property
+    def aws(self) -> Path:
+        """Give the folder of the emulator's state."""
+        return self.path / "aws"
+
+    @property
+    def runtimes_file(self) -> Path:
+        """Give the file of configured runtimes."""
+        return self.path / "runtimes.json"
+
+    @property
+    def api_keys_file(self) -> Path:
+        """Give the file of hashed keys."""
+        return self.path / "api-keys.json"
+
+    @property
+    def _running_file(self) -> Path:
+        return self.path / "running.json"
+
+    def log(self, name: str) -> Path:
+        """Give the log file of one process."""
+        return self.path / "logs" / f"{name}.log"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[int]:
+        """Make the folder and hold it; gives a descriptor that children must inherit.
+
+        A child that outlives a killed parent keeps the lock, so that no second stack writes to
+        the same state. Raises `CommandError` when the folder is in use or cannot be made.
+        """
+        try:
+            for path in (self.path, self.path / "logs", self.aws):
+                path.mkdir(parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise CommandError(f"cannot use {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise CommandError(
+                f"{self.path} is in use by another stack; stop it or choose another --data-dir"
+            ) from error
+        try:
+            yield lock
+        finally:
+            self._running_file.unlink(missing_ok=True)
+            os.close(lock)
+
+    def write_runtimes(self, runtimes: tuple[Runtime, ...]) -> None:
+        """Write the file that the router reads."""
+        self._write(
+            self.runtimes_file, RuntimesFile(runtimes=runtimes).model_dump_json(indent=1)
+        )
+
+    def api_key(self) -> str:
+        """Give this folder's key, made at the first call; its hash is in the keys file."""
+        plain = self.path / "api-key"
+        if not plain.exists():
+            self._write(plain, secrets.token_urlsafe(32))
+        key = plain.read_text().strip()
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        keys = {"keys": [{"name": "embedded", "tenant": "embedded", "sha256": digest}]}
+        self._write(self.api_keys_file, json.dumps(keys))
+        return key
+
+    def write_running(self, running: Running) -> None:
+        """Let the other commands find this stack."""
+        self._write(self._running_file, running.model_dump_json(indent=1))
+
+    def running(self) -> Running:
+        """Give the stack that runs here; raises `CommandError` if there is none."""
+        try:
+            return Running.model_validate_json(self._running_file.read_bytes())
+        except (OSError, ValidationError):
+            raise CommandError(
+                f"no stack runs in {self.path}; start one with `darkroom up`"
+            ) from None
+
+    def _write(self, path: Path, text: str) -> None:
+        """Replace a file at once, readable by its owner only."""
+        fresh = path.with_suffix(".new")
+        try:
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+                file.truncate()
+                file.write(text)
+            fresh.replace(path)
+        except OSError as error:
+            raise CommandError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,169 @@
+"""What runs in the embedded mode, and how each process is told where the others are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from contracts.kinds import RuntimeType
+from contracts.runtimes import Runtime
+from darkroom_cli.embedded.folder import Folder
+from darkroom_cli.embedded.processes import Program
+from provisioning import emulator
+from provisioning.resources import Resources
+
+HOST = "127.0.0.1"
+
+HEALTH_ROUTES = {
+    RuntimeType.SDWEBUI: "/sdapi/v1/memory",
+    RuntimeType.COMFYUI: "/system_stats",
+    RuntimeType.INVOKEAI: "/api/v1/app/version",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A runtime of the stack and where it listens."""
+
+    runtime: Runtime
+    url: str
+
+
+def emulated_aws(port: int, folder: Folder) -> Program:
+    """Give the emulator."""
+    url = f"http://{HOST}:{port}"
+
+    async def ready() -> bool:
+        return await asyncio.to_thread(emulator.answers, url)
+
+    return Program(
+        name="aws",
+        module="ministack",
+        environment=emulator.environment(port, folder.aws),
+        log=folder.log("aws"),
+        ready=ready,
+    )
+
+
+def sample_runtime(attached: Attached, folder: Folder, models: tuple[str, ...]) -> Program:
+    """Give a stand-in runtime; `models` are its arguments that name its checkpoints."""
+    port = attached.url.rsplit(":", 1)[1]
+    return Program(
+        name=attached.runtime.name,
+        module="sample_runtime.main",
+        arguments=("--type", attached.runtime.type, "--port", port, *models),
+        log=folder.log(attached.runtime.name),
+        ready=answering(attached.url + HEALTH_ROUTES[attached.runtime.type]),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """The ports of the services that others call."""
+
+    host: str  # of the REST API and the public gRPC
+    rest: int
+    grpc: int
+    router: int
+    notifier: int
+    model_sync: int
+
+
+def services(
+    addresses: Addresses,
+    attached: tuple[Attached, ...],
+    resources: Resources,
+    folder: Folder,
+    aws: Mapping[str, str],
+) -> list[Program]:
+    """Give the five services, with a queue agent for each runtime; the edge comes last."""
+
+    def service(name: str, module: str, ops_port: int, **settings: object) -> Program:
+        prefix = module.split(".", 1)[0].upper()
+        own = {f"{prefix}_{key.upper()}": str(value) for key, value in settings.items()}
+        return Program(
+            name=name,
+            module=module,
+            environment={**aws, f"{prefix}_OPS_PORT": str(ops_port), **own},
+            log=folder.log(name),
+            ready=answering(f"http://{HOST}:{ops_port}/readyz"),
+        )
+
+    free = emulator.free_port
+    model_sync = service(
+        "model-sync",
+        "model_sync.main",
+        free(),
+        grpc_port=addresses.model_sync,
+        model_bucket=resources.model_bucket,
+        refresh_interval="PT5S",
+    )
+    notifier = service(
+        "notifier",
+        "notifier.main",
+        free(),
+        grpc_port=addresses.notifier,
+        result_topic_arn=resources.result_topic_arn,
+        table=resources.table,
+    )
+    router = service(
+        "router",
+        "router.main",
+        free(),
+        grpc_port=addresses.router,
+        runtimes_file=folder.runtimes_file,
+        task_topic_arn=resources.task_topic_arn,
+        table=resources.table,
+        output_bucket=resources.output_bucket,
+        claim_bucket=resources.claim_bucket,
+        model_sync_target=f"{HOST}:{addresses.model_sync}",
+    )
+    agents = [
+        service(
+            f"queue-agent-{each.runtime.name}",
+            "queue_agent.main",
+            free(),
+            grpc_port=free(),
+            queue_url=resources.queues[each.runtime.name],
+            output_bucket=resources.output_bucket,
+            claim_bucket=resources.claim_bucket,
+            input_buckets=json.dumps([resources.output_bucket]),
+            runtime_name=each.runtime.name,
+            runtime_type=each.runtime.type,
+            runtime_url=each.url,
+            dynamic_model=each.runtime.dynamic_model,
+            notifier_target=f"{HOST}:{addresses.notifier}",
+            receive_wait="PT1S",  # a stop waits out the poll
+            drain="PT5S",
+        )
+        for each in attached
+    ]
+    ingest = service(
+        "ingest",
+        "ingest.main",
+        addresses.rest,
+        host=addresses.host,
+        http_port=addresses.rest,
+        grpc_port=addresses.grpc,
+        api_keys_file=folder.api_keys_file,
+        router_target=f"{HOST}:{addresses.router}",
+        model_sync_target=f"{HOST}:{addresses.model_sync}",
+    )
+    return [model_sync, notifier, router, *agents, ingest]
+
+
+def answering(url: str) -> Callable[[], Awaitable[bool]]:
+    """Give a check whether `url` answers with success."""
+
+    async def ready() -> bool:
+        try:
+            async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+                return (await client.get(url)).is_success
+        except httpx.HTTPError:
+            return False
+
+    return ready

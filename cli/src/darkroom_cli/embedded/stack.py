@@ -1,0 +1,170 @@
+"""The whole of Darkroom on one machine: an AWS, the five services and their runtimes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.kinds import RuntimeType
+from contracts.runtimes import Runtime
+from darkroom_cli.embedded import programs
+from darkroom_cli.embedded.folder import Folder, Running
+from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT, seed_models
+from darkroom_cli.embedded.processes import Processes, Program, Report
+from darkroom_cli.embedded.programs import HOST, Addresses, Attached
+from darkroom_cli.errors import CommandError
+from provisioning import emulator
+from provisioning.resources import Resources, provision
+from servicekit.errors import AppError
+
+STACK: Final = "darkroom"
+PROVISION_SECONDS: Final = 60
+REGION: Final = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a stack is to run."""
+
+    folder: Folder
+    host: str = HOST
+    port: int = 0  # 0: any free one
+    attached: tuple[Attached, ...] = ()  # empty: the sample runtimes
+    aws_endpoint_url: str | None = None  # None: an emulator of our own
+    seconds_per_image: float | None = None  # of the sample runtimes
+
+
+@asynccontextmanager
+async def stack(options: Options, report: Report) -> AsyncIterator[Running]:
+    """Run a stack for the length of the block; `report` hears of every step and restart.
+
+    Raises `CommandError` when something cannot start; then everything is stopped again.
+    """
+    async with AsyncExitStack() as exits:
+        lock = exits.enter_context(options.folder.locked())
+        if options.port and not _is_free(options.host, options.port):
+            raise CommandError(
+                f"port {options.port} of {options.host} is in use; choose another with --port"
+            )
+        processes = Processes(report, lock)
+        exits.push_async_callback(processes.stop)
+        started: list[Program] = []
+
+        aws = await _open_aws(options, processes, started, report)
+        attached = options.attached or sample_runtimes()
+        resources = await _provision(attached, aws, report)
+        folder, api_key = options.folder, options.folder.api_key()
+        folder.write_runtimes(tuple(each.runtime for each in attached))
+
+        addresses = Addresses(
+            host=options.host,
+            rest=options.port or emulator.free_port(),
+            grpc=emulator.free_port(),
+            router=emulator.free_port(),
+            notifier=emulator.free_port(),
+            model_sync=emulator.free_port(),
+        )
+        parts = programs.services(addresses, attached, resources, folder, aws)
+        if not options.attached:
+            models = _model_arguments(options, resources)
+            parts = [programs.sample_runtime(one, folder, models) for one in attached] + parts
+        report(f"starting {', '.join(part.name for part in parts)}")
+        await processes.start(*parts)
+        started += parts
+        running = Running(
+            endpoint=f"http://{options.host}:{addresses.rest}",
+            grpc=f"{options.host}:{addresses.grpc}",
+            api_key=api_key,
+            result_topic_arn=resources.result_topic_arn,
+            bucket=resources.output_bucket,
+            model_bucket=resources.model_bucket,
+            queues=resources.queues,
+            aws_endpoint_url=aws.get("AWS_ENDPOINT_URL"),
+        )
+        folder.write_running(running)
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(processes.watch(*started), name="watch")
+            try:
+                yield running
+            finally:
+                watch.cancel()
+                report("stopping")
+
+
+def sample_runtimes() -> tuple[Attached, ...]:
+    """Give the runtimes of a stack for which none was named."""
+    listed = (
+        Runtime(name="sdruntime", type=RuntimeType.SDWEBUI, model_filename=SAMPLE_CHECKPOINT),
+        Runtime(name="sddynamic", type=RuntimeType.SDWEBUI, dynamic_model=True),
+        Runtime(name="comfyruntime", type=RuntimeType.COMFYUI),
+    )
+    return tuple(
+        Attached(runtime=runtime, url=f"http://{HOST}:{emulator.free_port()}")
+        for runtime in listed
+    )
+
+
+async def _open_aws(
+    options: Options, processes: Processes, started: list[Program], report: Report
+) -> dict[str, str]:
+    """Give the variables by which every process finds the AWS of this stack."""
+    if options.aws_endpoint_url:
+        # Somebody else's: their credentials count, the emulator's fill what is not set.
+        own = {
+            name: os.environ.get(name, value) for name, value in emulator.CREDENTIALS.items()
+        }
+        aws = {**own, "AWS_ENDPOINT_URL": options.aws_endpoint_url}
+    else:
+        port = emulator.free_port()
+        program = programs.emulated_aws(port, options.folder)
+        report("starting the AWS emulator")
+        await processes.start(program)
+        started.append(program)
+        aws = {**emulator.CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
+    os.environ.update(aws)  # this process makes the resources and reads the results
+    return aws
+
+
+async def _provision(
+    attached: tuple[Attached, ...], aws: dict[str, str], report: Report
+) -> Resources:
+    report("making topics, queues, buckets and the ledger")
+    try:
+        async with asyncio.timeout(PROVISION_SECONDS):
+            resources = await provision(
+                STACK, (each.runtime for each in attached), region=aws["AWS_REGION"]
+            )
+            await seed_models(resources.model_bucket)
+    except AppError as error:
+        raise CommandError(f"AWS at {aws['AWS_ENDPOINT_URL']}: {error}") from error
+    except TimeoutError:
+        raise CommandError(
+            f"AWS at {aws['AWS_ENDPOINT_URL']} took more than {PROVISION_SECONDS} s"
+        ) from None
+    return resources
+
+
+def _model_arguments(options: Options, resources: Resources) -> tuple[str, ...]:
+    arguments: tuple[str, ...] = ("--checkpoint", SAMPLE_CHECKPOINT)
+    if not options.aws_endpoint_url:
+        # The emulator keeps objects as files: the bucket is the folder, as on a GPU node.
+        bucket = options.folder.aws / "objects" / "000000000000" / resources.model_bucket
+        arguments = ("--models-dir", str(bucket / "Stable-diffusion"))
+    if options.seconds_per_image is not None:
+        arguments += ("--seconds-per-image", str(options.seconds_per_image))
+    return arguments
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,7 @@
+"""What ends a command with one sentence instead of a traceback."""
+
+from __future__ import annotations
+
+
+class CommandError(Exception):
+    """Printed as `darkroom: <message>`; the exit status is 1."""

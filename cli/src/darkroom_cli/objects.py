@@ -1,0 +1,33 @@
+"""Reading results out of the output bucket."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from awsio import clients
+from awsio.errors import translated
+from darkroom_cli.errors import CommandError
+from servicekit.errors import AppError
+
+
+async def download(url: str, file: Path) -> None:
+    """Write an `s3://` object to a file; raises `CommandError`."""
+    parts = urlsplit(url)
+    try:
+        async with clients.s3() as s3:
+            with translated("s3.get_object"):
+                answer = await s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
+                async with answer["Body"] as body:
+                    content = await body.read()
+        await asyncio.to_thread(_write, file, content)
+    except AppError as error:
+        raise CommandError(f"cannot download {url}: {error}") from error
+    except OSError as error:
+        raise CommandError(f"cannot write {file}: {error.strerror}") from error
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
