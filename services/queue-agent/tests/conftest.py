@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from opentelemetry.metrics import NoOpMeterProvider
+
+from queue_agent.measures import Measures
+from testkit.aws import aws
+
+__all__ = ["aws"]
+
+Process = tuple[str, subprocess.Popen[str]]
+Start = Callable[..., Process]
+
+
+@contextmanager
+def _sample_runtime(kind: str, *arguments: str) -> Iterator[Process]:
+    command = [sys.executable, "-m", "sample_runtime.main", "--type", kind, "--port", "0"]
+    process = subprocess.Popen(  # noqa: S603  # our own command
+        [*command, "--hang-when", "HANG", "--fail-when", "BREAK", *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().rsplit(" ", 1)[-1].strip()
+        assert url.startswith("http://"), "the sample runtime did not start"
+        yield url, process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def sdwebui_url() -> Iterator[str]:
+    checkpoints = ("--checkpoint", "one.safetensors", "--checkpoint", "two.safetensors")
+    with _sample_runtime("sdwebui", "--seconds-per-image", "0.05", *checkpoints) as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def comfyui_url() -> Iterator[str]:
+    with _sample_runtime("comfyui", "--seconds-per-image", "0.05") as (url, _):
+        yield url
+
+
+@pytest.fixture
+def own_sdwebui() -> Iterator[Process]:
+    """A server that the test may kill."""
+    with _sample_runtime("sdwebui") as started:
+        yield started
+
+
+@pytest.fixture
+def own_comfyui() -> Iterator[Process]:
+    """A server that the test may kill."""
+    with _sample_runtime("comfyui") as started:
+        yield started
+
+
+@pytest.fixture
+def measures() -> Measures:
+    return Measures(NoOpMeterProvider().get_meter("test"))

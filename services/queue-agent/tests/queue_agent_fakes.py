@@ -1,0 +1,202 @@
+"""In-memory stand-ins; the contract suites hold them to the rules of the real ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from contracts.ids import Uid, new_uid
+from contracts.message import TaskMessage
+from queue_agent.domain import (
+    Begun,
+    Delivery,
+    File,
+    Generated,
+    InputUnavailableError,
+    Job,
+    LeaseLostError,
+    Progress,
+    RuntimeLostError,
+    Stored,
+    Task,
+    Verdict,
+)
+from queue_agent.ports import Report, Take
+from servicekit.errors import TransientError
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 32
+
+
+def message(**changes: Any) -> TaskMessage:
+    fields: dict[str, Any] = {
+        "uid": new_uid(),
+        "id": "test-1",
+        "runtime": "sdruntime",
+        "tasktype": "text-to-image",
+        "prefix": "output",
+        "bucket": "bucket",
+        "accepted_at": datetime.now(UTC),
+        "content": {"prompt": "a dog"},
+    }
+    return TaskMessage.model_validate({**fields, **changes})
+
+
+def task(**changes: Any) -> Task:
+    return Task(message=message(**changes), attempt=1)
+
+
+def delivery(sent: TaskMessage | bytes, *, receives: int = 1, **attributes: str) -> Delivery:
+    body = sent if isinstance(sent, bytes) else sent.model_dump_json().encode()
+    return Delivery(body=body, receipt="receipt", receives=receives, attributes=attributes)
+
+
+@dataclass
+class FakeTaskSource:
+    """A queue in memory; a receipt is good until its message is handed over again."""
+
+    waiting: list[tuple[bytes, int]] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    hidden: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    settled: list[bytes] = field(default_factory=list)
+    released: list[timedelta] = field(default_factory=list)
+    extended: int = 0
+    on_extend: Callable[[], None] = lambda: None
+    numbers: int = 0
+
+    def put(self, body: bytes) -> None:
+        self.waiting.append((body, 0))
+        self.arrived.set()
+
+    async def receive(self) -> Delivery | None:
+        await asyncio.sleep(0)
+        if not self.waiting:
+            return None
+        body, receives = self.waiting.pop(0)
+        self.numbers += 1
+        receipt = f"receipt-{self.numbers}"
+        self.hidden[receipt] = (body, receives + 1)
+        return Delivery(body=body, receipt=receipt, receives=receives + 1)
+
+    async def extend(self, delivery: Delivery, by: timedelta) -> None:
+        self.on_extend()
+        if delivery.receipt not in self.hidden:
+            raise LeaseLostError("gone")
+        self.extended += 1
+        if not by:
+            self.waiting.append(self.hidden.pop(delivery.receipt))
+
+    async def settle(self, delivery: Delivery) -> None:
+        self.settled.append(delivery.body)
+        self.hidden.pop(delivery.receipt, None)
+
+    async def release(self, delivery: Delivery, after: timedelta = timedelta()) -> None:
+        held = self.hidden.pop(delivery.receipt, None)
+        if held:
+            self.released.append(after)
+            if not after:
+                self.waiting.append(held)
+
+
+@dataclass
+class FakeNotifier:
+    """Commits the first end of each task; fails as often as told."""
+
+    verdict: Verdict = Verdict.PROCEED
+    attempts: dict[Uid, int] = field(default_factory=dict)
+    ends: dict[Uid, Stored] = field(default_factory=dict)
+    progress: list[Progress] = field(default_factory=list)
+    outages: int = 0
+    reports_fail: bool = False
+
+    async def begin(self, uid: Uid) -> Begun:
+        if self.verdict is not Verdict.PROCEED:
+            return Begun(verdict=self.verdict)
+        self.attempts[uid] = self.attempts.get(uid, 0) + 1
+        return Begun(verdict=Verdict.PROCEED, attempt=self.attempts[uid])
+
+    async def report(self, uid: Uid, attempt: int, progress: Progress) -> None:
+        if self.reports_fail:
+            raise TransientError("no notifier")
+        self.progress.append(progress)
+
+    async def finish(self, uid: Uid, attempt: int, stored: Stored) -> bool:
+        if self.outages:
+            self.outages -= 1
+            raise TransientError("no notifier")
+        return self.ends.setdefault(uid, stored) is stored
+
+
+@dataclass
+class FakeStore:
+    """A bucket in memory, in the order of writing; it is claim and output store at once."""
+
+    objects: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    outages: int = 0
+
+    async def write(self, key: str, body: bytes, content_type: str) -> None:
+        if self.outages:
+            self.outages -= 1
+            raise TransientError("no S3")
+        self.objects[key] = (body, content_type)
+
+    async def read(self, key: str) -> bytes:
+        if key not in self.objects:
+            raise TransientError("no such object")
+        return self.objects[key][0]
+
+
+@dataclass
+class FakeInputReader:
+    """What URLs name, in memory."""
+
+    bodies: Mapping[str, bytes] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def read(self, url: str, take: Take) -> bytes:
+        self.asked.append(url)
+        if url not in self.bodies:
+            raise InputUnavailableError("the answer was 404")
+        take(len(self.bodies[url]))
+        return self.bodies[url]
+
+
+async def make_image(job: Job, report: Report) -> Generated:
+    report(Progress(step=1, total=2))
+    return Generated(files=(File(body=PNG),), answer={"info": "{}", "parameters": {}})
+
+
+async def run_for_ever(job: Job, report: Report) -> Generated:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+@dataclass
+class FakeRuntime:
+    """A runtime that does what its script says."""
+
+    script: Callable[[Job, Report], Awaitable[Generated]] = make_image
+    up: bool = True
+    jobs: list[Job] = field(default_factory=list)
+    uploads: list[str] = field(default_factory=list)
+    interrupts: int = 0
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def probe(self) -> None:
+        if not self.up:
+            raise RuntimeLostError("the runtime does not answer")
+
+    async def upload(self, name: str, body: bytes) -> str:
+        self.uploads.append(name)
+        return f"folder/{name} (1)"
+
+    async def run(self, job: Job, report: Report) -> Generated:
+        self.jobs.append(job)
+        self.started.set()
+        try:
+            return await self.script(job, report)
+        except asyncio.CancelledError:
+            self.interrupts += 1
+            raise

@@ -1,0 +1,337 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from contracts.ids import TaskId, new_uid
+from contracts.kinds import TaskType
+from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
+from queue_agent.adapters.sdwebui import SdWebuiRuntime
+from queue_agent.adapters.sdwebui_models import Checkpoint
+from queue_agent.adapters.sdwebui_progress import progress_of
+from queue_agent.domain import (
+    Generated,
+    Job,
+    Progress,
+    RuntimeLostError,
+    TaskFailedError,
+)
+from queue_agent.filetype import PNG, file_type
+from queue_agent.out_document import SdWebuiOut
+from servicekit.errors import TransientError
+
+POLL = timedelta(milliseconds=20)
+SMALL = {"width": 64, "height": 64, "steps": 4, "seed": 7}
+
+
+@pytest.fixture
+async def http(sdwebui_url: str) -> AsyncIterator[RuntimeHttp]:
+    async with runtime_http(sdwebui_url) as opened:
+        await opened.post("/sdapi/v1/options", json={"sd_model_checkpoint": "one"})
+        yield opened
+
+
+def runtime(http: RuntimeHttp, *, dynamic: bool = False) -> SdWebuiRuntime:
+    return SdWebuiRuntime(http=http, dynamic=dynamic, poll=POLL, silence=timedelta(seconds=1))
+
+
+def job(
+    content: dict[str, Any],
+    tasktype: TaskType = TaskType.TEXT_TO_IMAGE,
+    checkpoint: str | None = None,
+) -> Job:
+    return Job(
+        uid=new_uid(),
+        attempt=1,
+        tasktype=tasktype,
+        content={**SMALL, **content},
+        checkpoint=checkpoint,
+    )
+
+
+def ignore(_: Progress) -> None: ...
+
+
+async def loaded(http: RuntimeHttp) -> str:
+    title: str = (await http.get("/sdapi/v1/options")).body["sd_model_checkpoint"]
+    return title.partition(" ")[0]
+
+
+async def source(http: RuntimeHttp) -> str:
+    made = await runtime(http).run(job({"prompt": "source"}), ignore)
+    return base64.b64encode(made.files[0].body).decode()
+
+
+async def test_running_server_is_ready(http: RuntimeHttp) -> None:
+    await runtime(http).probe()
+
+
+async def test_images_are_given_although_the_client_wanted_none(http: RuntimeHttp) -> None:
+    wanted = job({"prompt": "dogs", "batch_size": 2, "send_images": False})
+
+    made = await runtime(http).run(wanted, ignore)
+
+    assert [file_type(file) for file in made.files] == [PNG, PNG]
+    document = SdWebuiOut().completed(TaskId("t"), wanted, made)
+    assert document["images"] == [""]
+    assert document["parameters"]["image_seed"] == "7,8"
+    assert document["parameters"]["id_task"] == "t"
+    assert document["parameters"]["error_msg"] == ""
+    assert json.loads(document["info"])["all_seeds"] == [7, 8]
+
+
+async def test_grid_is_no_result(http: RuntimeHttp) -> None:
+    wanted = job({"prompt": "dogs", "batch_size": 2, "save_images": True})
+    raw = await http.post("/sdapi/v1/txt2img", json=dict(wanted.content))
+    assert len(raw.body["images"]) == 3, "the sample makes no grid any more"
+
+    made = await runtime(http).run(wanted, ignore)
+
+    assert len(made.files) == 2
+
+
+async def test_image_to_image_and_extras_give_images(http: RuntimeHttp) -> None:
+    image = await source(http)
+    upscale = {"upscaler_1": "Lanczos", "upscaling_resize": 2}
+    jobs = [
+        job({"prompt": "x", "init_images": [image]}, TaskType.IMAGE_TO_IMAGE),
+        job({**upscale, "image": image}, TaskType.EXTRA_SINGLE_IMAGE),
+        job(
+            {**upscale, "imageList": [{"data": image, "name": "a"}] * 2},
+            TaskType.EXTRA_BATCH_IMAGES,
+        ),
+    ]
+
+    made = [await runtime(http).run(one, ignore) for one in jobs]
+
+    assert [len(one.files) for one in made] == [1, 1, 2]
+    extras = SdWebuiOut().completed(TaskId("t"), jobs[1], made[1])
+    assert set(extras["parameters"]) == {"html_info", "id_task", "error_msg"}
+
+
+@pytest.mark.parametrize(
+    "name", ["two.safetensors", "two", "TITLE", "/models/Stable-diffusion/two.safetensors"]
+)
+async def test_checkpoint_is_loaded_by_any_of_its_names(http: RuntimeHttp, name: str) -> None:
+    if name == "TITLE":
+        listed = (await http.get("/sdapi/v1/sd-models")).body
+        name = next(one["title"] for one in listed if one["model_name"] == "two")
+        assert "[" in name
+
+    made = await runtime(http, dynamic=True).run(job({"prompt": "x"}, checkpoint=name), ignore)
+
+    assert json.loads(made.answer["info"])["sd_model_name"] == "two"
+    assert await loaded(http) == "two.safetensors"
+
+
+async def test_unknown_checkpoint_fails_and_the_loaded_one_stays(http: RuntimeHttp) -> None:
+    with pytest.raises(TaskFailedError) as caught:
+        await runtime(http, dynamic=True).run(job({}, checkpoint="three"), ignore)
+
+    assert caught.value.code == "model_not_found"
+    assert await loaded(http) == "one.safetensors"
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+async def test_unknown_checkpoint_in_the_body_fails_instead_of_using_another(
+    http: RuntimeHttp, dynamic: bool
+) -> None:
+    """The server itself answers 200 with an image of the loaded model."""
+    body = {"override_settings": {"sd_model_checkpoint": "three"}}
+    raw = await http.post("/sdapi/v1/txt2img", json={**SMALL, **body})
+    assert raw.ok, "the sample refuses it now"
+
+    with pytest.raises(TaskFailedError) as caught:
+        await runtime(http, dynamic=dynamic).run(job(body), ignore)
+
+    assert caught.value.code == "model_not_found"
+
+
+async def test_checkpoint_of_the_body_is_used_on_a_static_runtime(http: RuntimeHttp) -> None:
+    body = {"override_settings": {"sd_model_checkpoint": "two"}}
+
+    made = await runtime(http).run(job(body), ignore)
+
+    assert json.loads(made.answer["info"])["sd_model_name"] == "two"
+    assert await loaded(http) == "one.safetensors"
+
+
+async def test_another_model_than_was_asked_for_is_a_mismatch(http: RuntimeHttp) -> None:
+    """A static runtime cannot load what the message names: its image is not given out."""
+    with pytest.raises(TaskFailedError) as caught:
+        await runtime(http).run(job({"prompt": "x"}, checkpoint="two"), ignore)
+
+    assert caught.value.code == "model_mismatch"
+
+
+async def test_checkpoint_among_the_scripts_is_taken_out(http: RuntimeHttp) -> None:
+    body = {"alwayson_scripts": {"sd_model_checkpoint": "two.safetensors"}}
+
+    made = await runtime(http, dynamic=True).run(job(body), ignore)
+
+    assert json.loads(made.answer["info"])["sd_model_name"] == "two"
+
+
+async def test_other_sampler_is_no_failure_but_is_logged(
+    http: RuntimeHttp, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = await runtime(http).run(job({"sampler_name": "No such"}), ignore)
+
+    assert len(made.files) == 1
+    assert json.loads(made.answer["info"])["sampler_name"] != "No such"
+    assert "the runtime used another sampler" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("content", "tasktype", "code", "said"),
+    [
+        ({"prompt": "BREAK"}, TaskType.TEXT_TO_IMAGE, "runtime_error", "told to fail"),
+        ({"steps": "x"}, TaskType.TEXT_TO_IMAGE, "runtime_rejected", "body.steps: "),
+        ({"script_name": "no"}, TaskType.TEXT_TO_IMAGE, "runtime_rejected", "'no' not found"),
+        ({}, TaskType.IMAGE_TO_IMAGE, "runtime_rejected", "Init image not found"),
+        ({"init_images": ["?"]}, TaskType.IMAGE_TO_IMAGE, "runtime_error", "Invalid encoded"),
+        ({"override_settings": {"no": 1}}, TaskType.TEXT_TO_IMAGE, "runtime_error", "KeyError"),
+        ({}, TaskType.PIPELINE, "runtime_rejected", "does not do pipeline"),
+    ],
+)
+async def test_failure_has_the_servers_own_words(
+    http: RuntimeHttp, content: dict[str, Any], tasktype: TaskType, code: str, said: str
+) -> None:
+    with pytest.raises(TaskFailedError) as caught:
+        await runtime(http).run(job(content, tasktype), ignore)
+
+    assert caught.value.code == code
+    assert said in str(caught.value)
+    assert not caught.value.failure.retryable
+
+
+async def running(http: RuntimeHttp) -> None:
+    """Wait until the server works."""
+    async with asyncio.timeout(5):
+        while not (await http.get("/sdapi/v1/progress")).body["state"]["job"]:
+            await asyncio.sleep(0)
+
+
+async def test_partial_image_of_our_interrupt_is_never_given(http: RuntimeHttp) -> None:
+    """The server answers an interrupted call with 200 and an unfinished image."""
+    made: list[Generated] = []
+
+    async def run() -> None:
+        made.append(await runtime(http).run(job({"prompt": "HANG"}), ignore))
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(run(), name="run")
+        await running(http)
+        task.cancel()
+
+    assert made == []
+    idle = await runtime(http).run(job({"prompt": "next"}), ignore)
+    assert len(idle.files) == 1
+
+
+async def test_interrupt_by_somebody_else_is_no_result(http: RuntimeHttp) -> None:
+    async def interrupt() -> None:
+        await running(http)
+        await http.post("/sdapi/v1/interrupt")
+
+    async def run() -> None:
+        with pytest.raises(TransientError, match="somebody else"):
+            await runtime(http).run(job({"prompt": "HANG"}), ignore)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run(), name="run")
+        group.create_task(interrupt(), name="interrupt")
+
+
+async def test_server_that_dies_is_lost(own_sdwebui: tuple[str, subprocess.Popen[str]]) -> None:
+    url, process = own_sdwebui
+
+    async def run(http: RuntimeHttp) -> None:
+        with pytest.raises(RuntimeLostError):
+            await runtime(http).run(job({"prompt": "HANG"}), ignore)
+
+    async with runtime_http(url) as http, asyncio.TaskGroup() as group:
+        group.create_task(run(http), name="run")
+        await running(http)
+        process.kill()
+
+    async with runtime_http(url) as http:
+        with pytest.raises(RuntimeLostError):
+            await runtime(http).probe()
+
+
+async def test_server_that_falls_silent_is_lost(
+    own_sdwebui: tuple[str, subprocess.Popen[str]],
+) -> None:
+    url, process = own_sdwebui
+
+    async def run(http: RuntimeHttp) -> None:
+        with pytest.raises(RuntimeLostError, match="silent"):
+            await runtime(http).run(job({"prompt": "HANG"}), ignore)
+
+    async with runtime_http(url) as http, asyncio.TaskGroup() as group:
+        group.create_task(run(http), name="run")
+        await running(http)
+        process.send_signal(signal.SIGSTOP)
+
+
+async def test_progress_of_a_real_run_goes_up(
+    own_sdwebui: tuple[str, subprocess.Popen[str]],
+) -> None:
+    seen: list[Progress] = []
+
+    async with runtime_http(own_sdwebui[0]) as http:
+        await runtime(http).run(job({"prompt": "dog", "steps": 10}), seen.append)
+
+    assert seen
+    assert [one.step for one in seen] == sorted(one.step for one in seen)
+    assert {one.total for one in seen} == {10}
+
+
+BEFORE = {"job_timestamp": "1", "job": "", "job_count": 0, "sampling_steps": 50}
+FRESH = {"job_timestamp": "2", "job": "scripts_txt2img", "job_count": 2, "job_no": 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        pytest.param({}, None, id="no-state"),
+        pytest.param({**FRESH, "job_timestamp": "1", "sampling_step": 3}, None, id="old-run"),
+        pytest.param(
+            {**FRESH, "sampling_step": 0, "sampling_steps": 50}, None, id="steps-of-the-old-run"
+        ),
+        pytest.param({**FRESH, "job": "", "sampling_step": 3}, None, id="idle"),
+        pytest.param(
+            {**FRESH, "job_count": -1, "sampling_step": 3, "sampling_steps": 20}, None, id="early"
+        ),
+        pytest.param(
+            {**FRESH, "sampling_step": 3, "sampling_steps": 20},
+            Progress(step=23, total=40),
+            id="second-of-two",
+        ),
+    ],
+)
+def test_stale_progress_is_not_believed(state: dict[str, Any], expected: object) -> None:
+    assert progress_of(state, BEFORE) == expected
+
+
+def test_model_in_a_folder_is_recognised_in_the_answer() -> None:
+    """The list calls it `sdxl_base`, the answer `base`."""
+    listed = Checkpoint(
+        title="sdxl/base.safetensors [31e35c80fc]",
+        model_name="sdxl_base",
+        filename="/models/sdxl/base.safetensors",
+    )
+
+    assert listed.answers_to("sdxl/base.safetensors")
+    assert listed.answers_to("base.safetensors")
+    assert not listed.answers_to("other [31e35c80fc]")
+    assert listed.run_names == {"sdxl_base", "base"}
