@@ -51,6 +51,7 @@ def rest_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # `Front` traces
         exception_handlers={
             AppError: problems.handle,
             HTTPException: problems.handle,

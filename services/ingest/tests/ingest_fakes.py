@@ -1,0 +1,246 @@
+"""In-memory stand-ins for the rest of Darkroom, and both edges on free ports before them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import httpx
+from starlette.types import ASGIApp
+
+from contracts.ids import Uid
+from darkroom.tasks.v1 import tasks_pb2_grpc
+from ingest.domain import (
+    Accepted,
+    Caller,
+    Model,
+    Page,
+    Progress,
+    Runtime,
+    Submission,
+    Task,
+    TaskState,
+)
+from ingest.http.app import rest_app
+from ingest.keys import Gate
+from ingest.measures import Measures
+from ingest.rpc import SERVICE, TaskRpc
+from servicekit.errors import RejectedError
+from servicekit.health import Health
+from servicekit.rpc import serving
+from servicekit.web import http_serving
+
+if TYPE_CHECKING:
+    from darkroom.tasks.v1.tasks_pb2_grpc import TaskServiceAsyncStub
+
+GOLDEN = Path("tests/contract/golden")  # tests run in the root of the repository
+UID = Uid("01JD0000000000000000000000")
+KEY = "vT8cXq0mZs5uWb2nEy7kLd4gRj9hPa1f"
+WRONG_KEY = "dQ3wYr6tUi8oPa2sDf5gHj7kLz9xCv1b"
+CALLER = Caller(name="tests", tenant="studio", rate_per_second=1e6, burst=10**6)
+TASK = Task(
+    uid=UID,
+    id="test-t2i",
+    runtime="sdruntime",
+    tasktype="text-to-image",
+    state=TaskState.RUNNING,
+    attempt=1,
+    context_json='{"abc":123}',
+    created_at=datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC),
+    started_at=datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC),
+    finished_at=None,
+    output_location="s3://outputbucket/output/test-t2i",
+    image_url=(),
+    output_url=None,
+    error=None,
+    progress=Progress(step=1, total=3),
+)
+
+
+def golden(name: str) -> bytes:
+    """Give the bytes of a golden file."""
+    return (GOLDEN / name).read_bytes()
+
+
+def digest(key: str) -> str:
+    """Give what a keys file holds of a key."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class FakeRouter:
+    """Takes every task, unless `error` says otherwise."""
+
+    submitted: list[tuple[Submission, str]] = field(default_factory=list)
+    known: list[Task] = field(default_factory=lambda: [TASK])
+    asked: dict[str, Any] = field(default_factory=dict)
+    error: Exception | None = None
+    serving: bool = True
+
+    async def submit(self, submission: Submission, tenant: str) -> Accepted:
+        self._fail()
+        self.submitted.append((submission, tenant))
+        place = f"s3://outputbucket/{submission.prefix}/{submission.id}"
+        return Accepted(runtime=submission.runtime or "sdruntime", output_location=place)
+
+    async def task(self, id: str) -> Task:
+        self._fail()
+        for task in self.known:
+            if id in {task.uid, task.id}:
+                return task
+        raise RejectedError("there is no such task", code="task_not_found")
+
+    async def tasks(
+        self, *, runtime: str, state: TaskState | None, limit: int, before_uid: str
+    ) -> Page:
+        self._fail()
+        self.asked = {
+            "runtime": runtime,
+            "state": state,
+            "limit": limit,
+            "before_uid": before_uid,
+        }
+        more = len(self.known) > limit
+        return Page(
+            tasks=tuple(self.known[:limit]),
+            next_before_uid=self.known[limit - 1].uid if more else None,
+        )
+
+    async def runtimes(self) -> tuple[Runtime, ...]:
+        self._fail()
+        return (
+            Runtime(
+                name="sdruntime",
+                type="sdwebui",
+                model_filename="v1-5-pruned-emaonly.safetensors",
+                dynamic_model=False,
+                tasktypes=("text-to-image", "image-to-image"),
+            ),
+            Runtime(
+                name="comfy",
+                type="comfyui",
+                model_filename=None,
+                dynamic_model=False,
+                tasktypes=("pipeline",),
+            ),
+        )
+
+    async def is_serving(self) -> bool:
+        return self.serving
+
+    def _fail(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class FakeModels:
+    """A catalogue of one good and one bad file."""
+
+    async def models(self) -> tuple[Model, ...]:
+        return (
+            Model(
+                name="a.safetensors",
+                kind="Stable-diffusion",
+                size_bytes=4265146304,
+                format="safetensors",
+                valid=True,
+                problem=None,
+            ),
+            Model(
+                name="b.pt",
+                kind="VAE",
+                size_bytes=0,
+                format="pt",
+                valid=False,
+                problem="the file is empty",
+            ),
+        )
+
+
+@dataclass
+class World:
+    """Everything behind the edges."""
+
+    router: FakeRouter = field(default_factory=FakeRouter)
+    models: FakeModels = field(default_factory=FakeModels)
+    gate: Gate = field(default_factory=lambda: Gate({digest(KEY): CALLER}))
+    health: Health = field(default_factory=Health)
+    measures: Measures = field(default_factory=Measures)
+    body_timeout: timedelta = timedelta(seconds=60)
+
+    def app(self) -> ASGIApp:
+        """Give the REST app, which names every submission `UID`."""
+        return rest_app(
+            router=self.router,
+            models=self.models,
+            gate=self.gate,
+            measures=self.measures,
+            health=self.health,
+            body_timeout=self.body_timeout,
+            make_uid=lambda: UID,
+        )
+
+
+@asynccontextmanager
+async def rest(world: World, key: str | None = KEY) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of the REST API, served by the real server."""
+    port = free_port()
+    headers = {} if key is None else {"x-api-key": key}
+    async with (
+        http_serving(world.app(), "127.0.0.1", port),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def rpc(world: World) -> AsyncIterator[TaskServiceAsyncStub]:
+    """Give a client of the gRPC API, served by the real server."""
+    address = f"127.0.0.1:{free_port()}"
+
+    def register(server: grpc.aio.Server) -> None:
+        servicer = TaskRpc(world.router, world.gate, world.measures)
+        tasks_pb2_grpc.add_TaskServiceServicer_to_server(servicer, server)
+
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(serving(address, world.health, (SERVICE,), register))
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
+        yield tasks_pb2_grpc.TaskServiceStub(channel)
+
+
+def v1alpha2(content: object = None, **metadata: object) -> dict[str, Any]:
+    """Give a request that is valid unless the arguments make it wrong."""
+    known = {"id": "a", "runtime": "sdruntime", "tasktype": "text-to-image"}
+    return {
+        "task": {
+            "metadata": {**known, **metadata},
+            "content": {"prompt": "A dog"} if content is None else content,
+        }
+    }
+
+
+def v1alpha1(body: dict[str, Any] | None = None, **scripts: object) -> dict[str, Any]:
+    """Give a request of the older form that is valid unless the arguments make it wrong."""
+    known = {"task": "text-to-image", "sd_model_checkpoint": "m.safetensors", "id_task": "a"}
+    return {"alwayson_scripts": {**known, **scripts}, "prompt": "A dog", **(body or {})}
+
+
+def encode(value: object) -> bytes:
+    """Give compact JSON."""
+    return json.dumps(value, separators=(",", ":")).encode()
