@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import re
+import string
 from pathlib import PurePosixPath
-
-_HASH = re.compile(r"\s*\[[0-9a-fA-F]+\]$")
 
 
 def names_checkpoint(asked: str, filename: str) -> bool:
     """Tell whether `asked` means the file: by its name, its title (with a hash) or its stem."""
-    bare = _HASH.sub("", asked)
+    bare = _without_hash(asked)
     path = PurePosixPath(filename)
     return bare in {filename, path.name, path.stem, str(path.with_suffix(""))}
+
+
+def _without_hash(title: str) -> str:
+    # Not by a regular expression: one for blanks before the end takes quadratic time.
+    name, bracket, rest = title.rpartition("[")
+    digits = rest.removesuffix("]")
+    if bracket and rest != digits and digits and set(digits) <= set(string.hexdigits):
+        return name.rstrip()
+    return title
