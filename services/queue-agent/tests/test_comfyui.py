@@ -39,7 +39,7 @@ def node(kind: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": kind, "inputs": inputs}
 
 
-def graph(text: str = "a dog", **more: Any) -> dict[str, Any]:
+def graph(text: str = "a dog", /, **more: Any) -> dict[str, Any]:
     return {
         "1": node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
         "2": node("CLIPTextEncode", text=text, clip=["1", 1]),
@@ -80,7 +80,7 @@ async def queue(http: RuntimeHttp) -> list[str]:
 async def running(http: RuntimeHttp, prompt_id: str) -> None:
     """Wait until the server works on a prompt."""
     async with asyncio.timeout(5):
-        while prompt_id not in await queue(http):
+        while prompt_id not in await queue(http):  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
 
 
@@ -159,7 +159,7 @@ async def test_uploaded_input_is_used_under_the_name_in_the_answer(http: Runtime
     names = [await runtime(http).upload("a.png", source) for _ in range(2)]
     load = {"7": node("LoadImage", image=names[1]), "8": node("VAEEncode", pixels=["7", 0])}
     load["8"]["inputs"]["vae"] = ["1", 2]
-    wanted = graph("from an image", **load)
+    wanted = graph("from an image") | load
     wanted["4"]["inputs"] |= {"latent_image": ["8", 0], "denoise": 0.5}
 
     made = await runtime(http).run(job(wanted), ignore)
@@ -171,9 +171,12 @@ async def test_uploaded_input_is_used_under_the_name_in_the_answer(http: Runtime
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (graph(**{"4": node("NoSuch")}), "NoSuch does not exist"),
+        (graph("a dog", **{"4": node("NoSuch")}), "NoSuch does not exist"),
         ({"1": node("CLIPTextEncode")}, "no outputs"),
-        (graph(**{"1": node("CheckpointLoaderSimple", ckpt_name="no")}), "node 1 (Checkpoint"),
+        (
+            graph("a dog", **{"1": node("CheckpointLoaderSimple", ckpt_name="no")}),
+            "node 1 (Checkpoint",
+        ),
     ],
 )
 async def test_refused_graph_fails_with_what_is_wrong_with_it(
@@ -197,7 +200,7 @@ async def test_graph_of_which_only_a_part_can_run_is_not_run(http: RuntimeHttp) 
     assert "only a part" in str(caught.value)
     assert "node 7 (SaveImage): Required input is missing: filename_prefix" in str(caught.value)
     async with asyncio.timeout(5):
-        while await queue(http):
+        while await queue(http):  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
 
 
@@ -251,7 +254,7 @@ async def test_cancelled_run_does_not_interrupt_what_others_run(http: RuntimeHtt
         await running(http, f"{wanted.uid}-1")
         task.cancel()
         async with asyncio.timeout(5):
-            while f"{wanted.uid}-1" in await queue(http):
+            while f"{wanted.uid}-1" in await queue(http):  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0)
         assert await queue(http) == [f"{other.uid}-1"]
         await http.post("/interrupt")

@@ -31,7 +31,7 @@ from contracts.message import TaskMessage
 from queue_agent import delivery as delivery_module
 from queue_agent import handling, work
 from queue_agent.delivery import Deliverer
-from queue_agent.domain import Generated, Job, TaskFailedError, UnworkableError, Verdict
+from queue_agent.domain import Generated, Job, Task, TaskFailedError, UnworkableError, Verdict
 from queue_agent.fetch import Fetcher, InputLimits
 from queue_agent.handling import Handler
 from queue_agent.inputs import find_in_body, find_in_graph
@@ -220,7 +220,11 @@ async def test_inputs_of_loading_nodes_get_the_name_that_the_runtime_gave(room: 
 async def test_input_that_cannot_be_had_fails_the_task_before_the_runtime(
     room: Room, images: list[str], reason: str
 ) -> None:
-    room.reader.bodies = {"s3://in/large": b"x" * 101, "s3://in/1": PNG * 2, "s3://in/2": PNG * 2}
+    room.reader.bodies = {
+        "s3://in/large": b"x" * 101,
+        "s3://in/1": PNG * 2,
+        "s3://in/2": PNG * 2,
+    }
     sent = message(content={"init_images": images})
 
     await room.handle(sent)
@@ -324,7 +328,8 @@ async def test_cancelled_task_is_interrupted_and_stores_nothing(room: Room) -> N
         running.cancel()
 
     assert room.runtime.interrupts == 1
-    assert room.store.objects == room.notifier.ends == {}
+    assert room.store.objects == {}
+    assert room.notifier.ends == {}
 
 
 async def test_outages_after_the_run_do_not_repeat_the_run(room: Room) -> None:
@@ -423,7 +428,7 @@ async def test_what_the_handler_logs_has_no_prompt(
     room: Room, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    task = handling.Task(message=message(content={"prompt": "my secret"}), attempt=1)
+    task = Task(message=message(content={"prompt": "my secret"}), attempt=1)
     job = await room.handler().preparer.prepare(task)
 
     assert "my secret" not in repr(task) + repr(job) + repr(replace(job, attempt=2))

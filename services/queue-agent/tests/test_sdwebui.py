@@ -216,7 +216,7 @@ async def test_failure_has_the_servers_own_words(
 async def running(http: RuntimeHttp) -> None:
     """Wait until the server works."""
     async with asyncio.timeout(5):
-        while not (await http.get("/sdapi/v1/progress")).body["state"]["job"]:
+        while not (await http.get("/sdapi/v1/progress")).body["state"]["job"]:  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
 
 
@@ -310,7 +310,9 @@ FRESH = {"job_timestamp": "2", "job": "scripts_txt2img", "job_count": 2, "job_no
         ),
         pytest.param({**FRESH, "job": "", "sampling_step": 3}, None, id="idle"),
         pytest.param(
-            {**FRESH, "job_count": -1, "sampling_step": 3, "sampling_steps": 20}, None, id="early"
+            {**FRESH, "job_count": -1, "sampling_step": 3, "sampling_steps": 20},
+            None,
+            id="early",
         ),
         pytest.param(
             {**FRESH, "sampling_step": 3, "sampling_steps": 20},

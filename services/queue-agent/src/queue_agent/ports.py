@@ -28,7 +28,7 @@ class TaskSource(Protocol):
         ...
 
     async def settle(self, delivery: Delivery) -> None:
-        """Remove the message for good. Safe to repeat."""
+        """Remove the message for good; no error if it is not ours. Safe to repeat."""
         ...
 
     async def release(self, delivery: Delivery, after: timedelta = timedelta()) -> None:

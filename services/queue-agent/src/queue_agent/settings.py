@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import socket
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from contracts.kinds import RuntimeType
 from servicekit.settings import ServiceSettings
+
+
+def _seconds(value: object) -> object:
+    """Take a plain number as seconds; the other forms are `PT90S` and `00:01:30`."""
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 
 
 class Settings(ServiceSettings):
@@ -31,27 +42,27 @@ class Settings(ServiceSettings):
     runtime_url: str = Field(pattern=r"^https?://[^/]+/?$")
     dynamic_model: bool = False  # the runtime may be told to load another checkpoint
 
-    receive_wait: timedelta = Field(
+    receive_wait: Duration = Field(
         default=timedelta(seconds=10), ge=timedelta(), le=timedelta(seconds=10)
     )
-    lease: timedelta = Field(
+    lease: Duration = Field(
         default=timedelta(seconds=120), ge=timedelta(seconds=3), le=timedelta(hours=12)
     )
-    drain: timedelta = Field(default=timedelta(seconds=90), ge=timedelta())
-    termination_grace: timedelta = timedelta(seconds=120)
-    settle_budget: timedelta = timedelta(minutes=5)  # patience with S3 and the notifier
+    drain: Duration = Field(default=timedelta(seconds=90), ge=timedelta())
+    termination_grace: Duration = timedelta(seconds=120)
+    settle_budget: Duration = timedelta(minutes=5)  # patience with S3 and the notifier
 
-    run_timeout: timedelta = Field(
+    run_timeout: Duration = Field(
         default=timedelta(seconds=600), gt=timedelta(), le=timedelta(hours=11)
     )
-    runtime_poll: timedelta = Field(default=timedelta(seconds=1), gt=timedelta())
-    runtime_silence: timedelta = timedelta(seconds=60)  # unanswered polls: the runtime is lost
+    runtime_poll: Duration = Field(default=timedelta(seconds=1), gt=timedelta())
+    runtime_silence: Duration = timedelta(seconds=60)  # unanswered polls: the runtime is lost
 
     input_buckets: tuple[str, ...] = ()  # JSON list; the buckets of `s3://` inputs
     input_bytes: int = Field(default=20 * 2**20, ge=1)  # of each input
     input_total_bytes: int = Field(default=100 * 2**20, ge=1)  # of one task
     input_count: int = Field(default=16, ge=0)
-    input_timeout: timedelta = Field(default=timedelta(seconds=30), gt=timedelta())
+    input_timeout: Duration = Field(default=timedelta(seconds=30), gt=timedelta())
     input_redirects: int = Field(default=5, ge=0, le=20)
 
     @model_validator(mode="after")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,8 +14,6 @@ from servicekit.errors import TransientError
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
-
-log = logging.getLogger(__name__)
 
 # SQS says this of a receipt whose message was deleted or handed to somebody else.
 _GONE = ("InvalidParameterValue", "MessageNotInflight", "ReceiptHandleIsInvalid")
@@ -54,26 +53,30 @@ class SqsTaskSource:
         return None
 
     async def extend(self, delivery: Delivery, by: timedelta) -> None:
-        try:
-            with translated("sqs.extend"):
-                await self.client.change_message_visibility(
-                    QueueUrl=self.queue_url,
-                    ReceiptHandle=delivery.receipt,
-                    VisibilityTimeout=int(by.total_seconds()),
-                )
-        except TransientError as error:
-            if str(error.details.get("code", "")).endswith(_GONE):
-                raise LeaseLostError("the message is not ours any more") from error
-            raise
+        with _ours("sqs.extend"):
+            await self.client.change_message_visibility(
+                QueueUrl=self.queue_url,
+                ReceiptHandle=delivery.receipt,
+                VisibilityTimeout=int(by.total_seconds()),
+            )
 
     async def settle(self, delivery: Delivery) -> None:
-        with translated("sqs.settle"):
+        with suppress(LeaseLostError), _ours("sqs.settle"):
             await self.client.delete_message(
                 QueueUrl=self.queue_url, ReceiptHandle=delivery.receipt
             )
 
     async def release(self, delivery: Delivery, after: timedelta = timedelta()) -> None:
-        try:
+        with suppress(LeaseLostError):
             await self.extend(delivery, after)
-        except LeaseLostError:
-            log.info("a message to release was not ours any more")
+
+
+@contextmanager
+def _ours(action: str) -> Iterator[None]:
+    try:
+        with translated(action):
+            yield
+    except TransientError as error:
+        if str(error.details.get("code", "")).endswith(_GONE):
+            raise LeaseLostError("the message is not ours any more") from error
+        raise

@@ -1,0 +1,241 @@
+"""The whole process, as it is deployed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import grpc
+import pytest
+from pydantic import ValidationError
+from queue_agent_fakes import message
+
+from awsio import clients
+from contracts.kinds import RuntimeType
+from contracts.message import TaskMessage
+from contracts.runtimes import Runtime
+from darkroom.notifier.v1 import notifier_pb2 as pb
+from darkroom.notifier.v1.notifier_pb2_grpc import (
+    NotifierServiceServicer,
+    add_NotifierServiceServicer_to_server,
+)
+from provisioning.emulator import free_port
+from provisioning.resources import Resources, provision
+from queue_agent.settings import Settings
+
+REQUIRED = {
+    "queue_url": "http://queue",
+    "output_bucket": "out",
+    "claim_bucket": "claims",
+    "notifier_target": "notifier:50051",
+    "runtime_name": "sdruntime",
+    "runtime_type": "sdwebui",
+    "runtime_url": "http://127.0.0.1:7860",
+}
+
+
+class Servicer(NotifierServiceServicer):
+    """Lets everything proceed and keeps the ends."""
+
+    def __init__(self) -> None:
+        self.ends: asyncio.Queue[pb.FinishTaskRequest] = asyncio.Queue()
+
+    async def BeginAttempt(  # noqa: N802  # the protocol's name
+        self, request: pb.BeginAttemptRequest, context: object
+    ) -> pb.BeginAttemptResponse:
+        return pb.BeginAttemptResponse(verdict=pb.VERDICT_PROCEED, attempt=1)
+
+    async def ReportProgress(  # noqa: N802  # the protocol's name
+        self, request: pb.ReportProgressRequest, context: object
+    ) -> pb.ReportProgressResponse:
+        return pb.ReportProgressResponse()
+
+    async def FinishTask(  # noqa: N802  # the protocol's name
+        self, request: pb.FinishTaskRequest, context: object
+    ) -> pb.FinishTaskResponse:
+        await self.ends.put(request)
+        return pb.FinishTaskResponse(committed=True)
+
+
+@asynccontextmanager
+async def notifier(servicer: Servicer) -> AsyncIterator[str]:
+    server = grpc.aio.server()
+    add_NotifierServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield f"127.0.0.1:{port}"
+    await server.stop(0)
+
+
+@asynccontextmanager
+async def agent(**settings: object) -> AsyncIterator[asyncio.subprocess.Process]:
+    values = {
+        **REQUIRED,
+        "ops_port": free_port(),
+        "grpc_port": free_port(),
+        "receive_wait": 1,
+        "drain": 1,
+        "runtime_poll": 0.1,
+        **settings,
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "queue_agent.main",
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            **{f"QUEUE_AGENT_{name}".upper(): str(value) for name, value in values.items()},
+        },
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def _send(made: Resources, sent: TaskMessage) -> None:
+    async with clients.sqs() as sqs:
+        body = sent.model_dump_json()
+        await sqs.send_message(QueueUrl=made.queues["sdruntime"], MessageBody=body)
+
+
+async def _left(made: Resources) -> list[str]:
+    async with clients.sqs() as sqs:
+        found = await sqs.receive_message(QueueUrl=made.queues["sdruntime"])
+        return [one["Body"] for one in found.get("Messages", [])]
+
+
+async def _ready(port: int) -> None:
+    async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+        while True:
+            try:
+                async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                    if answer.ok:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+async def test_task_goes_from_the_queue_into_the_bucket(aws: str, sdwebui_url: str) -> None:
+    made = await provision("process", [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)])
+    servicer, port = Servicer(), free_port()
+    content = {"prompt": "a secret dog", "steps": 2, "width": 64, "height": 64}
+    sent = message(bucket=made.output_bucket, content=content)
+    async with (
+        notifier(servicer) as target,
+        agent(
+            queue_url=made.queues["sdruntime"],
+            output_bucket=made.output_bucket,
+            claim_bucket=made.claim_bucket,
+            notifier_target=target,
+            runtime_url=sdwebui_url,
+            ops_port=port,
+        ) as process,
+    ):
+        await _ready(port)
+        await _send(made, sent)
+        async with asyncio.timeout(20):
+            end = await servicer.ends.get()
+        process.send_signal(signal.SIGTERM)
+        _, logged = await asyncio.wait_for(process.communicate(), 20)
+
+    assert process.returncode == 0
+    assert end.uid == sent.uid
+    assert not end.HasField("error")
+    async with clients.s3() as s3:
+        listed = await s3.list_objects_v2(Bucket=made.output_bucket)
+    keys = {f"s3://{made.output_bucket}/{one['Key']}" for one in listed.get("Contents", [])}
+    assert keys == {*end.image_url, end.output_url}
+    assert await _left(made) == []
+    lines = [json.loads(line) for line in logged.decode().splitlines()]
+    events = [line["event"] for line in lines if "event" in line]
+    assert events == ["leased", "generated", "stored", "notified"]
+    assert b"secret" not in logged
+
+
+async def test_stopped_process_gives_its_task_back_at_once(aws: str, sdwebui_url: str) -> None:
+    made = await provision("stopped", [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)])
+    servicer = Servicer()
+    content = {"prompt": "HANG", "steps": 2, "width": 64, "height": 64}
+    sent = message(bucket=made.output_bucket, content=content)
+    async with (
+        notifier(servicer) as target,
+        aiohttp.ClientSession() as session,
+        agent(
+            queue_url=made.queues["sdruntime"],
+            output_bucket=made.output_bucket,
+            claim_bucket=made.claim_bucket,
+            notifier_target=target,
+            runtime_url=sdwebui_url,
+            drain=0,
+        ) as process,
+    ):
+        await _send(made, sent)
+        async with asyncio.timeout(30):
+            while not await _busy(session, sdwebui_url):  # noqa: ASYNC110  # another process
+                await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), 20)
+        async with asyncio.timeout(10):
+            while await _busy(session, sdwebui_url):  # noqa: ASYNC110  # another process
+                await asyncio.sleep(0.05)
+
+    assert process.returncode == 0
+    assert servicer.ends.empty()
+    assert await _left(made) == [sent.model_dump_json()]
+
+
+async def _busy(session: aiohttp.ClientSession, url: str) -> bool:
+    async with session.get(f"{url}/sdapi/v1/progress") as answer:
+        return bool((await answer.json())["state"]["job"])
+
+
+async def test_process_without_its_queue_ends_with_an_error(aws: str, sdwebui_url: str) -> None:
+    missing = f"{aws}/000000000000/no-such-queue"
+
+    async with agent(queue_url=missing, runtime_url=sdwebui_url) as process:
+        _, logged = await asyncio.wait_for(process.communicate(), 30)
+
+    assert process.returncode == 1
+    assert logged.splitlines()[-1].startswith(b"queue-agent: AWS refused sqs.receive")
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, **changes: str) -> Settings:
+    for name, value in {**REQUIRED, **changes}.items():
+        monkeypatch.setenv(f"QUEUE_AGENT_{name}".upper(), value)
+    return Settings()
+
+
+def test_buckets_are_a_json_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = settings(monkeypatch, input_buckets='["a", "b"]', drain="5")
+
+    assert read.input_buckets == ("a", "b")
+    assert read.drain.total_seconds() == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("drain", "120"),
+        ("receive_wait", "11"),
+        ("runtime_type", "invokeai"),
+        ("runtime_url", "http://host/path"),
+        ("run_timeout", "0"),
+    ],
+)
+def test_wrong_setting_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with pytest.raises(ValidationError):
+        settings(monkeypatch, **{name: value})
