@@ -119,8 +119,10 @@ class _Refusals(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler: Any = await continuation(handler_call_details)
-        # None: an unknown method. Streams of requests have no handler of ours.
-        if handler is None or handler.request_streaming:
+        # None: an unknown method. Streams of requests have no handler of ours, and those of
+        # the health service are coroutines that write to the stream themselves.
+        ours = not handler_call_details.method.startswith("/grpc.health.")
+        if handler is None or handler.request_streaming or not ours:
             return handler  # type: ignore[no-any-return]
         if handler.response_streaming:
             stream = handler.unary_stream
