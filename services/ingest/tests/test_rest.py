@@ -423,7 +423,7 @@ async def test_pages_are_joined_by_an_opaque_cursor(world: World) -> None:
     world.router.known = [TASK, TASK]
     async with rest(world) as client:
         first = (await client.get("/v1/tasks", params={"limit": 1})).json()
-        query = {"runtime": "SdRuntime", "state": "running", "limit": 100}
+        query: dict[str, str | int] = {"runtime": "SdRuntime", "state": "running", "limit": 100}
         last = await client.get("/v1/tasks", params={**query, "cursor": first["cursor"]})
 
     assert [len(first["tasks"]), len(last.json()["tasks"])] == [1, 2]
@@ -576,8 +576,8 @@ def counted(meter: InMemoryMetricReader) -> dict[tuple[str, str, str], int]:
                     label = point.attributes or {}
                     name = str(label.get("operation") or label.get("code"))
                     key = (metric.name, name, str(label.get("status", "")))
-                    number = getattr(point, "count", None) or getattr(point, "value", 0)
-                    found[key] = found.get(key, 0) + int(number)
+                    number: int = getattr(point, "count", 0) or getattr(point, "value", 0)
+                    found[key] = found.get(key, 0) + number
     return found
 
 
