@@ -3,8 +3,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from opentelemetry.metrics import NoOpMeterProvider
@@ -15,13 +16,12 @@ from testkit.aws import aws
 __all__ = ["aws"]
 
 Process = tuple[str, subprocess.Popen[str]]
-Start = Callable[..., Process]
 
 
 @contextmanager
 def _sample_runtime(kind: str, *arguments: str) -> Iterator[Process]:
     command = [sys.executable, "-m", "sample_runtime.main", "--type", kind, "--port", "0"]
-    process = subprocess.Popen(  # noqa: S603  # our own command
+    process = subprocess.Popen(  # our own command
         [*command, "--hang-when", "HANG", "--fail-when", "BREAK", *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
@@ -67,3 +67,11 @@ def own_comfyui() -> Iterator[Process]:
 @pytest.fixture
 def measures() -> Measures:
     return Measures(NoOpMeterProvider().get_meter("test"))
+
+
+@pytest.fixture
+def growing_sdwebui(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server whose folder of checkpoints the test may fill."""
+    (tmp_path / "one.safetensors").touch()
+    with _sample_runtime("sdwebui", "--models-dir", str(tmp_path)) as (url, _):
+        yield url, tmp_path

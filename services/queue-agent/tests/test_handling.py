@@ -415,6 +415,21 @@ async def test_spans_continue_the_trace_of_the_message(
     }
 
 
+async def test_trace_of_a_failure_has_its_code_and_nothing_of_the_client(
+    room: Room, spans: InMemorySpanExporter
+) -> None:
+    async def fail(job: Job, report: Report) -> Generated:
+        raise TaskFailedError("cannot do 'my prompt'", code="runtime_error")
+
+    room.runtime.script = fail
+
+    await room.handle(message())
+
+    finished = spans.get_finished_spans()
+    assert not any("my prompt" in span.to_json() for span in finished)
+    assert [span.status.description for span in finished][-1] == "runtime_error"
+
+
 async def test_times_and_sizes_are_measured(room: Room) -> None:
     await room.handle(message())
 

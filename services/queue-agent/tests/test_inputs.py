@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queue_agent.inputs import (
@@ -26,12 +26,14 @@ values = st.recursive(
 bodies = st.dictionaries(st.sampled_from(sorted(TEXT_FIELDS)) | texts, values, max_size=5)
 
 
+@settings(deadline=None)
 @given(bodies)
 def test_text_fields_are_never_fetched(body: dict[str, Any]) -> None:
     for found in find_in_body(body):
         assert not TEXT_FIELDS.intersection(found.path)
 
 
+@settings(deadline=None)
 @given(bodies)
 def test_text_fields_of_nodes_are_never_fetched(inputs: dict[str, Any]) -> None:
     graph = {"1": {"class_type": "CLIPTextEncode", "inputs": {**inputs, "text": URL}}}
@@ -40,6 +42,7 @@ def test_text_fields_of_nodes_are_never_fetched(inputs: dict[str, Any]) -> None:
         assert not GRAPH_TEXT_FIELDS.intersection(found.path)
 
 
+@settings(deadline=None)
 @given(bodies)
 def test_only_what_was_found_is_replaced(body: dict[str, Any]) -> None:
     found = find_in_body(body)

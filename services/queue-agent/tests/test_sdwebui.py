@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,6 +133,18 @@ async def test_checkpoint_is_loaded_by_any_of_its_names(http: RuntimeHttp, name:
     assert await loaded(http) == "two.safetensors"
 
 
+async def test_checkpoint_that_arrived_later_is_found(
+    growing_sdwebui: tuple[str, Path],
+) -> None:
+    url, folder = growing_sdwebui
+    (folder / "new.safetensors").touch()
+
+    async with runtime_http(url) as http:
+        made = await runtime(http, dynamic=True).run(job({}, checkpoint="new"), ignore)
+
+    assert json.loads(made.answer["info"])["sd_model_name"] == "new"
+
+
 async def test_unknown_checkpoint_fails_and_the_loaded_one_stays(http: RuntimeHttp) -> None:
     with pytest.raises(TaskFailedError) as caught:
         await runtime(http, dynamic=True).run(job({}, checkpoint="three"), ignore)
@@ -215,7 +228,7 @@ async def test_failure_has_the_servers_own_words(
 
 async def running(http: RuntimeHttp) -> None:
     """Wait until the server works."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not (await http.get("/sdapi/v1/progress")).body["state"]["job"]:  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
 

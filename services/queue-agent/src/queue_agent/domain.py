@@ -27,6 +27,10 @@ class RuntimeLostError(TransientError):
     """The runtime does not answer: an interruption of the task, not a failure of it."""
 
 
+class RuntimeSilentError(RuntimeLostError):
+    """The runtime is there but took too long to answer, as it may while it loads a model."""
+
+
 class InputUnavailableError(AppError):
     """One input could not be read; the text shows no secret and `retryable` is a guess."""
 

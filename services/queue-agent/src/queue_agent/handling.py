@@ -89,6 +89,7 @@ class Handler:
         self.measures.overhead.record(clock() - started - generation)
         if outcome.failure:
             self.measures.failures.add(1, {"code": outcome.failure.code})
+            trace.get_current_span().set_status(trace.StatusCode.ERROR, outcome.failure.code)
         self._count("failed" if outcome.failure else "completed")
 
     async def _outcome(self, task: Task) -> tuple[Outcome, float]:

@@ -6,7 +6,7 @@ from opentelemetry.metrics import Meter
 
 
 class Measures:
-    """The instruments of one process; TELEMETRY names, units and attributes are stable."""
+    """The instruments of one process; names, units and attributes are stable."""
 
     def __init__(self, meter: Meter) -> None:
         self.queue_wait = meter.create_histogram(

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -57,7 +58,7 @@ class Preparer:
         Raises `TaskFailedError` if an input cannot be had, `UnworkableError` if the body in the
         claim bucket is none, and `TransientError`.
         """
-        with tracer.start_as_current_span("fetch"):
+        with _span("fetch"):
             content = await self._content(task)
             inputs = self.find_inputs(content)
             if inputs:
@@ -125,7 +126,7 @@ class Runner:
     async def _generate(self, task: Task, job: Job) -> Generated:
         reporter = ProgressReporter(self.notifier, task)
         seconds = self.timeout.total_seconds()
-        with tracer.start_as_current_span("run"):
+        with _span("run"):
             try:
                 async with asyncio.timeout(seconds):
                     work = self.runtime.run(job, reporter.report)
@@ -142,6 +143,13 @@ def failed(task: Task, error: TaskFailedError, out: OutFormat) -> Outcome:
     """Give the outcome that a failure is."""
     document = out.failed(task.message.id, error)
     return Outcome(task=task, document=document, failure=error.failure)
+
+
+def _span(name: str) -> AbstractContextManager[trace.Span]:
+    # What a runtime says may repeat a prompt: it belongs into the `.out`, not into a trace.
+    return tracer.start_as_current_span(
+        name, record_exception=False, set_status_on_exception=False
+    )
 
 
 def _input_name(body: bytes) -> str:

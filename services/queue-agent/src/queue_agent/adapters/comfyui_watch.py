@@ -14,7 +14,7 @@ import aiohttp
 
 from queue_agent.adapters.runtime_http import RuntimeHttp
 from queue_agent.beside import beside
-from queue_agent.domain import Progress, RuntimeLostError
+from queue_agent.domain import Progress, RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report
 
 FRAME_BYTES: Final = 64 * 2**20  # previews of large images come as one frame
@@ -33,7 +33,8 @@ class Follower:
         """Give the history entry of an ended prompt.
 
         The websocket gives progress and wakes us early; only the history tells the end. Raises
-        `RuntimeLostError` when the server is silent for too long or has forgotten the prompt.
+        `RuntimeLostError` when the server is gone, silent for too long or does not know the
+        prompt any more.
         """
         wake = asyncio.Event()
         listening = self._listen(prompt_id, client_id, report, wake)
@@ -68,7 +69,7 @@ class Follower:
                     if entry := await self.entry(prompt_id):
                         return entry
                     known = await self.knows(prompt_id)
-            except (RuntimeLostError, TimeoutError):
+            except (RuntimeSilentError, TimeoutError):
                 if loop.time() - heard >= self.silence.total_seconds():
                     raise RuntimeLostError("the runtime fell silent") from None
                 known = True

@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 import aiohttp
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
-from queue_agent.domain import RuntimeLostError, TaskFailedError
+from queue_agent.domain import RuntimeLostError, RuntimeSilentError, TaskFailedError
 
 CALL_BUDGET: Final = timedelta(seconds=15)
 _CLIENT_ERROR: Final = 400
@@ -62,7 +62,12 @@ class RuntimeHttp:
         budget: timedelta | None = CALL_BUDGET,
     ) -> Answer:
         """Post JSON or a form; waits for ever if `budget` is None."""
-        return await self._call("POST", path, json=json, data=form, budget=budget)
+        if form is not None:
+            return await self._call("POST", path, data=form, budget=budget)
+        # Inputs make bodies of many megabytes: encoding them must not hold up the lease.
+        body = None if json is None else await asyncio.to_thread(to_json, json)
+        headers = {"Content-Type": "application/json"}
+        return await self._call("POST", path, data=body, headers=headers, budget=budget)
 
     async def _call(
         self, method: str, path: str, budget: timedelta | None = CALL_BUDGET, **request: Any
@@ -95,7 +100,9 @@ async def runtime_http(url: str) -> AsyncIterator[RuntimeHttp]:
 async def _reached() -> AsyncIterator[None]:
     try:
         yield
-    except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+    except TimeoutError as error:
+        raise RuntimeSilentError("the runtime takes too long to answer") from error
+    except (aiohttp.ClientError, OSError) as error:
         raise RuntimeLostError(
             "the runtime does not answer", error=type(error).__name__
         ) from error

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from queue_agent.domain import Progress, RuntimeLostError
+from queue_agent.domain import Progress, RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report
 
 State = Mapping[str, Any]
@@ -21,7 +21,10 @@ async def watch_progress(
     poll: timedelta,
     lost: timedelta,
 ) -> None:
-    """Report progress until cancelled; raises `RuntimeLostError` after a silence of `lost`."""
+    """Report progress until cancelled.
+
+    Raises `RuntimeLostError` when the server is gone, or silent for longer than `lost`.
+    """
     loop = asyncio.get_running_loop()
     heard = loop.time()
     while True:
@@ -29,8 +32,7 @@ async def watch_progress(
         try:
             async with asyncio.timeout(lost.total_seconds()):
                 state = await read()
-        except (RuntimeLostError, TimeoutError):
-            # A server that loads a model may be deaf for a while.
+        except (RuntimeSilentError, TimeoutError):
             if loop.time() - heard >= lost.total_seconds():
                 raise RuntimeLostError("the runtime fell silent") from None
             continue
