@@ -66,6 +66,8 @@ async def channel(target: str) -> AsyncIterator[grpc.aio.Channel]:
         ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
         ("grpc.max_receive_message_length", MESSAGE_BYTES),
         ("grpc.max_send_message_length", MESSAGE_BYTES),
+        # A connection is tried as often as a call, or all tries of a call fail with the first.
+        ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),
         ("grpc.enable_http_proxy", 0),
     ]
@@ -101,6 +103,8 @@ async def serving(
         server.add_insecure_port(address)
     except RuntimeError as error:
         raise FatalError(f"cannot listen on {address}: the address is in use") from error
+    if health.reason is not None:  # the servicer's own beginning is SERVING
+        await health.not_ready(health.reason)
     await server.start()
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import TypeVar
 
@@ -45,9 +46,11 @@ def read_settings(kind: type[S], description: str, argv: list[str] | None = None
 
 
 def _sentence(error: ValidationError | SettingsError, kind: type[ServiceSettings]) -> str:
-    if isinstance(error, SettingsError):
-        return f"wrong setting: {error}"
     prefix = kind.model_config.get("env_prefix", "")
+    if isinstance(error, SettingsError):  # tells the field in its text only
+        field = re.search(r'field "(\w+)"', str(error))
+        name = f"{prefix}{field[1]}".upper() if field else "settings"
+        return f"wrong settings: {name}: is not JSON"
     parts = []
     for item in error.errors(include_input=False, include_url=False):
         name = f"{prefix}{item['loc'][0]}".upper() if item["loc"] else "settings"

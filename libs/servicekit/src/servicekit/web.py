@@ -45,11 +45,13 @@ async def http_serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None
     )
     server = _Server(config)
     async with asyncio.TaskGroup() as group:
-        group.create_task(server.serve(sockets=[listener]), name=f"http-{port}")
+        served = group.create_task(server.serve(sockets=[listener]), name=f"http-{port}")
         try:
             yield
         finally:
             server.should_exit = True
+            # The group would cancel it after an error, and the port would stay taken.
+            await asyncio.wait([served])
 
 
 def ops_routes(health: Health) -> list[Route]:

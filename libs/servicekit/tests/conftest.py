@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import pytest
+from servicekit_fakes import FakeModelService, free_port
+
+
+@pytest.fixture
+def service() -> FakeModelService:
+    return FakeModelService()
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from servicekit.settings import ServiceSettings, read_settings
+
+
+class Sample(ServiceSettings):
+    """Environment of a service of these tests."""
+
+    model_config = SettingsConfigDict(env_prefix="SAMPLE_")
+
+    table: str
+    grpc_port: int = Field(default=50051, ge=1, le=65535)
+    runtimes: dict[str, int] = Field(default_factory=dict)
+    secret: SecretStr = SecretStr("x")
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Sample:
+        if self.grpc_port == self.ops_port:
+            raise ValueError("grpc_port and ops_port must differ")
+        return self
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMPLE_TABLE", "ledger")
+
+
+def read(*argv: str) -> Sample:
+    return read_settings(Sample, "A sample.", list(argv))
+
+
+def refusal(capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as caught:
+        read()
+    assert caught.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    return printed.err
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMPLE_GRPC_PORT", "7")
+    assert (read().table, read().grpc_port, read().host) == ("ledger", 7, "127.0.0.1")
+
+
+def test_a_missing_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SAMPLE_TABLE")
+    assert "wrong settings: SAMPLE_TABLE: is not set\n" in refusal(capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SAMPLE_GRPC_PORT", "http-secret"),
+        ("SAMPLE_GRPC_PORT", "70000"),
+        ("SAMPLE_LOG_LEVEL", "LOUD-secret"),
+        ("SAMPLE_RUNTIMES", "{secret"),
+    ],
+)
+def test_a_wrong_variable_is_named_without_its_value(
+    name: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+    sentence = refusal(capsys)
+    assert name in sentence
+    assert value not in sentence
+
+
+def test_all_wrong_variables_are_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SAMPLE_TABLE")
+    monkeypatch.setenv("SAMPLE_OPS_PORT", "-1")
+    sentence = refusal(capsys)
+    assert "SAMPLE_TABLE: is not set" in sentence
+    assert "SAMPLE_OPS_PORT: " in sentence
+
+
+def test_a_rule_over_several_settings_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SAMPLE_GRPC_PORT", "9090")
+    assert "grpc_port and ops_port must differ" in refusal(capsys)
+
+
+def test_check_says_that_settings_are_valid_and_ends_with_0(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        read("--check")
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == "settings are valid\n"
+
+
+def test_check_of_wrong_settings_ends_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAMPLE_TABLE")
+    with pytest.raises(SystemExit) as caught:
+        read("--check")
+    assert caught.value.code == 2
+
+
+def test_help_lists_every_variable_with_its_default(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SAMPLE_TABLE")
+    with pytest.raises(SystemExit) as caught:
+        read("--help")
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert "SAMPLE_TABLE  (required)" in text
+    assert "SAMPLE_GRPC_PORT  (default 50051)" in text
+    assert all(f"SAMPLE_{name.upper()}" in text for name in Sample.model_fields)
+    assert "None" not in text
