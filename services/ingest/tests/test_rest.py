@@ -275,18 +275,27 @@ async def test_refusal_of_the_router_keeps_its_code_and_message(
     assert problem["detail"] == "there is: sdruntime"
 
 
-async def test_field_that_the_router_refuses_is_named(world: World) -> None:
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1alpha2", v1alpha2(), "task.metadata.tasktype"),
+        ("/v1alpha1", v1alpha1(), "alwayson_scripts.task"),
+    ],
+)
+async def test_field_that_the_router_refuses_is_named_as_the_client_knows_it(
+    world: World, path: str, body: dict[str, Any], field: str
+) -> None:
     world.router.error = RejectedError(
         "the runtime does not take it",
         code="invalid_request",
         errors=(FieldError("tasktype", "must be pipeline"),),
     )
     async with rest(world) as client:
-        response = await client.post("/v1alpha2", json=v1alpha2())
+        response = await client.post(path, json=body)
 
     problem = check_problem(response, 400, "invalid_request")
     assert problem["detail"] == "Incorrect payload structure, the runtime does not take it"
-    assert problem["errors"] == [{"field": "tasktype", "message": "must be pipeline"}]
+    assert problem["errors"] == [{"field": field, "message": "must be pipeline"}]
 
 
 @pytest.mark.parametrize(

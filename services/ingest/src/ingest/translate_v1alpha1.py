@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -11,6 +11,14 @@ from contracts.kinds import TaskType
 from ingest.domain import Submission
 from ingest.payload import checked, compact_content, invalid, parse_object, required_name
 from ingest.scripts import Scripts, without_routing
+
+FIELDS: Final = {
+    "id": "alwayson_scripts.id_task",
+    "tasktype": "alwayson_scripts.task",
+    "prefix": "alwayson_scripts.save_dir",
+    "checkpoint": "alwayson_scripts.sd_model_checkpoint",
+}
+"""What this form calls the fields of a submission."""
 
 
 class LegacyScripts(Scripts):

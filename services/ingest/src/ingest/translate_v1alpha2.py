@@ -5,7 +5,7 @@ gRPC has the same fields without the outer objects, so both edges share the rule
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -23,6 +23,13 @@ from ingest.payload import (
 )
 from ingest.scripts import WebuiBody, without_routing
 from servicekit.errors import FieldError
+
+FIELDS: Final = {
+    **{name: f"task.metadata.{name}" for name in ("id", "runtime", "tasktype", "prefix")},
+    "context_json": "task.metadata.context",
+    "content_json": "task.content",
+}
+"""What this form calls the fields of a submission."""
 
 
 class Metadata(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from fastapi import FastAPI
@@ -75,17 +75,24 @@ def _add_submissions(
     app: FastAPI, router: Router, body_timeout: timedelta, make_uid: NewUid
 ) -> None:
     async def accept(
-        request: Request, translate: Callable[[bytes, Uid], Submission]
+        request: Request,
+        translate: Callable[[bytes, Uid], Submission],
+        fields: Mapping[str, str],
     ) -> tuple[Submission, Accepted]:
         submission = translate(await read_json(request, body_timeout), make_uid())
-        return submission, await submit(router, submission, caller_of(request.scope))
+        caller = caller_of(request.scope)
+        return submission, await submit(router, submission, caller, fields)
 
     async def submit_v1alpha2(request: Request) -> Response:
-        accepted = await accept(request, translate_v1alpha2.translate)
+        accepted = await accept(
+            request, translate_v1alpha2.translate, translate_v1alpha2.FIELDS
+        )
         return views.V1Alpha2Answer.of(*accepted).response()
 
     async def submit_v1alpha1(request: Request) -> Response:
-        accepted = await accept(request, translate_v1alpha1.translate)
+        accepted = await accept(
+            request, translate_v1alpha1.translate, translate_v1alpha1.FIELDS
+        )
         return views.V1Alpha1Answer.of(*accepted).response()
 
     app.add_api_route(

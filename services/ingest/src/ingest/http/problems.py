@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.measures import Measures
-from ingest.payload import INCORRECT
 from servicekit.errors import AppError, FieldError, RejectedError, TransientError
 from servicekit.rpc import RETRY_AFTER
 from servicekit.status import REFUSALS
@@ -88,8 +87,6 @@ def _response(
     code: str, detail: str, errors: tuple[FieldError, ...], headers: dict[str, str]
 ) -> Response:
     refusal = REFUSALS[code]
-    if code == "invalid_request" and not detail.startswith(INCORRECT):
-        detail = f"{INCORRECT}, {detail}"  # what the router refuses reads the same
     problem = Problem(
         type=f"urn:darkroom:problem:{code}",
         title=refusal.title,
