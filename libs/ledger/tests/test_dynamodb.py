@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from ledger_fakes import FAILED, NOW, new_record
+
+from contracts.ids import Uid
+from ledger.dynamodb import DynamoDbLedger, to_item, to_record
+from ledger.record import Progress, Record, State
+
+
+async def test_an_item_expires_30_days_after_the_task_was_accepted(
+    dynamodb: DynamoDbLedger,
+) -> None:
+    record = await dynamodb.create(new_record())
+    await dynamodb.begin(record.uid, NOW + timedelta(days=1))
+    await dynamodb.finish(record.uid, FAILED, NOW + timedelta(days=2))
+
+    answer = await dynamodb.client.get_item(
+        TableName=dynamodb.table, Key={"uid": {"S": record.uid}}
+    )
+    described = await dynamodb.client.describe_time_to_live(TableName=dynamodb.table)
+
+    expected = int((NOW + timedelta(days=30)).timestamp())
+    assert answer["Item"]["expires_at"] == {"N": str(expected)}
+    assert described["TimeToLiveDescription"] == {
+        "TimeToLiveStatus": "ENABLED",
+        "AttributeName": "expires_at",
+    }
+
+
+async def test_a_rare_state_is_found_behind_many_records_of_another(
+    dynamodb: DynamoDbLedger,
+) -> None:
+    runtime = "rare"
+    oldest = await dynamodb.create(new_record(runtime=runtime))
+    await dynamodb.begin(oldest.uid, NOW)
+    for _ in range(30):
+        await dynamodb.create(new_record(runtime=runtime))
+    found: list[Record] = []
+    before: Uid | None = None
+    pages = 0
+    while True:
+        page = await dynamodb.page(runtime, state=State.RUNNING, limit=1, before=before)
+        found += page.records
+        before = page.next_before
+        pages += 1
+        if before is None:
+            break
+    assert [record.uid for record in found] == [oldest.uid]
+    assert pages > 1  # one page reads a bounded number of records
+
+
+def test_every_field_of_a_record_comes_back_from_its_item() -> None:
+    record = replace(
+        new_record(),
+        state=State.FAILED,
+        attempt=3,
+        started_at=NOW,
+        finished_at=NOW,
+        image_url=("s3://b/1.png",),
+        output_url="s3://b/x.out",
+        error=FAILED.error,
+        progress=Progress(step=1, total=2),
+        callback_due=True,
+    )
+    assert to_record(to_item(record)) == record
+    assert to_record(to_item(new_record())).started_at is None

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from ledger_fakes import DONE, NOW, new_record
+
+from contracts.ids import Uid, new_uid
+from ledger.port import Ledger
+from ledger.record import Record, State
+
+RECORDS = 9
+
+
+async def filled(ledger: Ledger, running: list[bool]) -> tuple[str, list[Record]]:
+    """Give a runtime with that many records, newest first, some of them running."""
+    runtime = f"runtime-{new_uid()}"
+    records = []
+    for runs in running:
+        record = await ledger.create(new_record(runtime=runtime))
+        begun = await ledger.begin(record.uid, NOW) if runs else None
+        records.append(begun or record)
+    return runtime, sorted(records, key=lambda record: record.uid, reverse=True)
+
+
+async def walk(
+    ledger: Ledger, runtime: str, limits: list[int], state: State | None = None
+) -> list[Record]:
+    """Follow the cursor to its end, with each limit in turn."""
+    found: list[Record] = []
+    before: Uid | None = None
+    for turn in range(10 * RECORDS):
+        limit = limits[turn % len(limits)]
+        page = await ledger.page(runtime, state=state, limit=limit, before=before)
+        assert len(page.records) <= limit
+        found += page.records
+        if page.next_before is None:
+            return found
+        assert before is None or page.next_before < before
+        before = page.next_before
+    raise AssertionError("the cursor has no end")
+
+
+LIMITS = st.lists(st.integers(1, RECORDS + 2), min_size=1, max_size=4)
+
+
+@given(running=st.lists(st.booleans(), max_size=RECORDS), limits=LIMITS)
+async def test_a_walk_over_pages_of_any_size_gives_each_record_once_newest_first(
+    ledger: Ledger, running: list[bool], limits: list[int]
+) -> None:
+    runtime, records = await filled(ledger, running)
+    assert await walk(ledger, runtime, limits) == records
+
+
+@given(running=st.lists(st.booleans(), max_size=RECORDS), limits=LIMITS)
+async def test_a_walk_with_a_filter_gives_each_matching_record_once(
+    ledger: Ledger, running: list[bool], limits: list[int]
+) -> None:
+    runtime, records = await filled(ledger, running)
+    for state in (State.RUNNING, State.QUEUED, State.COMPLETED):
+        matching = [record for record in records if record.state == state]
+        assert await walk(ledger, runtime, limits, state) == matching
+
+
+async def test_the_last_page_has_no_cursor(ledger: Ledger) -> None:
+    runtime, records = await filled(ledger, [False] * 4)
+    page = await ledger.page(runtime, state=None, limit=4, before=None)
+    assert (page.records, page.next_before) == (tuple(records), None)
+
+
+async def test_records_of_other_runtimes_stay_out(ledger: Ledger) -> None:
+    runtime, _ = await filled(ledger, [False])
+    page = await ledger.page(f"{runtime}-2", state=None, limit=5, before=None)
+    assert (page.records, page.next_before) == ((), None)
+
+
+async def test_a_page_shows_records_as_they_ended(ledger: Ledger) -> None:
+    runtime, (record,) = await filled(ledger, [True])
+    ended, _ = await ledger.finish(record.uid, DONE, NOW)
+    await ledger.told(record.uid)
+    assert ended is not None
+    page = await ledger.page(runtime, state=State.COMPLETED, limit=1, before=None)
+    assert page.records == (replace(ended, callback_due=False),)
