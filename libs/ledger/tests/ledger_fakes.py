@@ -18,7 +18,7 @@ FAILED = Result(
 )
 
 
-def new_record(*, id: str = "test-t2i", runtime: str = "sdruntime") -> Record:
+def new_record(*, task_id: str = "test-t2i", runtime: str = "sdruntime") -> Record:
     return Record(
         uid=new_uid(),
         id=TaskId(task_id),
