@@ -73,7 +73,7 @@ def demo(data_dir: DataDir = None) -> None:
 
 
 async def _demo(folder: Folder) -> None:
-    options = Options(folder=folder, seconds_per_image=1.0)
+    options = Options(folder=folder)
     with stop_on_signals() as stop:
         async with stack(options, _say) as running:
             await _unless(stop, demonstrate(running, folder, out))
@@ -98,6 +98,9 @@ def up(
     port: Annotated[
         int, typer.Option(help="Port of the REST API; 0 takes a free one.", min=0, max=65535)
     ] = 8080,
+    sample_seconds: Annotated[
+        float, typer.Option(help="Seconds that a sample runtime takes for an image.", min=0)
+    ] = 1.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON when ready.")
     ] = False,
@@ -118,6 +121,7 @@ def up(
         port=port,
         attached=_attempt(lambda: tuple(parse_runtime(text) for text in runtime or ())),
         aws_endpoint_url=aws_endpoint_url,
+        seconds_per_image=sample_seconds,
     )
     _run(_up(options, as_json=as_json))
 
@@ -305,7 +309,7 @@ def _running(data_dir: Path | None) -> Running:
 
 def _use_aws_of(running: Running) -> None:
     if running.aws_endpoint_url:
-        os.environ.setdefault("AWS_ENDPOINT_URL", running.aws_endpoint_url)
+        os.environ["AWS_ENDPOINT_URL"] = running.aws_endpoint_url
         for name, value in emulator.CREDENTIALS.items():
             os.environ.setdefault(name, value)
 

@@ -49,13 +49,13 @@ def emulated_aws(port: int, folder: Folder) -> Program:
     )
 
 
-def sample_runtime(attached: Attached, folder: Folder, models: tuple[str, ...]) -> Program:
-    """Give a stand-in runtime; `models` are its arguments that name its checkpoints."""
+def sample_runtime(attached: Attached, folder: Folder, given: tuple[str, ...]) -> Program:
+    """Give a stand-in runtime; `given` are its arguments besides its type and address."""
     port = attached.url.rsplit(":", 1)[1]
     return Program(
         name=attached.runtime.name,
         module="sample_runtime.main",
-        arguments=("--type", attached.runtime.type, "--port", port, *models),
+        arguments=("--type", attached.runtime.type, "--port", port, *given),
         log=folder.log(attached.runtime.name),
         ready=answering(attached.url + HEALTH_ROUTES[attached.runtime.type]),
     )

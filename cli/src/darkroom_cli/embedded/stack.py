@@ -36,7 +36,7 @@ class Options:
     port: int = 0  # 0: any free one
     attached: tuple[Attached, ...] = ()  # empty: the sample runtimes
     aws_endpoint_url: str | None = None  # None: an emulator of our own
-    seconds_per_image: float | None = None  # of the sample runtimes
+    seconds_per_image: float = 1.0  # of the sample runtimes
 
 
 @asynccontextmanager
@@ -71,8 +71,8 @@ async def stack(options: Options, report: Report) -> AsyncIterator[Running]:
         )
         parts = programs.services(addresses, attached, resources, folder, aws)
         if not options.attached:
-            models = _model_arguments(options, resources)
-            parts = [programs.sample_runtime(one, folder, models) for one in attached] + parts
+            given = _sample_arguments(options, resources)
+            parts = [programs.sample_runtime(one, folder, given) for one in attached] + parts
         report(f"starting {', '.join(part.name for part in parts)}")
         await processes.start(*parts)
         started += parts
@@ -149,15 +149,13 @@ async def _provision(
     return resources
 
 
-def _model_arguments(options: Options, resources: Resources) -> tuple[str, ...]:
+def _sample_arguments(options: Options, resources: Resources) -> tuple[str, ...]:
     arguments: tuple[str, ...] = ("--checkpoint", SAMPLE_CHECKPOINT)
     if not options.aws_endpoint_url:
         # The emulator keeps objects as files: the bucket is the folder, as on a GPU node.
         bucket = options.folder.aws / "objects" / "000000000000" / resources.model_bucket
         arguments = ("--models-dir", str(bucket / "Stable-diffusion"))
-    if options.seconds_per_image is not None:
-        arguments += ("--seconds-per-image", str(options.seconds_per_image))
-    return arguments
+    return (*arguments, "--seconds-per-image", str(options.seconds_per_image))
 
 
 def _is_free(host: str, port: int) -> bool:

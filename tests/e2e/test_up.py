@@ -1,0 +1,161 @@
+"""`darkroom up` as a person runs it: again on the same data, stopped, and refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from harness import Stack, command, environment, running_stack, stop, text_to_image
+
+from darkroom_cli.embedded.models import sample_weights
+
+FAILURE_SECONDS = 120
+
+
+def failed(*arguments: str) -> str:
+    """Run a command that must fail, and give its one sentence."""
+    ended = subprocess.run(
+        command(*arguments),
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=FAILURE_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 1, ended
+    assert "Traceback" not in ended.stderr
+    sentences = [line for line in ended.stderr.splitlines() if line.startswith("darkroom: ")]
+    assert len(sentences) == 1, ended.stderr
+    return sentences[0]
+
+
+async def test_second_up_continues_with_the_data_of_the_first(tmp_path: Path) -> None:
+    with running_stack(tmp_path, "--sample-seconds", "0.1") as first:
+        accepted = await first.submit(**text_to_image("kept"))
+        done = await first.until(accepted["uid"], "completed")
+        assert stop(first.process, signal.SIGINT) == 0
+        key = first.info["api_key"]
+
+    with running_stack(tmp_path, "--sample-seconds", "0.1") as second:
+        assert second.info["api_key"] == key
+        assert await second.task(accepted["uid"]) == done
+        assert (await second.object(done["image_url"][0]))[0].startswith(b"\x89PNG")
+        again = await second.submit(**text_to_image("new"))
+        await second.until(again["uid"], "completed")
+
+
+def test_data_folder_in_use_is_one_sentence(stack: Stack) -> None:
+    assert "is in use by another stack" in failed(
+        "up", "--port", "0", "--data-dir", str(stack.folder)
+    )
+
+
+def test_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sentence = failed("up", "--port", str(port), "--data-dir", str(tmp_path))
+    assert f"port {port} of 127.0.0.1 is in use" in sentence
+
+
+def test_unreachable_aws_is_one_sentence(tmp_path: Path) -> None:
+    url = "http://127.0.0.1:9"
+    sentence = failed(
+        "up", "--port", "0", "--data-dir", str(tmp_path), "--aws-endpoint-url", url
+    )
+    assert f"AWS at {url}" in sentence
+
+
+def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    sentence = failed("up", "--port", "0", "--data-dir", str(tmp_path / "file" / "below"))
+    assert f"cannot use {tmp_path / 'file' / 'below'}" in sentence
+
+
+def test_malformed_runtime_is_one_sentence(tmp_path: Path) -> None:
+    sentence = failed("up", "--data-dir", str(tmp_path), "--runtime", "mine=webui@nowhere")
+    assert "--runtime mine=webui@nowhere" in sentence
+
+
+def test_command_without_a_stack_says_how_to_start_one(tmp_path: Path) -> None:
+    assert "start one with `darkroom up`" in failed("status", "x", "--data-dir", str(tmp_path))
+
+
+def run(*arguments: str) -> str:
+    """Run a command that must succeed, and give what it printed."""
+    ended = subprocess.run(
+        command(*arguments),
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=FAILURE_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 0, ended
+    return ended.stdout
+
+
+def test_submitted_image_is_downloaded(stack: Stack, tmp_path: Path) -> None:
+    folder, image = str(stack.folder), tmp_path / "image.png"
+
+    task = json.loads(
+        run("submit", "--prompt", "A dog", "--out", str(image), "--data-dir", folder)
+    )
+
+    assert image.read_bytes().startswith(b"\x89PNG")
+    assert json.loads(run("status", task["uid"], "--data-dir", folder)) == task
+
+
+def test_image_file_becomes_the_start_of_another(stack: Stack, tmp_path: Path) -> None:
+    folder, image = str(stack.folder), tmp_path / "image.png"
+    run("submit", "--prompt", "A dog", "--out", str(image), "--data-dir", folder)
+
+    arguments = ("--prompt", "as a drawing", "--image", str(image), "--wait")
+    task = json.loads(run("submit", *arguments, "--data-dir", folder))
+
+    assert (task["tasktype"], task["state"]) == ("image-to-image", "completed")
+
+
+def test_unknown_runtime_names_those_that_exist(stack: Stack) -> None:
+    sentence = failed(
+        "submit", "--prompt", "x", "--runtime", "none", "--data-dir", str(stack.folder)
+    )
+    assert "there are: sdruntime, sddynamic, comfyruntime" in sentence
+
+
+async def test_added_model_is_listed_and_can_be_asked_for(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "added.safetensors"
+    file.write_bytes(sample_weights())
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(sample_weights()[:-1])
+    for each in (file, broken):
+        run(
+            "models", "add", str(each), "--kind", "Stable-diffusion",
+            "--data-dir", str(stack.folder),
+        )  # fmt: skip
+
+    accepted = await stack.submit(
+        **text_to_image(
+            "added",
+            runtime="sddynamic",
+            alwayson_scripts={"sd_model_checkpoint": "added.safetensors"},
+        )
+    )
+
+    assert (await stack.until(accepted["uid"], "completed"))["error"] is None
+    async with stack.client() as client:
+        models = {m["name"]: m for m in (await client.get("/v1/models")).json()["models"]}
+    assert models["added.safetensors"]["valid"] is True
+    assert "header promises" in models["broken.safetensors"]["problem"]
+
+
+def test_demo_shows_two_decoded_images(tmp_path: Path) -> None:
+    shown = run("demo", "--data-dir", str(tmp_path))
+
+    assert shown.count("PNG 512x512") == 2
+    assert len(list((tmp_path / "images").glob("*.png"))) == 2
+    assert "?" not in shown.split("time line")[1]
