@@ -15,7 +15,7 @@ from ledger.port import Ledger
 from ledger.record import Record, State
 from router.domain import Choice, Submission, choose
 from router.ports import Claims, Models, TaskTopic
-from servicekit.errors import TransientError
+from servicekit.errors import AppError
 
 log = logging.getLogger(__name__)
 
@@ -45,28 +45,38 @@ class Submit:
         if choice.checkpoint:
             await self.models.require_checkpoint(choice.checkpoint)
         message = await self._message(task, choice)
-        record = await self.ledger.create(self._record(task, choice))
-        if record.state != State.QUEUED:
-            return record  # a repeated call, and an agent has the task already
+        wanted = self._record(task, choice)
         try:
+            record = await self.ledger.create(wanted)
+            if record.state != State.QUEUED:
+                return record  # a repeated call, and an agent has the task already
+            log.info("recorded", extra={"uid": task.uid, "event": "accepted"})
             await self.topic.publish(
                 message, runtime=choice.runtime.name, tasktype=task.tasktype
             )
-        except (TransientError, asyncio.CancelledError):
+        except (AppError, asyncio.CancelledError) as error:
             # The message may be out all the same. Then either an agent finds no record and
             # drops it, or it has begun and the task is accepted after all.
-            if await self._withdrawn(task):
+            begun = await self._take_back(wanted)
+            if begun is None or isinstance(error, asyncio.CancelledError):
                 raise
             log.info("accepted in spite of an unclear publish", extra={"uid": task.uid})
+            record = begun
+        log.info("published", extra={"uid": task.uid, "event": "queued"})
         return record
 
-    async def _withdrawn(self, task: Submission) -> bool:
+    async def _take_back(self, wanted: Record) -> Record | None:
+        """Remove the record if this call made it; give it if an agent has begun it."""
         try:
             async with asyncio.timeout(WITHDRAW_BUDGET.total_seconds()):
-                return await self.ledger.withdraw(task.uid)
-        except (TransientError, TimeoutError):
-            log.warning("refused task may still run", extra={"uid": task.uid})
-            return True
+                held = await self.ledger.get(wanted.uid)
+                # Another one is of an earlier call, whose client may have been told 200.
+                if held == wanted and not await self.ledger.withdraw(wanted.uid):
+                    held = await self.ledger.get(wanted.uid)
+        except (AppError, TimeoutError):
+            log.warning("refused task may still run", extra={"uid": wanted.uid})
+            return None
+        return held if held and held.state != State.QUEUED else None
 
     def _record(self, task: Submission, choice: Choice) -> Record:
         return Record(
