@@ -1,0 +1,72 @@
+"""The room rules hold, and each of them notices when it is broken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOMS = ("libs/*/src/*", "services/*/src/*", "runtimes/*/src/*", "cli/src/*")
+
+# contract, module that breaks it, import that breaks it
+BROKEN = [
+    ("services-apart", "router/submit.py", "import notifier.domain"),
+    ("libraries-below", "ledger/memory.py", "import router.domain"),
+    ("libraries-layered", "contracts/ids.py", "import servicekit.errors"),
+    ("tests-only", "notifier/settle.py", "import testkit.aws"),
+    ("one-edge-to-aws", "model_sync/catalogue.py", "import botocore.exceptions"),
+    ("pure-contracts", "contracts/message.py", "import asyncio"),
+    ("settings-in-main", "router/submit.py", "import router.settings"),
+    ("ingest-inwards", "ingest/domain.py", "import ingest.ports"),
+    ("router-inwards", "router/submit.py", "import router.adapters.sns"),
+    ("queue-agent-inwards", "queue_agent/domain.py", "import queue_agent.ports"),
+    ("notifier-inwards", "notifier/settle.py", "import notifier.rpc"),
+    ("model-sync-inwards", "model_sync/rpc.py", "import model_sync.adapters.s3"),
+]
+
+
+@pytest.fixture
+def rooms(tmp_path: Path) -> Path:
+    """Give a copy of every room's package that may be broken."""
+    for pattern in ROOMS:
+        for package in Path().glob(pattern):
+            if package.is_dir():
+                shutil.copytree(package, tmp_path / package.name)
+    shutil.copy("pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def lint(rooms: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # Only the copies: the packages of this process's path would hide them.
+    path = [str(rooms), *(p for p in sys.path if p.endswith("site-packages"))]
+    return subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()",
+         "--no-cache", *arguments],
+        cwd=rooms,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def test_every_rule_holds(rooms: Path) -> None:
+    ended = lint(rooms)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert f"{len(BROKEN)} kept, 0 broken" in ended.stdout
+
+
+@pytest.mark.parametrize(("contract", "module", "line"), BROKEN)
+def test_broken_rule_is_noticed(rooms: Path, contract: str, module: str, line: str) -> None:
+    with (rooms / module).open("a") as source:
+        source.write(f"\n{line}\n")
+
+    ended = lint(rooms, "--contract", contract)
+
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "0 kept, 1 broken" in ended.stdout
