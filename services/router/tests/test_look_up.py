@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from router_fakes import RUNTIMES, task
+
+from contracts.ids import Uid
+from ledger.memory import MemoryLedger
+from ledger.record import Record, State
+from router.look_up import LookUp
+from servicekit.errors import RejectedError
+
+NAMES = [runtime.name for runtime in RUNTIMES]
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def record(number: int, runtime: str = "fixed", **changes: object) -> Record:
+    submitted = task()
+    made = Record(
+        uid=Uid(f"{number:026d}"),
+        id=submitted.id,
+        tenant=submitted.tenant,
+        runtime=runtime,
+        tasktype=submitted.tasktype,
+        bucket="outputbucket",
+        prefix=submitted.prefix,
+        context_json=submitted.context_json,
+        created_at=NOW,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]  # any fields
+
+
+def look_up(*records: Record) -> LookUp:
+    return LookUp(runtimes=RUNTIMES, ledger=MemoryLedger({r.uid: r for r in records}))
+
+
+async def test_a_task_is_found_by_its_uid() -> None:
+    assert await look_up(record(1), record(2)).one(f"{1:026d}") == record(1)
+
+
+async def test_a_clients_id_means_its_newest_submission() -> None:
+    assert await look_up(record(1), record(3), record(2)).one("test-t2i") == record(3)
+
+
+async def test_an_id_that_looks_like_a_uid_is_still_an_id() -> None:
+    like_a_uid = f"{7:026d}"
+    named = record(1, id=like_a_uid)
+    assert await look_up(named).one(like_a_uid) == named
+
+
+@pytest.mark.parametrize("name", ["none", "", "../etc", "x" * 1000, f"{9:026d}"])
+async def test_a_task_that_does_not_exist_is_refused_by_name(name: str) -> None:
+    with pytest.raises(RejectedError) as caught:
+        await look_up(record(1)).one(name)
+    assert caught.value.code == "task_not_found"
+    assert str(caught.value) == f"there is no task '{name[:128]}'"
+
+
+@given(
+    runtimes=st.lists(st.sampled_from(NAMES), max_size=12),
+    states=st.lists(st.sampled_from(State), min_size=12, max_size=12),
+    limits=st.lists(st.integers(1, 14), min_size=1, max_size=3),
+    asked=st.sampled_from(["", *NAMES]),
+    state=st.none() | st.sampled_from(State),
+)
+async def test_the_pages_of_all_runtimes_are_one_sorted_list(
+    runtimes: list[str],
+    states: list[State],
+    limits: list[int],
+    asked: str,
+    state: State | None,
+) -> None:
+    records = [
+        record(number, runtime, state=kept)
+        for number, (runtime, kept) in enumerate(zip(runtimes, states, strict=False))
+    ]
+    finder, found, before = look_up(*records), list[Record](), None
+    for turn in range(50):
+        limit = limits[turn % len(limits)]
+        page = await finder.page(runtime=asked, state=state, limit=limit, before=before)
+        assert len(page.records) <= limit
+        found += page.records
+        before = page.next_before
+        if before is None:
+            break
+    assert before is None
+    assert found == [
+        r for r in reversed(records) if asked in {"", r.runtime} and state in {None, r.state}
+    ]

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from router_fakes import RUNTIMES, FakeClaims, World, task
+
+from awsio import clients
+from contracts.ids import new_uid
+from contracts.kinds import TaskType
+from contracts.message import TaskMessage
+from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
+from provisioning.emulator import HOST, free_port
+from provisioning.resources import Resources, provision
+from router.adapters.model_sync import GrpcModels
+from router.adapters.s3 import S3Claims
+from router.adapters.sns import SnsTaskTopic
+from router.ports import Claims
+from router.submit import Submit
+from servicekit.errors import FatalError, RejectedError, TransientError
+from servicekit.health import Health
+from servicekit.rpc import channel, serving
+
+
+@pytest.fixture(scope="session")
+def made(aws: str) -> Resources:
+    """A stack of this session."""
+    return asyncio.run(provision(f"router-{new_uid().lower()}", RUNTIMES))
+
+
+async def received(url: str) -> list[tuple[str, dict[str, str]]]:
+    """Take what is in a queue now: bodies and their attributes."""
+    async with clients.sqs() as sqs:
+        answer = await sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        )
+        found = []
+        for message in answer.get("Messages", []):
+            await sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            attributes = message.get("MessageAttributes", {})
+            texts = {name: value["StringValue"] for name, value in attributes.items()}
+            found.append((message["Body"], texts))
+        return found
+
+
+@pytest.mark.parametrize("kilobytes", [1, 240, 1024])
+async def test_a_task_of_any_size_arrives_in_the_queue_of_its_runtime(
+    world: World, made: Resources, kilobytes: int
+) -> None:
+    body = b'{"prompt":"' + b"x" * (kilobytes * 1024 - 13) + b'"}'
+    submitted = task(runtime="comfy", tasktype=TaskType.PIPELINE, content_json=body)
+    async with clients.sns() as sns, clients.s3() as s3:
+        submit = Submit(
+            runtimes=RUNTIMES,
+            ledger=world.ledger,
+            models=world.models,
+            topic=SnsTaskTopic(client=sns, topic_arn=made.task_topic_arn),
+            claims=S3Claims(client=s3, bucket=made.claim_bucket),
+            output_bucket=made.output_bucket,
+        )
+        await submit(submitted)
+        ((text, attributes),) = await received(made.queues["comfy"])
+        message = TaskMessage.decode(text)
+        if message.content_key:
+            claim = await s3.get_object(Bucket=made.claim_bucket, Key=message.content_key)
+            assert await claim["Body"].read() == body
+        else:
+            assert message.content == {"prompt": "x" * (kilobytes * 1024 - 13)}
+
+    assert message.uid == submitted.uid
+    assert (attributes["runtime"], attributes["tasktype"]) == ("comfy", "pipeline")
+    assert await received(made.queues["fixed"]) == []
+
+
+async def test_the_trace_travels_in_the_attributes_of_the_message(
+    made: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracer = TracerProvider().get_tracer("test")
+    monkeypatch.setattr("router.adapters.sns.tracer", tracer)
+    async with clients.sns() as sns:
+        topic = SnsTaskTopic(client=sns, topic_arn=made.task_topic_arn)
+        with tracer.start_as_current_span("submit") as span:
+            await topic.publish(b"{}", runtime="fixed", tasktype=TaskType.TEXT_TO_IMAGE)
+
+    ((_, attributes),) = await received(made.queues["fixed"])
+    trace_id = attributes["traceparent"].split("-")[1]
+    assert int(trace_id, 16) == span.get_span_context().trace_id
+
+
+async def test_a_topic_that_does_not_exist_is_fatal(made: Resources) -> None:
+    async with clients.sns() as sns:
+        topic = SnsTaskTopic(client=sns, topic_arn=f"{made.task_topic_arn}-none")
+        with pytest.raises(FatalError, match=r"sns\.publish"):
+            await topic.publish(b"{}", runtime="fixed", tasktype=TaskType.TEXT_TO_IMAGE)
+
+
+@pytest.fixture(params=["fake", "s3"])
+async def claims(request: pytest.FixtureRequest) -> AsyncIterator[Claims]:
+    """Each keeper of claims that must keep the contract."""
+    if request.param == "fake":
+        yield FakeClaims()
+        return
+    made: Resources = request.getfixturevalue("made")
+    async with clients.s3() as s3:
+        yield S3Claims(client=s3, bucket=made.claim_bucket)
+
+
+async def test_a_repeated_call_keeps_the_same_claim(claims: Claims) -> None:
+    uid = new_uid()
+    key = await claims.put(uid, b'{"a": 1}')
+    assert await claims.put(uid, b'{"a": 1}') == key
+    assert uid in key
+    assert await claims.put(new_uid(), b"{}") != key
+
+
+class FakeModelSync(modelsync_pb2_grpc.ModelServiceServicer):
+    """Knows one good and one bad checkpoint."""
+
+    async def GetModel(  # noqa: N802  # gRPC names its methods
+        self, request: modelsync_pb2.GetModelRequest, context: Any
+    ) -> modelsync_pb2.GetModelResponse:
+        if request.kind != "Stable-diffusion" or request.name not in {"good", "bad"}:
+            raise RejectedError("there are: good, bad", code="model_not_found")
+        good = request.name == "good"
+        problem = "" if good else "it is empty"
+        return modelsync_pb2.GetModelResponse(
+            model=modelsync_pb2.Model(name=request.name, valid=good, problem=problem)
+        )
+
+    async def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
+        raise NotImplementedError
+
+    def WatchModels(self, request: Any, context: Any) -> Any:  # noqa: N802
+        raise NotImplementedError
+
+
+@pytest.fixture
+async def models() -> AsyncIterator[GrpcModels]:
+    address = f"{HOST}:{free_port()}"
+    async with (
+        serving(
+            address,
+            Health(),
+            (),
+            lambda server: modelsync_pb2_grpc.add_ModelServiceServicer_to_server(
+                FakeModelSync(), server
+            ),
+        ),
+        channel(address) as opened,
+    ):
+        stub = modelsync_pb2_grpc.ModelServiceStub(opened)
+        yield GrpcModels(stub=stub, timeout=timedelta(seconds=5))
+
+
+async def test_a_checkpoint_that_the_bucket_has_is_let_through(models: GrpcModels) -> None:
+    await models.require_checkpoint("good")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("none", "there are: good, bad"), ("bad", "cannot be used: it is empty")],
+)
+async def test_a_checkpoint_that_cannot_be_used_is_refused_with_the_reason(
+    models: GrpcModels, name: str, sentence: str
+) -> None:
+    with pytest.raises(RejectedError, match=sentence) as caught:
+        await models.require_checkpoint(name)
+    assert caught.value.code == "model_not_found"
+
+
+async def test_a_catalogue_that_cannot_be_asked_is_transient() -> None:
+    async with channel(f"{HOST}:{free_port()}") as opened:
+        stub = modelsync_pb2_grpc.ModelServiceStub(opened)
+        with pytest.raises(TransientError):
+            await GrpcModels(stub=stub, timeout=timedelta(seconds=5)).require_checkpoint("x")

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from router_fakes import RUNTIMES, World
+
+from contracts.callback import Failure
+from contracts.ids import new_uid
+from darkroom.router.v1 import router_pb2, router_pb2_grpc
+from ledger.record import Progress, Result
+from provisioning.emulator import HOST, free_port
+from router.look_up import LookUp
+from router.rpc import RouterService
+from servicekit.errors import RejectedError, TransientError
+from servicekit.health import Health
+from servicekit.rpc import channel, serving, translated
+
+if TYPE_CHECKING:
+    from darkroom.router.v1.router_pb2_grpc import RouterServiceAsyncStub
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+@pytest.fixture
+async def stub(world: World) -> AsyncIterator[RouterServiceAsyncStub]:
+    """A client of a router that has fakes behind it."""
+    look_up = LookUp(runtimes=RUNTIMES, ledger=world.ledger)
+    service = RouterService(world.submit, look_up, RUNTIMES)
+    address = f"{HOST}:{free_port()}"
+    async with (
+        serving(
+            address,
+            Health(),
+            (),
+            lambda server: router_pb2_grpc.add_RouterServiceServicer_to_server(service, server),
+        ),
+        channel(address) as opened,
+    ):
+        yield router_pb2_grpc.RouterServiceStub(opened)
+
+
+def request(**changes: Any) -> router_pb2.SubmitTaskRequest:
+    wanted = router_pb2.SubmitTaskRequest(
+        uid=new_uid(),
+        id="test-t2i",
+        runtime="fixed",
+        tasktype="text-to-image",
+        prefix="output",
+        context_json='{"abc": 123}',
+        content_json=b'{"prompt": "a dog"}',
+        tenant="studio",
+    )
+    wanted.MergeFrom(router_pb2.SubmitTaskRequest(**changes))
+    return wanted
+
+
+async def test_a_submission_is_answered_with_its_runtime_and_its_place(
+    stub: RouterServiceAsyncStub, world: World
+) -> None:
+    answer = await stub.SubmitTask(request(), timeout=5)
+    assert answer.runtime == "fixed"
+    assert answer.output_location == "s3://outputbucket/output/test-t2i"
+    assert len(world.topic.published) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"uid": "x"}, {"id": "../x"}, {"prefix": "a/../b"}, {"tasktype": "sing"}]
+)
+async def test_a_submission_that_ingest_should_have_refused_is_refused_here(
+    stub: RouterServiceAsyncStub, world: World, wrong: dict[str, str]
+) -> None:
+    with pytest.raises(RejectedError) as caught, translated("submit"):
+        await stub.SubmitTask(request(**wrong), timeout=5)
+    assert caught.value.code == "invalid_request"
+    assert world.ledger.records == {}
+
+
+async def test_a_topic_that_is_down_is_unavailable_and_asked_once(
+    stub: RouterServiceAsyncStub, world: World
+) -> None:
+    world.topic.fails_after = TransientError("SNS is down")
+    with pytest.raises(TransientError), translated("submit"):
+        await stub.SubmitTask(request(), timeout=5)
+    assert len(world.topic.published) == 1
+
+
+async def test_a_queued_task_has_no_times_but_its_beginning(
+    stub: RouterServiceAsyncStub,
+) -> None:
+    submitted = request()
+    await stub.SubmitTask(submitted, timeout=5)
+    answer = await stub.GetTask(router_pb2.GetTaskRequest(id="test-t2i"), timeout=5)
+    task = answer.task
+    assert (task.uid, task.id, task.state) == (submitted.uid, "test-t2i", "queued")
+    assert (task.context_json, task.attempt) == ('{"abc": 123}', 0)
+    assert task.HasField("created_at")
+    unset = ("started_at", "finished_at", "error", "progress")
+    assert not any(task.HasField(name) for name in unset)  # type: ignore[arg-type]  # names of fields
+    assert (task.output_url, list(task.image_url)) == ("", [])
+
+
+async def test_a_task_is_shown_with_its_progress_and_then_with_its_failure(
+    stub: RouterServiceAsyncStub, world: World
+) -> None:
+    await stub.SubmitTask(request(), timeout=5)
+    (uid,) = world.ledger.records
+    await world.ledger.begin(uid, NOW)
+    await world.ledger.report(uid, 1, Progress(step=3, total=20))
+    asked = router_pb2.GetTaskRequest(id=uid)
+    running = (await stub.GetTask(asked, timeout=5)).task
+    failure = Failure(code="runtime_error", message="no such sampler", retryable=True)
+    result = Result(image_url=(), output_url="s3://b/x.out", error=failure)
+    await world.ledger.finish(uid, result, NOW)
+    ended = (await stub.GetTask(asked, timeout=5)).task
+
+    assert (running.progress.step, running.progress.total) == (3, 20)
+    assert running.started_at.ToDatetime(UTC) == NOW
+    assert (ended.state, ended.output_url) == ("failed", "s3://b/x.out")
+    assert ended.finished_at.ToDatetime(UTC) == NOW
+    assert ended.error == router_pb2.TaskError(
+        code="runtime_error", message="no such sampler", retryable=True
+    )
+
+
+async def test_a_task_that_does_not_exist_is_not_found(stub: RouterServiceAsyncStub) -> None:
+    with pytest.raises(RejectedError) as caught, translated("get"):
+        await stub.GetTask(router_pb2.GetTaskRequest(id="none"), timeout=5)
+    assert caught.value.code == "task_not_found"
+
+
+async def test_tasks_are_listed_newest_first_with_a_cursor(
+    stub: RouterServiceAsyncStub,
+) -> None:
+    uids = []
+    for runtime in ("fixed", "dynamic", "fixed"):
+        submitted = request(runtime=runtime)
+        uids.append(submitted.uid)
+        await stub.SubmitTask(submitted, timeout=5)
+    newest_first = sorted(uids, reverse=True)
+
+    first = await stub.ListTasks(router_pb2.ListTasksRequest(limit=2), timeout=5)
+    rest = await stub.ListTasks(
+        router_pb2.ListTasksRequest(limit=2, before_uid=first.next_before_uid), timeout=5
+    )
+
+    assert [task.uid for task in first.tasks] == newest_first[:2]
+    assert [task.uid for task in rest.tasks] == newest_first[2:]
+    assert rest.next_before_uid == ""
+
+
+@pytest.mark.parametrize("wrong", [{"state": "lost"}, {"before_uid": "x"}])
+async def test_a_wrong_filter_or_cursor_is_refused(
+    stub: RouterServiceAsyncStub, wrong: dict[str, str]
+) -> None:
+    with pytest.raises(RejectedError) as caught, translated("list"):
+        await stub.ListTasks(router_pb2.ListTasksRequest(**wrong), timeout=5)  # type: ignore[arg-type]  # names of fields
+    assert caught.value.code == "invalid_request"
+
+
+async def test_runtimes_are_listed_in_the_order_of_the_configuration(
+    stub: RouterServiceAsyncStub,
+) -> None:
+    answer = await stub.ListRuntimes(router_pb2.ListRuntimesRequest(), timeout=5)
+    fixed, dynamic, comfy = answer.runtimes
+    assert (fixed.name, fixed.model_filename) == ("fixed", "v1-5.safetensors")
+    assert (dynamic.name, dynamic.dynamic_model) == ("dynamic", True)
+    assert (comfy.type, list(comfy.tasktypes)) == ("comfyui", ["pipeline"])
