@@ -1,0 +1,77 @@
+"""In-memory stand-ins for what the notifier needs, and records to settle."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from contracts.callback import Callback, Failure
+from contracts.ids import Prefix, TaskId, Uid
+from contracts.kinds import TaskType
+from ledger.memory import MemoryLedger
+from ledger.record import Record, Result
+from notifier.settle import Settle
+from servicekit.errors import TransientError
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+UID = Uid("01JD0000000000000000000000")
+RECORD = Record(
+    uid=UID,
+    id=TaskId("test-t2i"),
+    tenant="studio",
+    runtime="sdruntime",
+    tasktype=TaskType.TEXT_TO_IMAGE,
+    bucket="outputbucket",
+    prefix=Prefix("output"),
+    context_json='{"abc": 123}',
+    created_at=NOW,
+)
+DONE = Result(
+    image_url=("s3://outputbucket/output/test-t2i/test-t2i-1a2b-1.png",),
+    output_url="s3://outputbucket/output/test-t2i/test-t2i-1a2b.out",
+)
+FAILED = Result(
+    image_url=(),
+    output_url="s3://outputbucket/output/test-t2i/test-t2i-1a2b.out",
+    error=Failure(code="runtime_error", message="no such sampler", retryable=False),
+)
+
+
+def numbered(number: int) -> Result:
+    """Give a result that differs from those of other numbers."""
+    return replace(DONE, output_url=f"s3://outputbucket/{number}.out")
+
+
+@dataclass
+class FakeResultTopic:
+    """Keeps what was published, or is down."""
+
+    published: list[tuple[Callback, TaskType]] = field(default_factory=list)
+    down: bool = False
+
+    async def publish(self, callback: Callback, tasktype: TaskType) -> None:
+        if self.down:
+            raise TransientError("SNS is down")
+        await asyncio.sleep(0)  # others get their turn here, as with a real topic
+        self.published.append((callback, tasktype))
+
+
+@dataclass
+class World:
+    """The use case with fakes around it, and one queued task."""
+
+    ledger: MemoryLedger = field(default_factory=lambda: MemoryLedger({UID: RECORD}))
+    topic: FakeResultTopic = field(default_factory=FakeResultTopic)
+
+    @property
+    def settle(self) -> Settle:
+        return Settle(ledger=self.ledger, topic=self.topic, now=lambda: NOW)
+
+    @property
+    def callbacks(self) -> list[Callback]:
+        return [callback for callback, _ in self.topic.published]
+
+    @property
+    def record(self) -> Record:
+        return self.ledger.records[UID]

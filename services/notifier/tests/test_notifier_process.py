@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from provisioning.emulator import CREDENTIALS, HOST, free_port
+from testkit.processes import run_module, running, terminate
+
+MODULE = "notifier.main"
+
+
+@pytest.fixture
+def variables() -> dict[str, str]:
+    """An environment that is complete."""
+    return {
+        **CREDENTIALS,
+        "NOTIFIER_RESULT_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:results",
+        "NOTIFIER_TABLE": "ledger",
+        "NOTIFIER_GRPC_PORT": str(free_port()),
+        "NOTIFIER_OPS_PORT": str(free_port()),
+    }
+
+
+def test_check_names_the_variable_that_is_missing(variables: dict[str, str]) -> None:
+    del variables["NOTIFIER_TABLE"]
+    ended = run_module(MODULE, "--check", variables=variables)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("wrong settings: NOTIFIER_TABLE: is not set\n")
+
+
+async def test_the_process_ends_with_0_when_it_is_told_to_stop(
+    variables: dict[str, str],
+) -> None:
+    address = f"{HOST}:{variables['NOTIFIER_GRPC_PORT']}"
+    async with running(MODULE, address, variables=variables) as process:
+        assert terminate(process) == 0

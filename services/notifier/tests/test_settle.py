@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from notifier_fakes import DONE, FAILED, NOW, RECORD, UID, World, numbered
+
+from contracts.ids import new_uid
+from contracts.kinds import TaskType
+from ledger.record import Progress, Result, State
+from notifier.domain import Verdict, callback_of
+from servicekit.errors import TransientError
+
+# Tests run in the root of the repository.
+GOLDEN = json.loads(Path("tests/contract/golden/callback.completed.json").read_text())
+
+
+async def test_the_callback_of_a_completed_task_is_the_golden_one(world: World) -> None:
+    assert await world.settle.finish(UID, DONE)
+    ((callback, tasktype),) = world.topic.published
+    assert callback.model_dump_json() == json.dumps(GOLDEN, separators=(",", ":"))
+    assert tasktype is TaskType.TEXT_TO_IMAGE
+    assert not world.record.callback_due
+
+
+async def test_the_callback_of_a_failed_task_tells_why(world: World) -> None:
+    assert await world.settle.finish(UID, FAILED)
+    (callback,) = world.callbacks
+    assert (callback.result, callback.status, callback.image_url) == (False, "failed", [])
+    assert callback.output_url == FAILED.output_url
+    assert callback.error == FAILED.error
+
+
+def test_the_callback_of_a_cancelled_task_says_so() -> None:
+    callback = callback_of(replace(RECORD, state=State.CANCELLED))
+    assert (callback.status, callback.result, callback.output_url) == ("cancelled", False, None)
+
+
+async def test_a_delivery_of_a_queued_task_proceeds_and_counts(world: World) -> None:
+    assert await world.settle.begin(UID, "agent-1") == (Verdict.PROCEED, 1)
+    assert await world.settle.begin(UID, "agent-2") == (Verdict.PROCEED, 2)
+    assert (world.record.state, world.record.started_at) == (State.RUNNING, NOW)
+    assert world.callbacks == []
+
+
+async def test_a_delivery_of_a_finished_task_needs_no_work_and_tells_nobody_again(
+    world: World,
+) -> None:
+    await world.settle.finish(UID, DONE)
+    assert await world.settle.begin(UID, "agent-1") == (Verdict.FINISHED, 0)
+    assert len(world.callbacks) == 1
+
+
+async def test_a_task_without_a_record_is_unknown_and_tells_nobody(world: World) -> None:
+    uid = new_uid()
+    assert await world.settle.begin(uid, "agent-1") == (Verdict.UNKNOWN, 0)
+    assert not await world.settle.finish(uid, DONE)
+    await world.settle.report(uid, 1, Progress(step=1, total=2))
+    assert world.callbacks == []
+    assert list(world.ledger.records) == [UID]
+
+
+async def test_a_result_that_comes_second_publishes_nothing(world: World) -> None:
+    assert await world.settle.finish(UID, DONE)
+    assert not await world.settle.finish(UID, FAILED)
+    assert [callback.status for callback in world.callbacks] == ["completed"]
+    assert world.record.state is State.COMPLETED
+
+
+async def test_a_callback_that_could_not_be_sent_stays_due(world: World) -> None:
+    world.topic.down = True
+    with pytest.raises(TransientError):
+        await world.settle.finish(UID, DONE)
+    assert (world.record.state, world.record.callback_due) == (State.COMPLETED, True)
+
+
+@pytest.mark.parametrize("next_result", [None, DONE, FAILED])
+async def test_a_callback_that_is_due_is_sent_by_whoever_comes_next_with_the_same_content(
+    world: World, next_result: Result | None
+) -> None:
+    world.topic.down = True
+    with pytest.raises(TransientError):
+        await world.settle.finish(UID, DONE)
+    expected = callback_of(world.record)
+    world.topic.down = False
+
+    if next_result is None:
+        assert await world.settle.begin(UID, "agent-2") == (Verdict.FINISHED, 0)
+    else:
+        assert not await world.settle.finish(UID, next_result)
+
+    assert world.callbacks == [expected]
+    assert not world.record.callback_due
+
+
+async def test_a_begin_that_cannot_send_what_is_due_is_transient(world: World) -> None:
+    await world.ledger.finish(UID, DONE, NOW)
+    world.topic.down = True
+    with pytest.raises(TransientError):
+        await world.settle.begin(UID, "agent-2")
+    assert world.record.callback_due
+
+
+async def test_of_many_who_finish_at_once_the_world_hears_one_result(world: World) -> None:
+    async with asyncio.TaskGroup() as group:
+        calls = [
+            group.create_task(world.settle.finish(UID, numbered(n)), name=f"finish-{n}")
+            for n in range(20)
+        ]
+
+    (winner,) = [n for n, call in enumerate(calls) if call.result()]
+    assert {callback.output_url for callback in world.callbacks} == {
+        numbered(winner).output_url
+    }
+    assert not world.record.callback_due
+
+
+async def test_progress_reaches_the_record(world: World) -> None:
+    _, attempt = await world.settle.begin(UID, "agent-1")
+    await world.settle.report(UID, attempt, Progress(step=3, total=20))
+    assert world.record.progress == Progress(step=3, total=20)
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "null", '"a"', "[1, 2.5, 1e30]", '{"b": 1, "a": {"ä": [null, true]}}']
+)
+def test_the_context_comes_back_unchanged(text: str) -> None:
+    record = replace(RECORD, state=State.COMPLETED, context_json=text)
+    written = json.loads(callback_of(record).model_dump_json())["context"]
+    assert json.dumps(written) == json.dumps(json.loads(text))
