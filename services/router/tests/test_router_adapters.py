@@ -99,12 +99,11 @@ async def test_a_topic_that_does_not_exist_is_fatal(made: Resources) -> None:
 
 
 @pytest.fixture(params=["fake", "s3"])
-async def claims(request: pytest.FixtureRequest) -> AsyncIterator[Claims]:
+async def claims(request: pytest.FixtureRequest, made: Resources) -> AsyncIterator[Claims]:
     """Each keeper of claims that must keep the contract."""
     if request.param == "fake":
         yield FakeClaims()
         return
-    made: Resources = request.getfixturevalue("made")
     async with clients.s3() as s3:
         yield S3Claims(client=s3, bucket=made.claim_bucket)
 

@@ -45,6 +45,8 @@ def split_key(key: str) -> tuple[str, str, str] | None:
     form = FORMATS.get(path.suffix.lower())
     if form is None or len(path.parts) < 2:  # noqa: PLR2004  # a folder and a file
         return None
+    if path.is_absolute() or ".." in path.parts:  # a key may be anything, a name is a path
+        return None
     return path.parts[0], str(PurePosixPath(*path.parts[1:])), form
 
 

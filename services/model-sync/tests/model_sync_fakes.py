@@ -1,0 +1,45 @@
+"""An in-memory model bucket, and model files as small as they can be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from model_sync.domain import StoredFile
+from servicekit.errors import TransientError
+
+
+def safetensors(*, tensor_bytes: int = 8) -> bytes:
+    """Give a valid file with one tensor."""
+    tensor = {"dtype": "U8", "shape": [tensor_bytes], "data_offsets": [0, tensor_bytes]}
+    header = json.dumps({"__metadata__": {"format": "pt"}, "weight": tensor}).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(tensor_bytes)
+
+
+@dataclass
+class FakeModelBucket:
+    """Objects by key; counts looks and reads, and is down for as many looks as it is told."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    looks: int = 0
+    reads: list[str] = field(default_factory=list)
+    fails: int = 0
+
+    async def put(self, key: str, body: bytes) -> None:
+        self.objects[key] = body
+
+    async def files(self) -> AsyncIterator[StoredFile]:
+        self.looks += 1
+        if self.fails:
+            self.fails -= 1
+            raise TransientError("the bucket is out of reach")
+        for key, body in sorted(self.objects.items()):
+            tag = hashlib.sha256(body).hexdigest()
+            yield StoredFile(key=key, size_bytes=len(body), tag=tag)
+
+    async def read(self, file: StoredFile, start: int, length: int) -> bytes:
+        self.reads.append(file.key)
+        return self.objects[file.key][start : start + length]

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from model_sync_fakes import FakeModelBucket, safetensors
+
+from model_sync.catalogue import Catalogue
+from servicekit.errors import RejectedError, TransientError
+
+SD = "Stable-diffusion"
+LATER = "model_sync.catalogue.LOOK_AGAIN"
+
+
+async def test_the_catalogue_is_sorted_and_tells_what_is_wrong_with_each_file(
+    bucket: FakeModelBucket, catalogue: Catalogue
+) -> None:
+    whole = safetensors()
+    bucket.objects = {
+        f"{SD}/good.safetensors": whole,
+        f"{SD}/cut.safetensors": whole[:-1],
+        f"{SD}/empty.ckpt": b"",
+        "Lora/old.ckpt": b"pickle",
+        "Lora/readme.md": b"# no model",
+    }
+    await catalogue.refresh()
+    assert [(m.kind, m.name, m.problem is None) for m in catalogue.models] == [
+        ("Lora", "old.ckpt", True),
+        (SD, "cut.safetensors", False),
+        (SD, "empty.ckpt", False),
+        (SD, "good.safetensors", True),
+    ]
+    assert catalogue.models[1].problem is not None
+    assert catalogue.models[1].problem.startswith(f"it has {len(whole) - 1} bytes")
+    assert catalogue.models[2].problem == "it is empty"
+    assert catalogue.models[3].size_bytes == len(whole)
+
+
+async def test_only_changed_files_are_read_again(
+    bucket: FakeModelBucket, catalogue: Catalogue
+) -> None:
+    bucket.objects = {f"{SD}/{n}.safetensors": safetensors() for n in "ab"}
+    await catalogue.refresh()
+    bucket.reads.clear()
+
+    await catalogue.refresh()
+    assert bucket.reads == []
+
+    bucket.objects[f"{SD}/b.safetensors"] = safetensors(tensor_bytes=9)
+    await catalogue.refresh()
+    assert set(bucket.reads) == {f"{SD}/b.safetensors"}
+
+
+async def test_a_removed_model_is_forgotten(
+    bucket: FakeModelBucket, catalogue: Catalogue
+) -> None:
+    bucket.objects = {f"{SD}/a.ckpt": b"x"}
+    await catalogue.refresh()
+    bucket.objects = {}
+    await catalogue.refresh()
+    assert catalogue.models == ()
+
+
+async def test_a_catalogue_that_is_full_takes_no_more(bucket: FakeModelBucket) -> None:
+    bucket.objects = {f"{SD}/{n}.ckpt": b"x" for n in "abc"}
+    catalogue = Catalogue(bucket, max_models=2)
+    await catalogue.refresh()
+    assert [model.name for model in catalogue.models] == ["a.ckpt", "b.ckpt"]
+
+
+async def test_a_failed_look_is_transient_and_keeps_the_old_catalogue(
+    bucket: FakeModelBucket, catalogue: Catalogue
+) -> None:
+    bucket.objects = {f"{SD}/a.ckpt": b"x"}
+    await catalogue.refresh()
+    before, bucket.fails = catalogue.models, 1
+    with pytest.raises(TransientError):
+        await catalogue.refresh()
+    assert catalogue.models == before
+
+
+@pytest.mark.parametrize("name", ["v1.ckpt", "v1", "v1.ckpt [6ce0161689]", "sd/v1"])
+async def test_a_model_is_found_by_any_of_its_names_without_another_look(
+    bucket: FakeModelBucket, catalogue: Catalogue, name: str
+) -> None:
+    bucket.objects = {f"{SD}/sd/v1.ckpt": b"x"}
+    await catalogue.refresh()
+    assert (await catalogue.find(SD, name)).name == "sd/v1.ckpt"
+    assert bucket.looks == 1
+
+
+async def test_a_model_of_another_kind_is_not_meant(
+    bucket: FakeModelBucket, catalogue: Catalogue
+) -> None:
+    bucket.objects = {"Lora/v1.ckpt": b"x"}
+    with pytest.raises(RejectedError):
+        await catalogue.find(SD, "v1.ckpt")
+
+
+async def test_a_model_is_found_once_it_is_uploaded(
+    bucket: FakeModelBucket, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await catalogue.refresh()
+    bucket.objects = {f"{SD}/new.ckpt": b"x"}
+    monkeypatch.setattr(LATER, timedelta())
+    assert (await catalogue.find(SD, "new")).name == "new.ckpt"
+
+
+async def test_a_client_that_asks_for_nonsense_costs_one_look_in_a_while(
+    bucket: FakeModelBucket, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LATER, timedelta(hours=1))
+    bucket.objects = {f"{SD}/a.ckpt": b"x", f"{SD}/b.ckpt": b"x", "Lora/c.pt": b"x"}
+
+    async def refused() -> str:
+        with pytest.raises(RejectedError) as caught:
+            await catalogue.find(SD, "nonsense")
+        assert caught.value.code == "model_not_found"
+        return str(caught.value)
+
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(refused(), name=f"find-{n}") for n in range(20)]
+
+    assert {call.result() for call in calls} == {
+        f"there is no {SD} model 'nonsense'; there are: a.ckpt, b.ckpt"
+    }
+    assert bucket.looks == 1
+
+
+async def test_a_bucket_that_is_down_is_transient_for_who_asks_for_an_unknown_model(
+    bucket: FakeModelBucket, catalogue: Catalogue
+) -> None:
+    bucket.fails = 1
+    with pytest.raises(TransientError):
+        await catalogue.find(SD, "x")
+
+
+async def test_a_watcher_gets_the_catalogue_now_and_after_each_change_only(
+    bucket: FakeModelBucket, catalogue: Catalogue
+) -> None:
+    async with asyncio.timeout(5):
+        watch = catalogue.watch()
+        assert await anext(watch) == ()
+        following = asyncio.ensure_future(anext(watch))
+
+        await catalogue.refresh()  # nothing has changed
+        assert not following.done()
+
+        bucket.objects = {f"{SD}/a.ckpt": b"x"}
+        await catalogue.refresh()
+        assert [model.name for model in await following] == ["a.ckpt"]
+        await watch.aclose()  # type: ignore[attr-defined]  # a generator
+
+
+async def test_the_catalogue_is_kept_fresh_in_spite_of_failures(
+    bucket: FakeModelBucket, catalogue: Catalogue
+) -> None:
+    bucket.objects, bucket.fails = {f"{SD}/a.ckpt": b"x"}, 2
+    fresh = asyncio.ensure_future(catalogue.keep_fresh(timedelta(milliseconds=1)))
+    async with asyncio.timeout(5):
+        watch = catalogue.watch()
+        await anext(watch)
+        assert [model.name for model in await anext(watch)] == ["a.ckpt"]
+    fresh.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fresh
+    assert bucket.looks >= 3
