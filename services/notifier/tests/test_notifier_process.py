@@ -27,6 +27,16 @@ def test_check_names_the_variable_that_is_missing(variables: dict[str, str]) -> 
     assert ended.stderr.endswith("wrong settings: NOTIFIER_TABLE: is not set\n")
 
 
+def test_a_missing_region_ends_the_process_with_1_and_one_sentence(
+    variables: dict[str, str],
+) -> None:
+    del variables["AWS_REGION"], variables["AWS_DEFAULT_REGION"]
+    ended = run_module(MODULE, variables={**variables, "AWS_CONFIG_FILE": "/none"})
+    assert ended.returncode == 1
+    sentence = ended.stderr.splitlines()[-1]
+    assert sentence == "notifier: no AWS region is configured: set AWS_REGION"
+
+
 async def test_the_process_ends_with_0_when_it_is_told_to_stop(
     variables: dict[str, str],
 ) -> None:

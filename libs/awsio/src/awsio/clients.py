@@ -7,11 +7,15 @@ Region, endpoint, partition and credentials come from the SDK's own settings (`A
 from __future__ import annotations
 
 import os
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from botocore.exceptions import NoRegionError
+
+from servicekit.errors import FatalError
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -27,26 +31,41 @@ _CONFIG = AioConfig(
 )
 
 
+C = TypeVar("C")
+
+
 def _region() -> str | None:
     # The SDK for Python reads only AWS_DEFAULT_REGION; the other SDKs and EKS set AWS_REGION.
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
 
 
 def sqs() -> AbstractAsyncContextManager[SQSClient]:
-    """Give a client for SQS."""
-    return get_session().create_client("sqs", region_name=_region(), config=_CONFIG)
+    """Give a client for SQS; raises `FatalError` if no region is configured."""
+    return _opened(get_session().create_client("sqs", region_name=_region(), config=_CONFIG))
 
 
 def sns() -> AbstractAsyncContextManager[SNSClient]:
-    """Give a client for SNS."""
-    return get_session().create_client("sns", region_name=_region(), config=_CONFIG)
+    """Give a client for SNS; raises `FatalError` if no region is configured."""
+    return _opened(get_session().create_client("sns", region_name=_region(), config=_CONFIG))
 
 
 def s3() -> AbstractAsyncContextManager[S3Client]:
-    """Give a client for S3."""
-    return get_session().create_client("s3", region_name=_region(), config=_CONFIG)
+    """Give a client for S3; raises `FatalError` if no region is configured."""
+    return _opened(get_session().create_client("s3", region_name=_region(), config=_CONFIG))
 
 
 def dynamodb() -> AbstractAsyncContextManager[DynamoDBClient]:
-    """Give a client for DynamoDB."""
-    return get_session().create_client("dynamodb", region_name=_region(), config=_CONFIG)
+    """Give a client for DynamoDB; raises `FatalError` if no region is configured."""
+    return _opened(
+        get_session().create_client("dynamodb", region_name=_region(), config=_CONFIG)
+    )
+
+
+@asynccontextmanager
+async def _opened(client: AbstractAsyncContextManager[C]) -> AsyncIterator[C]:
+    async with AsyncExitStack() as stack:
+        try:
+            opened = await stack.enter_async_context(client)
+        except NoRegionError as error:
+            raise FatalError("no AWS region is configured: set AWS_REGION") from error
+        yield opened
