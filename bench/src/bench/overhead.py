@@ -133,7 +133,7 @@ def _print(levels: list[Level], image_seconds: float) -> None:
 
 
 def _say(text: str) -> None:
-    notes.print(f"[dim]{text}[/dim]", highlight=False)
+    notes.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
 def _fail(failed: BaseException) -> NoReturn:
