@@ -10,7 +10,7 @@ import time
 
 import grpc
 import pytest
-from conftest import Spans
+from collector import Spans
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from harness import Callbacks, Stack, pipeline, task_service, text_to_image
