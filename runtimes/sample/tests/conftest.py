@@ -24,7 +24,7 @@ def running(*arguments: str) -> Iterator[Started]:
     """Give the address and the process of a runtime that listens."""
     command = [sys.executable, "-m", "sample_runtime.main", *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(  # noqa: S603  # our own module
+    with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
