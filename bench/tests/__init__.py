@@ -1,1 +1,0 @@
-"""A package, so that pytest does not take the folder above for the package `bench`."""
