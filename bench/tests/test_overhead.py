@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.cpu import OTHERS, SERVICES, Meter, milliseconds_a_task, name_of
-from bench.figures import BEGIN, END, as_json, grids, markdown, replace_section
-from bench.load import Lap
-from bench.measure import Level, Plan
-from bench.overhead import app
-from bench.times import MEASURES, Percentiles, Span, percentiles, read_spans, split
+from darkroom_bench.cpu import OTHERS, SERVICES, Meter, milliseconds_a_task, name_of
+from darkroom_bench.figures import BEGIN, END, as_json, grids, markdown, replace_section
+from darkroom_bench.load import Lap
+from darkroom_bench.measure import Level, Plan
+from darkroom_bench.overhead import app
+from darkroom_bench.times import MEASURES, Percentiles, Span, percentiles, read_spans, split
 from darkroom_cli.errors import CommandError
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

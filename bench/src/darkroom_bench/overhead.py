@@ -11,8 +11,15 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from bench.figures import MEANINGS, as_json, conditions, grids, markdown, replace_section
-from bench.measure import Level, Plan, measure
+from darkroom_bench.figures import (
+    MEANINGS,
+    as_json,
+    conditions,
+    grids,
+    markdown,
+    replace_section,
+)
+from darkroom_bench.measure import Level, Plan, measure
 from darkroom_cli.errors import CommandError
 from servicekit.errors import AppError
 from servicekit.lifecycle import stop_on_signals

@@ -11,9 +11,9 @@ from typing import Final
 import psutil
 from rich.table import Table
 
-from bench.cpu import OTHERS, SERVICES
-from bench.measure import Level
-from bench.times import MEASURES
+from darkroom_bench.cpu import OTHERS, SERVICES
+from darkroom_bench.measure import Level
+from darkroom_bench.times import MEASURES
 from darkroom_cli.errors import CommandError
 
 BEGIN: Final = "<!-- overhead:begin -->"

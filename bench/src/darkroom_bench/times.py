@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic_core import from_json
 
-from bench.load import Lap
+from darkroom_bench.load import Lap
 from darkroom_cli.errors import CommandError
 from darkroom_cli.timeline import timeline
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from awsio import clients
-from bench.cpu import Meter, milliseconds_a_task
-from bench.load import Callbacks, Lap, Load
-from bench.times import Percentiles, read_spans, summed_up
 from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime
+from darkroom_bench.cpu import Meter, milliseconds_a_task
+from darkroom_bench.load import Callbacks, Lap, Load
+from darkroom_bench.times import Percentiles, read_spans, summed_up
 from darkroom_cli.api import Api
 from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder
