@@ -1,8 +1,8 @@
-"""Makes the tools that Pants would download from release pages out of packages of the Python index.
+"""Makes the tools that Pants would download from release pages out of packages of the index.
 
-Usage: bootstrap_tools.py DIR, with the Python of DIR/tools (a fresh venv) and Pants in DIR/pants.
-Leaves `pex`, `protoc.zip`, `buf.tar.gz` and `grpc_python_plugin` in DIR, and DIR/env.sh with the
-checksums by which Pants accepts them.
+Usage: bootstrap_tools.py DIR, with the Python of DIR/tools (a fresh venv) and Pants in
+DIR/pants. Leaves `pex`, `protoc.zip`, `buf.tar.gz` and `grpc_python_plugin` in DIR, and
+DIR/env.sh with the checksums by which Pants accepts them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main(root: Path) -> None:
 
 
 def make_pex(root: Path) -> None:
-    """Build the `pex` command with a fixed shebang, so that its bytes do not name this machine."""
+    """Build the `pex` command; its shebang does not name this machine."""
     pex_root = root / "pex_root"
     run(
         str(root / "pants/bin/pex"), f"pex=={PEX}", "-c", "pex", "--no-compress",
@@ -97,7 +97,7 @@ def known(version: str, file: Path) -> str:
 
 def index_host(pip: list[str]) -> str:
     """Ask pip which host serves the files of packages."""
-    report = subprocess.run(
+    report = subprocess.run(  # noqa: S603  # our own command
         [*pip, "install", "-q", "--dry-run", "--ignore-installed", "--no-deps", "--report", "-",
          f"grpcio-tools=={GRPCIO_TOOLS}"],
         check=True, capture_output=True, text=True,
@@ -109,7 +109,8 @@ def index_host(pip: list[str]) -> str:
 
 
 def run(*command: str, env: dict[str, str] | None = None) -> None:
-    subprocess.run(command, check=True, env=env)
+    """Run a command; raises `CalledProcessError` when it fails."""
+    subprocess.run(command, check=True, env=env)  # noqa: S603  # our own command
 
 
 if __name__ == "__main__":
