@@ -102,7 +102,7 @@ def index_host(pip: list[str]) -> str:
          f"grpcio-tools=={GRPCIO_TOOLS}"],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    host = urlsplit(json.loads(report)["install"][0]["download_info"]["url"]).netloc
+    host: str = urlsplit(json.loads(report)["install"][0]["download_info"]["url"]).netloc
     if not host:
         sys.exit("pants: pip took grpcio-tools from a file, so the index's host is unknown")
     return host
