@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Callable, Coroutine
@@ -138,12 +137,12 @@ async def _up(options: Options, *, as_json: bool) -> None:
 
 
 def _print_running(running: Running, folder: Folder) -> None:
-    table = Table(show_header=False, box=None)
-    for name, value in running.model_dump().items():
-        shown = json.dumps(value) if isinstance(value, dict) else str(value)
-        table.add_row(name.replace("_", " "), shown)
-    table.add_row("logs", str(folder.path / "logs"))
-    out.print(table, highlight=False, soft_wrap=True)
+    rows = running.model_dump(exclude={"queues"})
+    rows |= {f"queue of {runtime}": url for runtime, url in running.queues.items()}
+    rows["logs"] = folder.path / "logs"
+    for name, value in rows.items():
+        line = f"{name.replace('_', ' '):<22}{value}"
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
     out.print("Ctrl-C stops it; `darkroom submit --prompt '...' --wait` uses it.")
 
 

@@ -168,6 +168,7 @@ class DynamoDbLedger:
         if result.error:
             change += ", #error = :error"
             values[":error"] = _failure(result.error)
+        change += " REMOVE progress"
         try:
             record = await self._change(uid, change, "#state IN (:queued, :running)", values)
         except ConditionFailedError as found:

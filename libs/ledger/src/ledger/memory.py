@@ -81,6 +81,7 @@ class MemoryLedger:
             image_url=result.image_url,
             output_url=result.output_url,
             error=result.error,
+            progress=None,
             callback_due=True,
         )
         return self.records[uid], True

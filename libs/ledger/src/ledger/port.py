@@ -57,7 +57,7 @@ class Ledger(Protocol):
     async def finish(
         self, uid: Uid, result: Result, now: datetime
     ) -> tuple[Record | None, bool]:
-        """Commit the terminal state once, with its callback due.
+        """Commit the terminal state once, with its callback due and no progress left.
 
         Gives the record as it stands, and whether this call committed it.
         """
