@@ -1,0 +1,120 @@
+"""`darkroom demo` and `darkroom up`: the whole stack on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Annotated, Any
+
+import typer
+
+from darkroom_cli.demo import demonstrate
+from darkroom_cli.embedded.folder import Folder, Running
+from darkroom_cli.embedded.stack import Options, stack
+from darkroom_cli.errors import CommandError
+from darkroom_cli.runtime_option import parse_runtime
+from darkroom_cli.terminal import DataDir, attempt, folder_of, out, run, say
+from servicekit.lifecycle import stop_on_signals
+
+
+def demo(data_dir: DataDir = None) -> None:
+    """Run everything once: two tasks in, two images and their callbacks out.
+
+    Starts an AWS emulator, the five services and sample runtimes as processes on free ports of
+    127.0.0.1, shows what happens, and stops it all. The sample runtimes draw pictures; no model
+    is run.
+
+    Example: darkroom demo --data-dir ./demo
+    """
+    folder = Folder(data_dir.absolute() if data_dir else Path(mkdtemp(prefix="darkroom-demo-")))
+    run(_demo(folder))
+
+
+async def _demo(folder: Folder) -> None:
+    options = Options(folder=folder)
+    with stop_on_signals() as stop:
+        async with stack(options, say) as running:
+            await _unless(stop, demonstrate(running, folder, out))
+    out.print(f"images and logs are in {folder.path}", highlight=False)
+
+
+def up(
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A runtime that runs already: NAME=TYPE@URL, followed by ,model=FILE or "
+            ",dynamic as it needs. Repeat for more. Without any, the sample runtimes are started.",
+            metavar="SPEC",
+        ),
+    ] = None,
+    aws_endpoint_url: Annotated[
+        str | None, typer.Option(help="Use the AWS at this URL instead of starting one.")
+    ] = None,
+    data_dir: DataDir = None,
+    host: Annotated[str, typer.Option(help="Address that the API listens on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Port of the REST API; 0 takes a free one.", min=0, max=65535)
+    ] = 8080,
+    sample_seconds: Annotated[
+        float, typer.Option(help="Seconds that a sample runtime takes for an image.", min=0)
+    ] = 1.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON when ready.")
+    ] = False,
+) -> None:
+    """Run the whole stack on this machine until Ctrl-C; a second `up` continues with its data.
+
+    Examples:
+
+    darkroom up
+
+    darkroom up --runtime mine=sdwebui@http://127.0.0.1:7860,dynamic
+
+    darkroom up --runtime comfy=comfyui@http://127.0.0.1:8188 --port 9000 --json
+    """
+    options = Options(
+        folder=folder_of(data_dir),
+        host=host,
+        port=port,
+        attached=attempt(lambda: tuple(parse_runtime(text) for text in runtime or ())),
+        aws_endpoint_url=aws_endpoint_url,
+        seconds_per_image=sample_seconds,
+    )
+    run(_up(options, as_json=as_json))
+
+
+async def _up(options: Options, *, as_json: bool) -> None:
+    with stop_on_signals() as stop:
+        async with stack(options, say) as running:
+            if as_json:
+                sys.stdout.write(running.model_dump_json() + "\n")
+                sys.stdout.flush()
+            else:
+                _print_running(running, options.folder)
+            await stop.wait()
+
+
+def _print_running(running: Running, folder: Folder) -> None:
+    rows = running.model_dump(exclude={"queues"})
+    rows |= {f"queue of {runtime}": url for runtime, url in running.queues.items()}
+    rows["logs"] = folder.path / "logs"
+    for name, value in rows.items():
+        line = f"{name.replace('_', ' '):<22}{value}"
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    out.print("Ctrl-C stops it; `darkroom submit --prompt '...' --wait` uses it.")
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do `work`, but give it up when `stop` is set."""
+    async with asyncio.TaskGroup() as group:
+        job = group.create_task(work, name="work")
+        stopped = group.create_task(stop.wait(), name="stop")
+        await asyncio.wait({job, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        interrupted = not job.done()
+        for task in (job, stopped):
+            task.cancel()
+    if interrupted:
+        raise CommandError("interrupted")
