@@ -46,7 +46,7 @@ def up(
         list[str] | None,
         typer.Option(
             help="A runtime that runs already: NAME=TYPE@URL, followed by ,model=FILE or "
-            ",dynamic as it needs. Repeat for more. Without any, the sample runtimes are started.",
+            ",dynamic as it needs. Repeat for more. Without any, sample runtimes are started.",
             metavar="SPEC",
         ),
     ] = None,
