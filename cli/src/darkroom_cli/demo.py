@@ -66,7 +66,8 @@ async def demonstrate(running: Running, folder: Folder, console: Console) -> Non
         for url in callback["image_url"]:
             file = folder.path / "images" / url.rsplit("/", 1)[1]
             await download(url, file)
-            console.print(f"{task.title}: {await asyncio.to_thread(described, file)}")
+            shown = await asyncio.to_thread(described, file)
+            console.print(f"{task.title}: {shown}", highlight=False, soft_wrap=True)
     print_timeline(tasks, folder, console)
 
 

@@ -38,7 +38,7 @@ async def _demo(folder: Folder) -> None:
     with stop_on_signals() as stop:
         async with stack(options, say) as running:
             await _unless(stop, demonstrate(running, folder, out))
-    out.print(f"images and logs are in {folder.path}", highlight=False)
+    out.print(f"images and logs are in {folder.path}", highlight=False, soft_wrap=True)
 
 
 def up(
