@@ -66,6 +66,7 @@ def test_running_stack_is_found_until_the_lock_is_given_back(tmp_path: Path) -> 
         result_topic_arn="arn",
         bucket="b",
         model_bucket="m",
+        claim_bucket="c",
         queues={},
         aws_endpoint_url=None,
     )

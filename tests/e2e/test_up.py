@@ -5,32 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
 from pathlib import Path
 
-from harness import Stack, command, environment, running_stack, stop, text_to_image
+from commands import failed, run
+from harness import Stack, running_stack, stop, text_to_image
 
 from darkroom_cli.embedded.models import sample_weights
-
-FAILURE_SECONDS = 120
-
-
-def failed(*arguments: str) -> str:
-    """Run a command that must fail, and give its one sentence."""
-    ended = subprocess.run(
-        command(*arguments),
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=FAILURE_SECONDS,
-        check=False,
-    )
-    assert ended.returncode == 1, ended
-    assert "Traceback" not in ended.stderr
-    sentences = [line for line in ended.stderr.splitlines() if line.startswith("darkroom: ")]
-    assert len(sentences) == 1, ended.stderr
-    return sentences[0]
 
 
 async def test_second_up_continues_with_the_data_of_the_first(tmp_path: Path) -> None:
@@ -82,21 +62,6 @@ def test_malformed_runtime_is_one_sentence(tmp_path: Path) -> None:
 
 def test_command_without_a_stack_says_how_to_start_one(tmp_path: Path) -> None:
     assert "start one with `darkroom up`" in failed("status", "x", "--data-dir", str(tmp_path))
-
-
-def run(*arguments: str) -> str:
-    """Run a command that must succeed, and give what it printed."""
-    ended = subprocess.run(
-        command(*arguments),
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=FAILURE_SECONDS,
-        check=False,
-    )
-    assert ended.returncode == 0, ended
-    return ended.stdout
 
 
 def test_submitted_image_is_downloaded(stack: Stack, tmp_path: Path) -> None:

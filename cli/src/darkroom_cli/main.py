@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from darkroom_cli.commands import models, stack, tasks
+from darkroom_cli.commands import dlq, models, stack, tasks
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +22,13 @@ models_app = typer.Typer(no_args_is_help=True, help="The models of the stack tha
 models_app.command("add")(models.models_add)
 models_app.command("list")(models.models_list)
 app.add_typer(models_app, name="models")
+
+dlq_app = typer.Typer(no_args_is_help=True, help="Messages that were given up.")
+dlq_app.command("list")(dlq.dlq_list)
+dlq_app.command("show")(dlq.dlq_show)
+dlq_app.command("redrive")(dlq.dlq_redrive)
+dlq_app.command("purge")(dlq.dlq_purge)
+app.add_typer(dlq_app, name="dlq")
 
 
 def main() -> None:

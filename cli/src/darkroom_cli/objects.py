@@ -12,18 +12,24 @@ from darkroom_cli.errors import CommandError
 from servicekit.errors import AppError
 
 
-async def download(url: str, file: Path) -> None:
-    """Write an `s3://` object to a file; raises `CommandError`."""
+async def read_object(url: str) -> bytes:
+    """Give the content of an `s3://` object; raises `CommandError`."""
     parts = urlsplit(url)
     try:
         async with clients.s3() as s3:
             with translated("s3.get_object"):
                 answer = await s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
                 async with answer["Body"] as body:
-                    content = await body.read()
-        await asyncio.to_thread(_write, file, content)
+                    return await body.read()
     except AppError as error:
         raise CommandError(f"cannot download {url}: {error}") from error
+
+
+async def download(url: str, file: Path) -> None:
+    """Write an `s3://` object to a file; raises `CommandError`."""
+    content = await read_object(url)
+    try:
+        await asyncio.to_thread(_write, file, content)
     except OSError as error:
         raise CommandError(f"cannot write {file}: {error.strerror}") from error
 

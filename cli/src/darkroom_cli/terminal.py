@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -17,7 +18,8 @@ from provisioning import emulator
 from servicekit.errors import AppError
 
 T = TypeVar("T")
-out = Console()
+# A pipe has no width: tables are written whole.
+out = Console(width=None if sys.stdout.isatty() else 240)
 notes = Console(stderr=True)
 
 DataDir = Annotated[

@@ -33,6 +33,7 @@ class Running(BaseModel):
     result_topic_arn: str
     bucket: str
     model_bucket: str
+    claim_bucket: str
     queues: dict[str, str]  # runtime -> URL
     aws_endpoint_url: str | None
 

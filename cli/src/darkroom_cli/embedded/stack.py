@@ -83,6 +83,7 @@ async def stack(options: Options, report: Report) -> AsyncIterator[Running]:
             result_topic_arn=resources.result_topic_arn,
             bucket=resources.output_bucket,
             model_bucket=resources.model_bucket,
+            claim_bucket=resources.claim_bucket,
             queues=resources.queues,
             aws_endpoint_url=aws.get("AWS_ENDPOINT_URL"),
         )
