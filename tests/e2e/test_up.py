@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
+import time
 from pathlib import Path
+from typing import Any
 
 from commands import failed, run
 from harness import Stack, running_stack, stop, text_to_image
@@ -92,6 +95,19 @@ def test_unknown_runtime_names_those_that_exist(stack: Stack) -> None:
     assert "there are: sdruntime, sddynamic, comfyruntime" in sentence
 
 
+async def listed(stack: Stack, name: str) -> dict[str, Any]:
+    """Give the catalogue by name once it has a model; it is at most a second old."""
+    deadline = time.monotonic() + 20
+    async with stack.client() as client:
+        while True:
+            answer = (await client.get("/v1/models")).json()
+            models = {model["name"]: model for model in answer["models"]}
+            if name in models:
+                return models
+            assert time.monotonic() < deadline, f"{name} is not in {sorted(models)}"
+            await asyncio.sleep(0.1)
+
+
 async def test_added_model_is_listed_and_can_be_asked_for(stack: Stack, tmp_path: Path) -> None:
     file = tmp_path / "added.safetensors"
     file.write_bytes(sample_weights())
@@ -112,8 +128,7 @@ async def test_added_model_is_listed_and_can_be_asked_for(stack: Stack, tmp_path
     )
 
     assert (await stack.until(accepted["uid"], "completed"))["error"] is None
-    async with stack.client() as client:
-        models = {m["name"]: m for m in (await client.get("/v1/models")).json()["models"]}
+    models = await listed(stack, "broken.safetensors")
     assert models["added.safetensors"]["valid"] is True
     assert "header promises" in models["broken.safetensors"]["problem"]
 

@@ -23,8 +23,8 @@ _models = meter.create_gauge(
     "darkroom.models.known", unit="{model}", description="Models, by whether they are valid"
 )
 
-# A refused request looks again, so that a model is usable once it is uploaded; this bounds what
-# a client that asks for nonsense can cost.
+# A request looks again, so that a model is there once it is uploaded; this bounds what clients
+# can cost.
 LOOK_AGAIN = timedelta(seconds=1)
 
 
@@ -50,6 +50,13 @@ class Catalogue:
         async with self._refreshing:
             await self._look()
 
+    async def look_again(self) -> None:
+        """Look into the bucket unless that was done within `LOOK_AGAIN`, as `refresh`."""
+        async with self._refreshing:
+            now = asyncio.get_running_loop().time()
+            if now - self._last_look >= LOOK_AGAIN.total_seconds():
+                await self._look()
+
     async def find(self, kind: str, name: str) -> Model:
         """Give one model, after another look if it is not known.
 
@@ -57,10 +64,7 @@ class Catalogue:
         """
         found = find(self._models, kind, name)
         if found is None:
-            async with self._refreshing:
-                now = asyncio.get_running_loop().time()
-                if now - self._last_look >= LOOK_AGAIN.total_seconds():
-                    await self._look()
+            await self.look_again()
             found = find(self._models, kind, name)
         if found is None:
             known = ", ".join(m.name for m in self._models if m.kind == kind) or "none"

@@ -21,7 +21,7 @@ class ModelService(modelsync_pb2_grpc.ModelServiceServicer):
     ) -> modelsync_pb2.ListModelsResponse:
         """Give the catalogue, or one kind of it."""
         if request.refresh:
-            await self._catalogue.refresh()
+            await self._catalogue.look_again()
         models = self._catalogue.models
         return modelsync_pb2.ListModelsResponse(
             models=[to_wire(m) for m in models if request.kind in {"", m.kind}]

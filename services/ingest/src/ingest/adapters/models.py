@@ -23,7 +23,7 @@ class GrpcModels:
         self._seconds = timeout.total_seconds()
 
     async def models(self) -> tuple[Model, ...]:
-        request = modelsync_pb2.ListModelsRequest()
+        request = modelsync_pb2.ListModelsRequest(refresh=True)
         with translated("model-sync.ListModels"):
             answer = await self._stub.ListModels(request, timeout=self._seconds)
         return tuple(
