@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 from collections.abc import Iterator
@@ -187,11 +188,12 @@ async def test_claim_that_is_no_object_is_given_back(room: Room) -> None:
 
 
 async def test_inputs_reach_the_runtime_as_base64(room: Room) -> None:
-    room.reader.bodies = {"s3://in/a.png": b"abc"}
+    room.reader.bodies = {"s3://in/a.png": PNG}
 
     await room.handle(message(content={"init_images": ["s3://in/a.png", "s3://in/a.png"]}))
 
-    assert room.runtime.jobs[0].content == {"init_images": ["YWJj", "YWJj"]}
+    encoded = base64.b64encode(PNG).decode()
+    assert room.runtime.jobs[0].content == {"init_images": [encoded, encoded]}
     assert room.reader.asked == ["s3://in/a.png"]
     assert "darkroom.agent.inputs" in room.measured()
 
@@ -215,6 +217,7 @@ async def test_inputs_of_loading_nodes_get_the_name_that_the_runtime_gave(room: 
         pytest.param(["s3://in/1", "s3://in/2"], "150 bytes in total", id="too-large-together"),
         pytest.param([f"s3://in/{n}" for n in range(3)], "more than 2 inputs", id="too-many"),
         pytest.param(["http://host/a"], "not taken", id="no-reader"),
+        pytest.param(["s3://in/text"], "not an image", id="no-image"),
     ],
 )
 async def test_input_that_cannot_be_had_fails_the_task_before_the_runtime(
@@ -224,6 +227,7 @@ async def test_input_that_cannot_be_had_fails_the_task_before_the_runtime(
         "s3://in/large": b"x" * 101,
         "s3://in/1": PNG * 2,
         "s3://in/2": PNG * 2,
+        "s3://in/text": b"<html>not an image</html>",
     }
     sent = message(content={"init_images": images})
 

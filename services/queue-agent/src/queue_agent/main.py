@@ -24,6 +24,7 @@ from queue_agent.consumer import Consumer
 from queue_agent.delivery import Deliverer
 from queue_agent.fetch import Fetcher, InputLimits
 from queue_agent.handling import Handler
+from queue_agent.input_addresses import AddressRules
 from queue_agent.inputs import find_in_body, find_in_graph
 from queue_agent.measures import Measures
 from queue_agent.out_document import ComfyUiOut, OutFormat, SdWebuiOut
@@ -114,7 +115,11 @@ async def _handler(
     channel = await stack.enter_async_context(rpc.channel(settings.notifier_target))
     notifier = GrpcNotifier(stub=NotifierServiceStub(channel), agent=settings.agent_name)
     by_http = await stack.enter_async_context(
-        http_inputs(patience=settings.input_timeout, redirects=settings.input_redirects)
+        http_inputs(
+            patience=settings.input_timeout,
+            redirects=settings.input_redirects,
+            rules=AddressRules.read(settings.input_private_hosts, settings.input_ports),
+        )
     )
     by_s3 = S3InputReader(
         client=s3,

@@ -6,10 +6,11 @@ import socket
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from contracts.kinds import RuntimeType
+from queue_agent.input_addresses import USUAL_PORTS, AddressRules
 from servicekit.settings import ServiceSettings
 
 
@@ -64,6 +65,14 @@ class Settings(ServiceSettings):
     input_count: int = Field(default=16, ge=0)
     input_timeout: Duration = Field(default=timedelta(seconds=30), gt=timedelta())
     input_redirects: int = Field(default=5, ge=0, le=20)
+    input_ports: tuple[int, ...] = tuple(sorted(USUAL_PORTS))  # JSON list; of public hosts
+    input_private_hosts: tuple[str, ...] = ()  # JSON list; names, addresses or CIDRs, any port
+
+    @field_validator("input_private_hosts")
+    @classmethod
+    def _hosts_are_readable(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        AddressRules.read(hosts)
+        return hosts
 
     @model_validator(mode="after")
     def _shutdown_fits(self) -> Self:
