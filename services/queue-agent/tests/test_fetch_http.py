@@ -72,7 +72,8 @@ async def server() -> AsyncIterator[TestServer]:
     app = web.Application()
     for name, respond in routes.items():
         app.router.add_get(f"/{name}", respond)
-    async with TestServer(app, host="127.0.0.1") as started:
+    started = TestServer(app, host="127.0.0.1")
+    async with started:
         yield started
 
 

@@ -28,6 +28,7 @@ from queue_agent_fakes import (
     run_for_ever,
 )
 
+from contracts.ids import claim_key, new_uid
 from contracts.message import TaskMessage
 from queue_agent import delivery as delivery_module
 from queue_agent import handling, work
@@ -173,18 +174,31 @@ async def test_message_that_is_not_ours_is_given_back_unread(room: Room, body: b
 
 
 async def test_content_may_wait_in_the_claim_bucket(room: Room) -> None:
-    room.store.objects["claim"] = (b'{"prompt": "from afar"}', "")
+    uid = new_uid()
+    room.store.objects[f"{uid}.json"] = (b'{"prompt": "from afar"}', "")
 
-    await room.handle(message(content=None, content_key="claim"))
+    await room.handle(message(uid=uid, content=None, content_key=claim_key(uid)))
 
     assert room.runtime.jobs[0].content == {"prompt": "from afar"}
 
 
 async def test_claim_that_is_no_object_is_given_back(room: Room) -> None:
-    room.store.objects["claim"] = (b"[1]", "")
+    uid = new_uid()
+    room.store.objects[f"{uid}.json"] = (b"[1]", "")
 
     with pytest.raises(UnworkableError):
-        await room.handle(message(content=None, content_key="claim"))
+        await room.handle(message(uid=uid, content=None, content_key=claim_key(uid)))
+
+
+async def test_claim_of_another_task_is_not_read(room: Room) -> None:
+    other = claim_key(new_uid())
+    room.store.objects[other] = (b'{"prompt": "not yours"}', "")
+    mine = message().model_dump(mode="json") | {"content": None, "content_key": other}
+
+    with pytest.raises(UnworkableError, match="content_key"):
+        await room.handler().handle(delivery(json.dumps(mine).encode()))
+
+    assert room.runtime.jobs == []
 
 
 async def test_inputs_reach_the_runtime_as_base64(room: Room) -> None:

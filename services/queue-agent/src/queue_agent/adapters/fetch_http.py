@@ -106,8 +106,8 @@ async def http_inputs(
 ) -> AsyncIterator[HttpInputReader]:
     """Open a reader with a session of its own: no cookies, no proxies from the environment.
 
-    Each hop resolves its host once and connects to what was checked; `resolver` stands in for
-    the system's.
+    Each connection resolves its host once and goes to what was checked; `resolver` stands in
+    for the system's.
     """
     checking = _CheckedResolver(resolver or ThreadedResolver(), rules)
     async with aiohttp.ClientSession(
