@@ -210,6 +210,8 @@ async def _submit(
     async with Api(running.endpoint, running.api_key) as api:
         chosen = await _choose_runtime(api, runtime)
         metadata = {"id": task_id or f"cli-{new_uid().lower()}", "runtime": chosen["name"]}
+        if chosen["type"] == RuntimeType.INVOKEAI:
+            raise CommandError("submit has no graph for an invokeai runtime; use the API")
         if chosen["type"] == RuntimeType.COMFYUI:
             if image is not None:
                 raise CommandError("--image needs an sdwebui runtime")

@@ -14,6 +14,7 @@ from darkroom.notifier.v1.notifier_pb2_grpc import NotifierServiceStub
 from queue_agent.adapters.comfyui import ComfyUiRuntime
 from queue_agent.adapters.fetch_http import http_inputs
 from queue_agent.adapters.fetch_s3 import S3InputReader
+from queue_agent.adapters.invokeai import InvokeAiRuntime
 from queue_agent.adapters.notifier import GrpcNotifier
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.adapters.s3 import S3ClaimStore, S3OutputStore
@@ -25,7 +26,7 @@ from queue_agent.delivery import Deliverer
 from queue_agent.fetch import Fetcher, InputLimits
 from queue_agent.handling import Handler
 from queue_agent.input_addresses import AddressRules
-from queue_agent.inputs import find_in_body, find_in_graph
+from queue_agent.inputs import find_in_body, find_in_graph, find_in_nodes
 from queue_agent.measures import Measures
 from queue_agent.out_document import ComfyUiOut, OutFormat, SdWebuiOut
 from queue_agent.ports import ImageRuntime, InputReader
@@ -92,6 +93,12 @@ def _runtime(
         return (
             ComfyUiRuntime(http=http, poll=poll, silence=silence),
             find_in_graph,
+            ComfyUiOut(),
+        )
+    if settings.runtime_type is RuntimeType.INVOKEAI:
+        return (
+            InvokeAiRuntime(http=http, poll=poll, silence=silence),
+            find_in_nodes,
             ComfyUiOut(),
         )
     dynamic = settings.dynamic_model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -39,7 +39,7 @@ class Settings(ServiceSettings):
     notifier_target: str  # gRPC target, for example `notifier:50051`
 
     runtime_name: str = Field(min_length=1)  # whose queue it is
-    runtime_type: Literal[RuntimeType.SDWEBUI, RuntimeType.COMFYUI]
+    runtime_type: RuntimeType
     runtime_url: str = Field(pattern=r"^https?://[^/]+/?$")
     dynamic_model: bool = False  # the runtime may be told to load another checkpoint
 
