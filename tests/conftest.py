@@ -38,7 +38,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, spans: Spans) -> Iterator[St
         "OTEL_BSP_SCHEDULE_DELAY": "100",
     }
     folder = tmp_path_factory.mktemp("stack")
-    with running_stack(folder, "--sample-seconds", "0.3", extra=extra) as running:
+    given = ("--sample-seconds", "0.3", "--allow-loopback-inputs")
+    with running_stack(folder, *given, extra=extra) as running:
         yield running
 
 

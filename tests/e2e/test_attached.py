@@ -1,11 +1,13 @@
-"""`darkroom up` with an AWS and a runtime that run already."""
+"""`darkroom up` with an AWS and runtimes that run already."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import environment, running_stack, text_to_image
@@ -24,9 +26,9 @@ def own_aws(tmp_path: Path) -> Iterator[str]:
     process.wait(timeout=30)
 
 
-@pytest.fixture
-def own_runtime() -> Iterator[str]:
-    command = [sys.executable, "-m", "sample_runtime.main", "--type", "sdwebui", "--port", "0"]
+@contextmanager
+def sample_runtime(kind: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "sample_runtime.main", "--type", kind, "--port", "0"]
     with subprocess.Popen(
         command, env=environment(), stdout=subprocess.PIPE, text=True
     ) as process:
@@ -35,21 +37,51 @@ def own_runtime() -> Iterator[str]:
         process.terminate()
 
 
-async def test_task_runs_on_the_users_own_runtime_and_aws(
-    own_aws: str, own_runtime: str, tmp_path: Path
+@pytest.fixture
+def own_sdwebui() -> Iterator[str]:
+    with sample_runtime("sdwebui") as url:
+        yield url
+
+
+@pytest.fixture
+def own_invokeai() -> Iterator[str]:
+    with sample_runtime("invokeai") as url:
+        yield url
+
+
+def graph(**node: Any) -> dict[str, Any]:
+    """Give a task of one node for an InvokeAI runtime."""
+    return {
+        "metadata": {"id": "graph", "runtime": "invoke", "tasktype": "pipeline"},
+        "content": {"graph": {"nodes": {"1": {"id": "1", **node}}, "edges": []}},
+    }
+
+
+async def test_tasks_run_on_the_users_own_runtimes_and_aws(
+    own_aws: str, own_sdwebui: str, own_invokeai: str, tmp_path: Path
 ) -> None:
     arguments = (
-        "--runtime",
-        f"Mine=sdwebui@{own_runtime},dynamic",
-        "--aws-endpoint-url",
-        own_aws,
+        *("--runtime", f"Mine=sdwebui@{own_sdwebui},dynamic"),
+        *("--runtime", f"invoke=invokeai@{own_invokeai}"),
+        *("--aws-endpoint-url", own_aws),
     )
 
     with running_stack(tmp_path / "up", *arguments) as stack:
         assert stack.info["aws_endpoint_url"] == own_aws
-        assert list(stack.info["queues"]) == ["mine"]
-        accepted = await stack.submit(**text_to_image("attached", runtime="MINE"))
-        task = await stack.until(accepted["uid"], "completed")
-        image, _ = await stack.object(task["image_url"][0])
+        assert list(stack.info["queues"]) == ["mine", "invoke"]
+        for wanted in (
+            text_to_image("attached", runtime="MINE"),
+            graph(type="blank_image", width=64, height=64),
+        ):
+            accepted = await stack.submit(**wanted)
+            task = await stack.until(accepted["uid"], "completed")
+            image, _ = await stack.object(task["image_url"][0])
+            assert image.startswith(b"\x89PNG")
 
-    assert image.startswith(b"\x89PNG")
+        here = {"image_name": "http://127.0.0.1:1/a.png?sig=secret"}
+        accepted = await stack.submit(**graph(type="img_blur", image=here))
+        task = await stack.until(accepted["uid"], "failed")
+
+    assert task["error"]["code"] == "input_unavailable"
+    assert "not public (loopback)" in task["error"]["message"]
+    assert "secret" not in task["error"]["message"]

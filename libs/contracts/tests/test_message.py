@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.ids import Prefix, TaskId, Uid
+from contracts.ids import Prefix, TaskId, Uid, claim_key
 from contracts.kinds import TaskType
 from contracts.message import TaskMessage, UndecodableError, decode_content
 
 SECRET = "a-prompt-that-nobody-else-may-read"  # noqa: S105  # stands for a request's body
+OTHER = "01JD0000000000000000000001"
 MESSAGE = TaskMessage(
     uid=Uid("01JD0000000000000000000000"),
     id=TaskId("test-t2i"),
@@ -40,6 +41,11 @@ def test_a_field_of_a_newer_release_is_ignored() -> None:
     assert TaskMessage.decode(changed(added_next_year=1)) == MESSAGE
 
 
+def test_the_key_of_the_own_uid_is_let_through() -> None:
+    message = TaskMessage.decode(changed(content=None, content_key=f"{MESSAGE.uid}.json"))
+    assert message.content_key == claim_key(MESSAGE.uid)
+
+
 def test_the_alias_of_a_tasktype_means_the_same() -> None:
     message = TaskMessage.decode(changed(tasktype="extra-batch-image"))
     assert message.tasktype is TaskType.EXTRA_BATCH_IMAGES
@@ -57,8 +63,14 @@ def test_the_alias_of_a_tasktype_means_the_same() -> None:
         pytest.param(changed(tasktype=SECRET), "tasktype", id="unknown tasktype"),
         pytest.param(changed(accepted_at="2026-01-02T03:04:05"), "accepted_at", id="no zone"),
         pytest.param(changed(content=[SECRET]), "content", id="content is no object"),
-        pytest.param(changed(content_key=SECRET), "body", id="content twice"),
+        pytest.param(changed(content_key=f"{MESSAGE.uid}.json"), "body", id="content twice"),
         pytest.param(changed(content=None), "body", id="no content"),
+        pytest.param(
+            changed(content=None, content_key=f"../{SECRET}"), "content_key", id="unsafe key"
+        ),
+        pytest.param(
+            changed(content=None, content_key=f"{OTHER}.json"), "content_key", id="other's key"
+        ),
         pytest.param(json.dumps({"uid": SECRET}), "accepted_at, bucket", id="much missing"),
     ],
 )

@@ -50,6 +50,12 @@ def comfyui_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def invokeai_url() -> Iterator[str]:
+    with _sample_runtime("invokeai", "--seconds-per-image", "0.02") as (url, _):
+        yield url
+
+
 @pytest.fixture
 def own_sdwebui() -> Iterator[Process]:
     """A server that the test may kill."""
@@ -61,6 +67,13 @@ def own_sdwebui() -> Iterator[Process]:
 def own_comfyui() -> Iterator[Process]:
     """A server that the test may kill."""
     with _sample_runtime("comfyui") as started:
+        yield started
+
+
+@pytest.fixture
+def own_invokeai() -> Iterator[Process]:
+    """A server that the test may kill."""
+    with _sample_runtime("invokeai") as started:
         yield started
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from queue_agent_fakes import (
     run_for_ever,
 )
 
+from contracts.ids import claim_key, new_uid
 from contracts.message import TaskMessage
 from queue_agent import delivery as delivery_module
 from queue_agent import handling, work
@@ -172,26 +174,40 @@ async def test_message_that_is_not_ours_is_given_back_unread(room: Room, body: b
 
 
 async def test_content_may_wait_in_the_claim_bucket(room: Room) -> None:
-    room.store.objects["claim"] = (b'{"prompt": "from afar"}', "")
+    uid = new_uid()
+    room.store.objects[f"{uid}.json"] = (b'{"prompt": "from afar"}', "")
 
-    await room.handle(message(content=None, content_key="claim"))
+    await room.handle(message(uid=uid, content=None, content_key=claim_key(uid)))
 
     assert room.runtime.jobs[0].content == {"prompt": "from afar"}
 
 
 async def test_claim_that_is_no_object_is_given_back(room: Room) -> None:
-    room.store.objects["claim"] = (b"[1]", "")
+    uid = new_uid()
+    room.store.objects[f"{uid}.json"] = (b"[1]", "")
 
     with pytest.raises(UnworkableError):
-        await room.handle(message(content=None, content_key="claim"))
+        await room.handle(message(uid=uid, content=None, content_key=claim_key(uid)))
+
+
+async def test_claim_of_another_task_is_not_read(room: Room) -> None:
+    other = claim_key(new_uid())
+    room.store.objects[other] = (b'{"prompt": "not yours"}', "")
+    mine = message().model_dump(mode="json") | {"content": None, "content_key": other}
+
+    with pytest.raises(UnworkableError, match="content_key"):
+        await room.handler().handle(delivery(json.dumps(mine).encode()))
+
+    assert room.runtime.jobs == []
 
 
 async def test_inputs_reach_the_runtime_as_base64(room: Room) -> None:
-    room.reader.bodies = {"s3://in/a.png": b"abc"}
+    room.reader.bodies = {"s3://in/a.png": PNG}
 
     await room.handle(message(content={"init_images": ["s3://in/a.png", "s3://in/a.png"]}))
 
-    assert room.runtime.jobs[0].content == {"init_images": ["YWJj", "YWJj"]}
+    encoded = base64.b64encode(PNG).decode()
+    assert room.runtime.jobs[0].content == {"init_images": [encoded, encoded]}
     assert room.reader.asked == ["s3://in/a.png"]
     assert "darkroom.agent.inputs" in room.measured()
 
@@ -215,6 +231,7 @@ async def test_inputs_of_loading_nodes_get_the_name_that_the_runtime_gave(room: 
         pytest.param(["s3://in/1", "s3://in/2"], "150 bytes in total", id="too-large-together"),
         pytest.param([f"s3://in/{n}" for n in range(3)], "more than 2 inputs", id="too-many"),
         pytest.param(["http://host/a"], "not taken", id="no-reader"),
+        pytest.param(["s3://in/text"], "not an image", id="no-image"),
     ],
 )
 async def test_input_that_cannot_be_had_fails_the_task_before_the_runtime(
@@ -224,6 +241,7 @@ async def test_input_that_cannot_be_had_fails_the_task_before_the_runtime(
         "s3://in/large": b"x" * 101,
         "s3://in/1": PNG * 2,
         "s3://in/2": PNG * 2,
+        "s3://in/text": b"<html>not an image</html>",
     }
     sent = message(content={"init_images": images})
 

@@ -11,6 +11,7 @@ from queue_agent.inputs import (
     TEXT_FIELDS,
     find_in_body,
     find_in_graph,
+    find_in_nodes,
     is_url,
     replaced,
     shown,
@@ -105,6 +106,23 @@ def test_loaded_images_are_uploaded_and_other_urls_are_not(kind: str, wrapped: b
         (*prefix, "1", "inputs", "other"): False,
         (*prefix, "2", "inputs", "image"): False,
     }
+
+
+def test_image_names_that_are_urls_are_uploaded_to_invokeai() -> None:
+    nodes = {
+        "1": {"type": "img_blur", "image": {"image_name": URL}},
+        "2": {"type": "string", "value": URL},
+        "3": {"type": "img_watermark", "text": URL, "image": {"image_name": "kept.png"}},
+    }
+    content = {"batch": {"graph": {"nodes": nodes}, "workflow": {"image_name": URL}}}
+
+    [found] = find_in_nodes(content)
+
+    assert found.path == ("batch", "graph", "nodes", "1", "image", "image_name")
+    assert found.upload
+    assert [one.path for one in find_in_nodes({"nodes": nodes})] == [
+        ("nodes", "1", "image", "image_name")
+    ]
 
 
 def test_shown_url_has_no_credentials_and_no_query() -> None:

@@ -229,9 +229,10 @@ def test_buckets_are_a_json_list(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("drain", "120"),
         ("receive_wait", "11"),
-        ("runtime_type", "invokeai"),
+        ("runtime_type", "automatic1111"),
         ("runtime_url", "http://host/path"),
         ("run_timeout", "0"),
+        ("input_private_hosts", '["10.0.0.0/99"]'),
     ],
 )
 def test_wrong_setting_is_refused(

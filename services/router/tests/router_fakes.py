@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contracts.ids import Prefix, TaskId, Uid, new_uid
+from contracts.ids import Key, Prefix, TaskId, Uid, claim_key, new_uid
 from contracts.kinds import RuntimeType, TaskType
 from contracts.message import TaskMessage
 from contracts.runtimes import Runtime
@@ -87,11 +87,12 @@ class FakeClaims:
     bodies: dict[str, bytes] = field(default_factory=dict)
     error: TransientError | None = None
 
-    async def put(self, uid: Uid, content_json: bytes) -> str:
+    async def put(self, uid: Uid, content_json: bytes) -> Key:
         if self.error:
             raise self.error
-        self.bodies[f"{uid}.json"] = content_json
-        return f"{uid}.json"
+        key = claim_key(uid)
+        self.bodies[key] = content_json
+        return key
 
 
 @dataclass

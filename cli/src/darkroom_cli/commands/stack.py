@@ -61,6 +61,12 @@ def up(
     sample_seconds: Annotated[
         float, typer.Option(help="Seconds that a sample runtime takes for an image.", min=0)
     ] = 1.0,
+    allow_loopback_inputs: Annotated[
+        bool,
+        typer.Option(
+            "--allow-loopback-inputs", help="Let tasks name images on servers of this machine."
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON when ready.")
     ] = False,
@@ -82,6 +88,7 @@ def up(
         attached=attempt(lambda: tuple(parse_runtime(text) for text in runtime or ())),
         aws_endpoint_url=aws_endpoint_url,
         seconds_per_image=sample_seconds,
+        allow_loopback_inputs=allow_loopback_inputs,
     )
     run(_up(options, as_json=as_json))
 

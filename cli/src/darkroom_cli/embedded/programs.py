@@ -17,6 +17,7 @@ from provisioning import emulator
 from provisioning.resources import Resources
 
 HOST = "127.0.0.1"
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 HEALTH_ROUTES = {
     RuntimeType.SDWEBUI: "/sdapi/v1/memory",
@@ -79,8 +80,13 @@ def services(
     resources: Resources,
     folder: Folder,
     aws: Mapping[str, str],
+    *,
+    private_inputs: tuple[str, ...] = (),
 ) -> list[Program]:
-    """Give the five services, with a queue agent for each runtime; the edge comes last."""
+    """Give the five services, with a queue agent for each runtime; the edge comes last.
+
+    `private_inputs` are networks that inputs may come from though they are not public.
+    """
 
     def service(name: str, module: str, ops_port: int, **settings: object) -> Program:
         prefix = module.split(".", 1)[0].upper()
@@ -132,6 +138,7 @@ def services(
             output_bucket=resources.output_bucket,
             claim_bucket=resources.claim_bucket,
             input_buckets=json.dumps([resources.output_bucket]),
+            input_private_hosts=json.dumps(private_inputs),
             runtime_name=each.runtime.name,
             runtime_type=each.runtime.type,
             runtime_url=each.url,

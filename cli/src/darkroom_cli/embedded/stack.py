@@ -37,6 +37,7 @@ class Options:
     attached: tuple[Attached, ...] = ()  # empty: the sample runtimes
     aws_endpoint_url: str | None = None  # None: an emulator of our own
     seconds_per_image: float = 1.0  # of the sample runtimes
+    allow_loopback_inputs: bool = False  # tasks may name images on servers of this machine
 
 
 @asynccontextmanager
@@ -69,7 +70,14 @@ async def stack(options: Options, report: Report) -> AsyncIterator[Running]:
             notifier=emulator.free_port(),
             model_sync=emulator.free_port(),
         )
-        parts = programs.services(addresses, attached, resources, folder, aws)
+        parts = programs.services(
+            addresses,
+            attached,
+            resources,
+            folder,
+            aws,
+            private_inputs=programs.LOOPBACK if options.allow_loopback_inputs else (),
+        )
         if not options.attached:
             given = _sample_arguments(options, resources)
             parts = [programs.sample_runtime(one, folder, given) for one in attached] + parts

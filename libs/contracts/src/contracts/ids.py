@@ -22,11 +22,15 @@ Uid = NewType("Uid", str)
 Prefix = NewType("Prefix", str)
 """A folder in the output bucket, without leading or trailing `/`."""
 
+Key = NewType("Key", str)
+"""The key of an object; made of the names above only, so that it stays where it belongs."""
+
 DEFAULT_PREFIX = Prefix("output")
 PREFIX_BYTES = 512
 
 _TASK_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _UID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_OUTPUT = re.compile(r"[a-z0-9-]{1,32}\.[a-z0-9]{1,8}")
 
 
 def task_id(text: str) -> TaskId:
@@ -61,6 +65,21 @@ def prefix(text: str) -> Prefix:
     if any(segment in {"", ".", ".."} for segment in inner.split("/")):
         raise ValueError("must not have empty, '.' or '..' segments")
     return Prefix(inner)
+
+
+def claim_key(of: Uid) -> Key:
+    """Give the key of a submission's body in the claim-check bucket."""
+    return Key(f"{uid(of)}.json")
+
+
+def output_key(folder: Prefix, of: TaskId, name: str, extension: str) -> Key:
+    """Give the key of one output; `name` is joined to the id, `extension` has no dot.
+
+    Raises `ValueError` for anything that might lead to another folder.
+    """
+    if not _OUTPUT.fullmatch(f"{name}.{extension}"):
+        raise ValueError("must be 1 to 32 of a-z 0-9 - and an extension of 1 to 8 of a-z 0-9")
+    return Key(f"{prefix(folder)}/{task_id(of)}/{of}-{name}.{extension}")
 
 
 TaskIdField = Annotated[TaskId, AfterValidator(task_id)]

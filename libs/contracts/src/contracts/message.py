@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import from_json
 
-from contracts.ids import PrefixField, TaskIdField, UidField
+from contracts.ids import Key, PrefixField, TaskIdField, UidField, claim_key
 from contracts.kinds import TaskType
 
 CONTENT_LIMIT_BYTES: Final = 10 * 2**20
@@ -33,7 +41,14 @@ class TaskMessage(BaseModel):
     checkpoint: str | None = None  # asked of a runtime that switches checkpoints
     accepted_at: AwareDatetime
     content: dict[str, Any] | None = None  # the runtime's own body ...
-    content_key: str | None = None  # ... or its key in the claim-check bucket
+    content_key: Key | None = None  # ... or its key in the claim-check bucket
+
+    @field_validator("content_key")
+    @classmethod
+    def _content_is_its_own(cls, key: Key | None, info: ValidationInfo) -> Key | None:
+        if key is not None and "uid" in info.data and key != claim_key(info.data["uid"]):
+            raise ValueError("must be the key of this uid")
+        return key
 
     @model_validator(mode="after")
     def _content_is_somewhere(self) -> TaskMessage:

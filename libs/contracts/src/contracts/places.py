@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from contracts.ids import Prefix, TaskId, Uid
+from contracts.ids import Key, Prefix, TaskId, Uid, output_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,20 +23,22 @@ class OutputPlace:
         return self.url(f"{self.prefix}/{self.id}")
 
     @property
-    def out_key(self) -> str:
+    def out_key(self) -> Key:
         """Give the key of the `.out` document."""
-        return f"{self._stem}.out"
+        return output_key(self.prefix, self.id, self._code, "out")
 
-    def image_key(self, number: int, extension: str) -> str:
-        """Give the key of image `number`, counted from 1; `extension` has no dot."""
-        return f"{self._stem}-{number}.{extension}"
+    def image_key(self, number: int, extension: str) -> Key:
+        """Give the key of image `number`, counted from 1; `extension` has no dot.
+
+        Raises `ValueError` for an extension that is none.
+        """
+        return output_key(self.prefix, self.id, f"{self._code}-{number}", extension)
 
     def url(self, key: str) -> str:
         """Give the `s3://` URL of a key in the bucket."""
         return f"s3://{self.bucket}/{key}"
 
     @property
-    def _stem(self) -> str:
+    def _code(self) -> str:
         # Four digits, as in the original solution, but the same for each attempt.
-        code = hashlib.sha256(self.uid.encode()).hexdigest()[:4]
-        return f"{self.prefix}/{self.id}/{self.id}-{code}"
+        return hashlib.sha256(self.uid.encode()).hexdigest()[:4]

@@ -8,6 +8,8 @@ from typing import Any
 from opentelemetry import trace
 from pythonjsonlogger.json import JsonFormatter
 
+from servicekit.redaction import redacted
+
 
 class _Formatter(JsonFormatter):
     def add_fields(
@@ -19,9 +21,13 @@ class _Formatter(JsonFormatter):
             log_data["trace_id"] = trace.format_trace_id(context.trace_id)
             log_data["span_id"] = trace.format_span_id(context.span_id)
 
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        # Last, so that it sees the text of exceptions, too.
+        return {name: redacted(value) for name, value in log_data.items()}
+
 
 def set_up_logs(service: str, level: str) -> None:
-    """Make every logger of the process write one JSON object a line."""
+    """Make every logger of the process write one JSON object a line, without secrets."""
     handler = logging.StreamHandler()
     handler.setFormatter(
         _Formatter(

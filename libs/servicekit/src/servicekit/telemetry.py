@@ -22,6 +22,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from servicekit.redaction import RedactingExporter
+
 
 @contextmanager
 def telemetry(service: str) -> Iterator[None]:
@@ -30,7 +32,7 @@ def telemetry(service: str) -> Iterator[None]:
     tracers = TracerProvider(resource=resource, id_generator=AwsXRayIdGenerator())
     readers: list[MetricReader] = [PrometheusMetricReader()]
     if _exported("TRACES"):
-        tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        tracers.add_span_processor(BatchSpanProcessor(RedactingExporter(OTLPSpanExporter())))
     if _exported("METRICS"):
         readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
     meters = MeterProvider(resource=resource, metric_readers=readers)

@@ -22,6 +22,7 @@ from sample_runtime.checkpoints import CheckpointCatalog
 from sample_runtime.comfyui.app import create_app as create_comfyui
 from sample_runtime.comfyui.files import Folders
 from sample_runtime.gpu import Behaviour, Gpu
+from sample_runtime.invokeai.app import create_app as create_invokeai
 from sample_runtime.sdwebui.app import create_app as create_sdwebui
 
 DEFAULT_CHECKPOINT = "v1-5-pruned-emaonly.safetensors"
@@ -32,6 +33,8 @@ Examples:
   sample_runtime --type sdwebui --port 8080
 
   sample_runtime --type comfyui --port 0 --seconds-per-image 2 --output-dir ./pictures
+
+  sample_runtime --type invokeai --port 9090
 
   sample_runtime --type sdwebui --fail-when broken --hang-when stuck --busy-log busy.jsonl
 """
@@ -44,6 +47,7 @@ class RuntimeType(StrEnum):
 
     SDWEBUI = "sdwebui"
     COMFYUI = "comfyui"
+    INVOKEAI = "invokeai"
 
 
 class _Server(uvicorn.Server):
@@ -139,6 +143,9 @@ def run(
     )
     gpu = Gpu(behaviour, busy_log)
     catalog = CheckpointCatalog(checkpoint or [DEFAULT_CHECKPOINT], models_dir)
+    if runtime is RuntimeType.INVOKEAI:
+        _serve(create_invokeai(gpu), runtime, host, port)
+        return
     if runtime is RuntimeType.SDWEBUI:
         _serve(create_sdwebui(gpu, catalog), runtime, host, port)
         return

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from queue_agent.beside import ungrouped
 from queue_agent.domain import InputUnavailableError, TaskFailedError
+from queue_agent.filetype import is_image
 from queue_agent.inputs import Input, shown
-from queue_agent.ports import InputReader
+from queue_agent.ports import InputReader, Take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +51,20 @@ class Fetcher:
 
     async def _one(self, wanted: Input, allowance: _Allowance) -> bytes:
         try:
-            return await self._reader(wanted.url).read(wanted.url, allowance.start())
+            return await self._image(wanted.url, allowance.start())
         except InputUnavailableError as error:
             raise TaskFailedError(
                 f"{wanted.field_name}: {shown(wanted.url)}: {error}",
                 code="input_unavailable",
                 retryable=error.retryable,
             ) from None
+
+    async def _image(self, url: str, take: Take) -> bytes:
+        body = await self._reader(url).read(url, take)
+        # What a server calls it proves nothing.
+        if not await asyncio.to_thread(is_image, body):
+            raise InputUnavailableError("its bytes are not an image")
+        return body
 
     def _reader(self, url: str) -> InputReader:
         reader = self.readers.get(_scheme(url))

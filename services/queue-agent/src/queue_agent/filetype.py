@@ -45,17 +45,29 @@ _EXTENSION = re.compile(r"\.([a-z0-9]{1,5})$")
 
 def file_type(file: File) -> FileType:
     """Give the type by the bytes; if they tell nothing, by the runtime's name, else PNG."""
-    try:
-        matches = puremagic.magic_string(file.body)
-    except (puremagic.PureError, ValueError):
-        matches = []
-    for match in matches:
-        extension = match.extension.removeprefix(".")
-        known = _KNOWN.get(_SAME.get(extension, extension))
-        if known:
-            return known
+    if known := _by_bytes(file.body):
+        return known
     named = _EXTENSION.search(file.name.lower())
     if named is None:
         return PNG
     guessed = mimetypes.guess_type(f"file.{named[1]}")[0]
     return FileType(named[1], guessed or "application/octet-stream")
+
+
+def is_image(body: bytes) -> bool:
+    """Tell whether the bytes are an image, of a kind that runtimes read."""
+    known = _by_bytes(body)
+    return known is not None and known.content_type.startswith("image/")
+
+
+def _by_bytes(body: bytes) -> FileType | None:
+    try:
+        matches = puremagic.magic_string(body)
+    except (puremagic.PureError, ValueError):
+        return None
+    for match in matches:
+        extension = match.extension.removeprefix(".")
+        known = _KNOWN.get(_SAME.get(extension, extension))
+        if known:
+            return known
+    return None

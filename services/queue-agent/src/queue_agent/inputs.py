@@ -46,6 +46,7 @@ TEXT_FIELDS: Final = frozenset(
 GRAPH_TEXT_FIELDS: Final = TEXT_FIELDS | {"clip_l", "t5xxl", "text", "text_g", "text_l"}
 """The same for the inputs of nodes; the added ones are of `CLIPTextEncode` and its kin."""
 
+_IMAGE_NAME_FIELD: Final = "image_name"
 _URL = re.compile(r"(?:https?|s3)://\S+", re.IGNORECASE)
 _UPLOAD_FIELD = "image"
 _UPLOAD_CLASSES = ("LoadImage",)  # LoadImageMask and LoadImageOutput begin with it, too
@@ -100,6 +101,16 @@ def find_in_graph(content: Mapping[str, Any]) -> list[Input]:
             upload = loads and where == (*start, _UPLOAD_FIELD)
             found.append(Input(path=where, url=url, upload=upload))
     return found
+
+
+def find_in_nodes(content: Mapping[str, Any]) -> list[Input]:
+    """Give the inputs of an InvokeAI body: the names of images that are URLs."""
+    return [
+        Input(path=path, url=url, upload=True)
+        for path, url in _walk(content, (), frozenset())
+        # What the editor keeps beside the graph stays as it is.
+        if path[-1] == _IMAGE_NAME_FIELD and "workflow" not in path[:2]
+    ]
 
 
 def is_wrapped(content: Mapping[str, Any]) -> bool:

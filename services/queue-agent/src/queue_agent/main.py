@@ -14,6 +14,7 @@ from darkroom.notifier.v1.notifier_pb2_grpc import NotifierServiceStub
 from queue_agent.adapters.comfyui import ComfyUiRuntime
 from queue_agent.adapters.fetch_http import http_inputs
 from queue_agent.adapters.fetch_s3 import S3InputReader
+from queue_agent.adapters.invokeai import InvokeAiRuntime
 from queue_agent.adapters.notifier import GrpcNotifier
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.adapters.s3 import S3ClaimStore, S3OutputStore
@@ -24,7 +25,8 @@ from queue_agent.consumer import Consumer
 from queue_agent.delivery import Deliverer
 from queue_agent.fetch import Fetcher, InputLimits
 from queue_agent.handling import Handler
-from queue_agent.inputs import find_in_body, find_in_graph
+from queue_agent.input_addresses import AddressRules
+from queue_agent.inputs import find_in_body, find_in_graph, find_in_nodes
 from queue_agent.measures import Measures
 from queue_agent.out_document import ComfyUiOut, OutFormat, SdWebuiOut
 from queue_agent.ports import ImageRuntime, InputReader
@@ -93,6 +95,12 @@ def _runtime(
             find_in_graph,
             ComfyUiOut(),
         )
+    if settings.runtime_type is RuntimeType.INVOKEAI:
+        return (
+            InvokeAiRuntime(http=http, poll=poll, silence=silence),
+            find_in_nodes,
+            ComfyUiOut(),
+        )
     dynamic = settings.dynamic_model
     return (
         SdWebuiRuntime(http=http, dynamic=dynamic, poll=poll, silence=silence),
@@ -114,7 +122,11 @@ async def _handler(
     channel = await stack.enter_async_context(rpc.channel(settings.notifier_target))
     notifier = GrpcNotifier(stub=NotifierServiceStub(channel), agent=settings.agent_name)
     by_http = await stack.enter_async_context(
-        http_inputs(patience=settings.input_timeout, redirects=settings.input_redirects)
+        http_inputs(
+            patience=settings.input_timeout,
+            redirects=settings.input_redirects,
+            rules=AddressRules.read(settings.input_private_hosts, settings.input_ports),
+        )
     )
     by_s3 = S3InputReader(
         client=s3,

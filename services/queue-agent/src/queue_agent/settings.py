@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from contracts.kinds import RuntimeType
+from queue_agent.input_addresses import USUAL_PORTS, AddressRules
 from servicekit.settings import ServiceSettings
 
 
@@ -38,7 +39,7 @@ class Settings(ServiceSettings):
     notifier_target: str  # gRPC target, for example `notifier:50051`
 
     runtime_name: str = Field(min_length=1)  # whose queue it is
-    runtime_type: Literal[RuntimeType.SDWEBUI, RuntimeType.COMFYUI]
+    runtime_type: RuntimeType
     runtime_url: str = Field(pattern=r"^https?://[^/]+/?$")
     dynamic_model: bool = False  # the runtime may be told to load another checkpoint
 
@@ -64,6 +65,14 @@ class Settings(ServiceSettings):
     input_count: int = Field(default=16, ge=0)
     input_timeout: Duration = Field(default=timedelta(seconds=30), gt=timedelta())
     input_redirects: int = Field(default=5, ge=0, le=20)
+    input_ports: tuple[int, ...] = tuple(sorted(USUAL_PORTS))  # JSON list; of public hosts
+    input_private_hosts: tuple[str, ...] = ()  # JSON list; names, addresses or CIDRs, any port
+
+    @field_validator("input_private_hosts")
+    @classmethod
+    def _hosts_are_readable(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        AddressRules.read(hosts)
+        return hosts
 
     @model_validator(mode="after")
     def _shutdown_fits(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from contracts.ids import Uid
+from contracts.ids import Key, Uid
 from contracts.kinds import TaskType
 
 
@@ -31,6 +31,6 @@ class TaskTopic(Protocol):
 class Claims(Protocol):
     """Keeps the bodies that are too large for a message, until they expire."""
 
-    async def put(self, uid: Uid, content_json: bytes) -> str:
+    async def put(self, uid: Uid, content_json: bytes) -> Key:
         """Store a body and give its key; raises `TransientError`."""
         ...

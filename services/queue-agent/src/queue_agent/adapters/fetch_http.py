@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
+from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -16,37 +17,39 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from queue_agent.domain import InputUnavailableError
+from queue_agent.input_addresses import AddressRules
+from queue_agent.input_urls import checked, literal_address, redirected
 from queue_agent.ports import Take
 
-AddressPolicy = Callable[[IPv4Address | IPv6Address], bool]
-"""Whether inputs may come from an address; asked of each address of each hop."""
+_OK: Final = 200
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_SERVER_ERROR: Final = 500
+_TOO_MANY_REQUESTS: Final = 429
+# Stores that were told no type say these; the bytes decide then.
+_UNTYPED: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+_HEADERS: Final = {
+    "Accept": "image/*",
+    # A small answer must not grow beyond the limit when it is unpacked.
+    "Accept-Encoding": "identity",
+    "User-Agent": "darkroom",
+}
 
-_OK = 200
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_SERVER_ERROR = 500
-_TOO_MANY_REQUESTS = 429
 
+class _CheckedResolver(AbstractResolver):
+    """Gives the addresses that are then connected to, and none of a host that is refused."""
 
-def any_address(_: IPv4Address | IPv6Address) -> bool:
-    """Let inputs come from everywhere."""
-    return True
-
-
-class _PolicyResolver(AbstractResolver):
-    """Gives only the addresses that the policy allows, so a name cannot lead elsewhere."""
-
-    def __init__(self, allowed: AddressPolicy) -> None:
-        self._allowed = allowed
-        self._inner = ThreadedResolver()
+    def __init__(self, inner: AbstractResolver, rules: AddressRules) -> None:
+        self._inner = inner
+        self._rules = rules
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
-        allowed = [one for one in found if self._allowed(ip_address(one["host"]))]
-        if not allowed:
-            raise OSError("no address of the host is allowed")
-        return allowed
+        addresses = [ip_address(one["host"]) for one in found]
+        if complaint := self._rules.complaint(host, port, addresses):
+            raise InputUnavailableError(complaint)
+        return found
 
     async def close(self) -> None:
         await self._inner.close()
@@ -57,14 +60,14 @@ class HttpInputReader:
     """Reads by GET, following a few redirects, all within one time limit."""
 
     session: aiohttp.ClientSession
-    allowed: AddressPolicy
+    rules: AddressRules
     patience: timedelta
     redirects: int
 
     async def read(self, url: str, take: Take) -> bytes:
         try:
             async with asyncio.timeout(self.patience.total_seconds()):
-                return await self._follow(_checked(url), take)
+                return await self._follow(checked(url), take)
         except TimeoutError as error:
             raise InputUnavailableError("it took too long", retryable=True) from error
         except (aiohttp.InvalidURL, ValueError):
@@ -81,50 +84,63 @@ class HttpInputReader:
                 if response.status not in _REDIRECTS:
                     return await _body(response, take)
                 location = response.headers.get("Location", "")
-            url = _checked(url.join(URL(location)))
+            url = redirected(url, location)
         raise InputUnavailableError(f"more than {self.redirects} redirects")
 
     def _check_literal(self, url: URL) -> None:
         # An address in the URL itself is never resolved.
-        try:
-            address = ip_address(url.host or "")
-        except ValueError:
-            return
-        if not self.allowed(address):
-            raise InputUnavailableError("the address is not allowed")
+        address = literal_address(url)
+        if address is not None:
+            complaint = self.rules.complaint(str(address), url.port or 0, [address])
+            if complaint:
+                raise InputUnavailableError(complaint)
 
 
 @asynccontextmanager
 async def http_inputs(
-    *, patience: timedelta, redirects: int, allowed: AddressPolicy = any_address
+    *,
+    patience: timedelta,
+    redirects: int,
+    rules: AddressRules,
+    resolver: AbstractResolver | None = None,
 ) -> AsyncIterator[HttpInputReader]:
-    """Open a reader with a session of its own: no cookies, no proxies from the environment."""
+    """Open a reader with a session of its own: no cookies, no proxies from the environment.
+
+    Each connection resolves its host once and goes to what was checked; `resolver` stands in
+    for the system's.
+    """
+    checking = _CheckedResolver(resolver or ThreadedResolver(), rules)
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=_PolicyResolver(allowed), use_dns_cache=False),
+        # Neither names nor connections are kept: every hop is checked anew.
+        connector=aiohttp.TCPConnector(
+            resolver=checking, use_dns_cache=False, force_close=True
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
+        headers=_HEADERS,
+        auto_decompress=False,
         trust_env=False,
         timeout=aiohttp.ClientTimeout(total=None),
     ) as session:
         yield HttpInputReader(
-            session=session, allowed=allowed, patience=patience, redirects=redirects
+            session=session, rules=rules, patience=patience, redirects=redirects
         )
-
-
-def _checked(url: str | URL) -> URL:
-    parsed = URL(url)
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise InputUnavailableError("it leads to something else than http and https")
-    if parsed.user is not None or parsed.password is not None:
-        raise InputUnavailableError("the URL has credentials in it")
-    return parsed
 
 
 async def _body(response: aiohttp.ClientResponse, take: Take) -> bytes:
     if response.status != _OK:
         again = response.status >= _SERVER_ERROR or response.status == _TOO_MANY_REQUESTS
         raise InputUnavailableError(f"the answer was {response.status}", retryable=again)
+    _check_form(response)
     kept = bytearray()
     async for part in response.content.iter_any():
         take(len(part))
         kept += part
     return bytes(kept)
+
+
+def _check_form(response: aiohttp.ClientResponse) -> None:
+    given = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if given not in _UNTYPED and not given.startswith("image/"):
+        raise InputUnavailableError("the answer is not an image")
+    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise InputUnavailableError("the answer is packed, which was not asked for")

@@ -69,6 +69,10 @@ class RuntimeHttp:
         headers = {"Content-Type": "application/json"}
         return await self._call("POST", path, data=body, headers=headers, budget=budget)
 
+    async def put(self, path: str) -> Answer:
+        """Put nothing, as calls do that need no body."""
+        return await self._call("PUT", path)
+
     async def _call(
         self, method: str, path: str, budget: timedelta | None = CALL_BUDGET, **request: Any
     ) -> Answer:

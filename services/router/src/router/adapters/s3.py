@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from awsio.errors import translated
-from contracts.ids import Uid
+from contracts.ids import Key, Uid, claim_key
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -19,8 +19,8 @@ class S3Claims:
     client: S3Client
     bucket: str
 
-    async def put(self, uid: Uid, content_json: bytes) -> str:
-        key = f"{uid}.json"
+    async def put(self, uid: Uid, content_json: bytes) -> Key:
+        key = claim_key(uid)
         with translated("s3.put_object"):
             await self.client.put_object(
                 Bucket=self.bucket,

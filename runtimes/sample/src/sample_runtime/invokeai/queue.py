@@ -1,0 +1,146 @@
+"""The queue of an InvokeAI server and its one worker."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import uuid4
+
+from sample_runtime.gpu import Gpu
+from sample_runtime.invokeai.graph import Batch
+from sample_runtime.invokeai.images import ImageStore
+from sample_runtime.invokeai.nodes import NODES
+
+PENDING: Final = "pending"
+_ENDED: Final = frozenset({"completed", "failed", "canceled"})
+
+
+@dataclass(kw_only=True)
+class Item:
+    """One run of a graph, with what it made; prepared nodes are the ones that really run."""
+
+    item_id: int
+    batch: Batch
+    status: str = PENDING
+    error: tuple[str, str] | None = None
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    prepared: dict[str, str] = field(default_factory=dict)  # prepared id: id in the graph
+    session_id: str = field(default_factory=lambda: str(uuid4()))
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether nothing more happens to it."""
+        return self.status in _ENDED
+
+    def shown(self) -> dict[str, Any]:
+        """Give the item as the server shows it."""
+        error_type, error_message = self.error or (None, None)
+        return {
+            "item_id": self.item_id,
+            "status": self.status,
+            "priority": 0,
+            "batch_id": self.batch.batch_id,
+            "origin": self.batch.origin,
+            "destination": self.batch.destination,
+            "session_id": self.session_id,
+            "error_type": error_type,
+            "error_message": error_message,
+            "error_traceback": None,
+            "created_at": self.created_at.isoformat(),
+            "queue_id": "default",
+            "field_values": None,
+            "session": self._session(),
+        }
+
+    def _session(self) -> dict[str, Any]:
+        executed = [self.prepared[one] for one in self.results]
+        return {
+            "id": self.session_id,
+            "graph": self.batch.graph.model_dump(),
+            "executed": executed,
+            "executed_history": executed,
+            "results": self.results,
+            "errors": self.errors,
+            "prepared_source_mapping": self.prepared,
+            "source_prepared_mapping": {source: [one] for one, source in self.prepared.items()},
+        }
+
+
+class SessionQueue:
+    """Items wait here, run one at a time and stay to be asked for."""
+
+    def __init__(self, gpu: Gpu, images: ImageStore) -> None:
+        self._gpu = gpu
+        self._images = images
+        self._arrived = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._running: Item | None = None
+        self.items: dict[int, Item] = {}
+
+    def put(self, batch: Batch) -> list[Item]:
+        """Queue a batch; gives its items."""
+        new = [Item(item_id=next(self._numbers), batch=batch) for _ in range(batch.runs)]
+        self.items |= {item.item_id: item for item in new}
+        self._arrived.set()
+        return new
+
+    def cancel(self, item: Item) -> None:
+        """End an item early, unless it has ended."""
+        if not item.ended:
+            item.status = "canceled"
+            if item is self._running:
+                self._gpu.interrupt()
+
+    async def work(self) -> None:
+        """Run items for ever."""
+        while True:
+            waiting = [item for item in self.items.values() if item.status == PENDING]
+            if waiting:
+                await self._run(waiting[0])
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    async def _run(self, item: Item) -> None:
+        item.status, self._running = "in_progress", item
+        async with self._gpu.work(str(item.item_id)):
+            for node in item.batch.graph.order():
+                if item.ended:
+                    break
+                await self._run_node(item, node)
+        self._running = None
+        if not item.ended:
+            item.status = "completed"
+
+    async def _run_node(self, item: Item, node: str) -> None:
+        prepared = str(uuid4())
+        item.prepared[prepared] = node
+        given = item.batch.graph.nodes[node]
+        kind = NODES[given["type"]]
+        try:
+            values = kind.values(given["type"], {**given, **_linked(item, node)})
+            if "image" in kind.gives:
+                await self._gpu.sample(str(values.get("text", "")), steps=1, on_step=_ignore)
+            if not item.ended:
+                made = await asyncio.to_thread(kind.run, self._images, values)
+                item.results[prepared] = made
+        except Exception as error:  # noqa: BLE001  # whatever a node raises is reported
+            item.status, item.error = "failed", (type(error).__name__, str(error))
+            item.errors[prepared] = f"{type(error).__name__}: {error}"
+
+
+def _linked(item: Item, node: str) -> dict[str, Any]:
+    made = {item.prepared[prepared]: result for prepared, result in item.results.items()}
+    return {
+        edge.destination.field: made[edge.source.node_id][edge.source.field]
+        for edge in item.batch.graph.edges
+        if edge.destination.node_id == node
+    }
+
+
+def _ignore(_: int) -> None: ...

@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from PIL import Image
+
+from contracts.ids import TaskId, Uid, new_uid
+from contracts.kinds import TaskType
+from queue_agent.adapters.invokeai import InvokeAiRuntime
+from queue_agent.adapters.invokeai_answers import Item
+from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
+from queue_agent.domain import (
+    File,
+    Generated,
+    Job,
+    Progress,
+    RuntimeLostError,
+    TaskFailedError,
+)
+from queue_agent.filetype import PNG, file_type
+from queue_agent.out_document import ComfyUiOut
+from servicekit.errors import TransientError
+
+POLL = timedelta(milliseconds=20)
+QUEUE = "/api/v1/queue/default"
+
+
+@pytest.fixture
+async def http(invokeai_url: str) -> AsyncIterator[RuntimeHttp]:
+    async with runtime_http(invokeai_url) as opened:
+        yield opened
+
+
+def runtime(http: RuntimeHttp) -> InvokeAiRuntime:
+    return InvokeAiRuntime(http=http, poll=POLL, silence=timedelta(seconds=1))
+
+
+def edge(source: str, destination: str) -> dict[str, Any]:
+    return {
+        "source": {"node_id": source, "field": "image"},
+        "destination": {"node_id": destination, "field": "image"},
+    }
+
+
+def graph(text: str = "a dog", **changes: dict[str, Any]) -> dict[str, Any]:
+    nodes = {
+        "blank": {"type": "blank_image", "width": 64, "height": 48, "is_intermediate": True},
+        "mark": {"type": "img_watermark", "text": text, "is_intermediate": True},
+        "small": {"type": "img_resize", "width": 32, "height": 24},
+        **changes,
+    }
+    named = {node_id: {"id": node_id, **node} for node_id, node in nodes.items()}
+    return {"nodes": named, "edges": [edge("blank", "mark"), edge("mark", "small")]}
+
+
+def job(content: dict[str, Any], uid: Uid | None = None, attempt: int = 1) -> Job:
+    return Job(
+        uid=uid or new_uid(), attempt=attempt, tasktype=TaskType.PIPELINE, content=content
+    )
+
+
+def ignore(_: Progress) -> None: ...
+
+
+def size(file: File) -> tuple[int, int]:
+    with Image.open(io.BytesIO(file.body)) as picture:
+        return picture.size
+
+
+async def items(http: RuntimeHttp, destination: str) -> list[dict[str, Any]]:
+    found = await http.get(f"{QUEUE}/list_all", {"destination": destination})
+    assert isinstance(found.body, list)
+    return found.body
+
+
+async def enqueue(http: RuntimeHttp, content: dict[str, Any], destination: str) -> None:
+    batch = {"graph": content, "runs": 1, "destination": destination}
+    assert (await http.post(f"{QUEUE}/enqueue_batch", json={"batch": batch})).status == 201
+
+
+async def reached(http: RuntimeHttp, destination: str, status: str) -> int:
+    """Wait until the server's item has a status; gives its id."""
+    async with asyncio.timeout(20):
+        while True:
+            for item in await items(http, destination):
+                if item["status"] == status:
+                    return int(item["item_id"])
+            await asyncio.sleep(0)
+
+
+async def test_running_server_is_ready(http: RuntimeHttp) -> None:
+    await runtime(http).probe()
+
+
+@pytest.mark.parametrize("form", ["graph", "wrapped", "batch"])
+async def test_graph_gives_the_images_of_its_last_nodes(http: RuntimeHttp, form: str) -> None:
+    forms = {
+        "graph": graph(),
+        "wrapped": {"graph": graph(), "priority": 1},
+        "batch": {"batch": {"graph": graph(), "runs": 3, "destination": "gallery"}},
+    }
+    wanted = job(forms[form])
+
+    made = await runtime(http).run(wanted, ignore)
+
+    assert [file_type(file) for file in made.files] == [PNG]
+    assert size(made.files[0]) == (32, 24)
+    [item] = await items(http, f"{wanted.uid}-1")
+    assert item["origin"] == "darkroom"
+    document = ComfyUiOut().completed(TaskId("t"), wanted, made)
+    assert set(document) == {"code", "prompt_id", "outputs", "status"}
+    assert document["prompt_id"] == str(item["item_id"])
+    assert document["outputs"]["small"][0]["width"] == 32
+
+
+async def test_image_that_is_only_shown_again_counts_once(http: RuntimeHttp) -> None:
+    wanted = graph(show={"type": "show_image"})
+    wanted["edges"].append(edge("small", "show"))
+
+    made = await runtime(http).run(job(wanted), ignore)
+
+    assert len(made.files) == 1
+
+
+async def test_progress_counts_the_nodes(http: RuntimeHttp) -> None:
+    seen: list[Progress] = []
+
+    eager = InvokeAiRuntime(
+        http=http, poll=timedelta(milliseconds=1), silence=timedelta(seconds=1)
+    )
+    await eager.run(job(graph()), seen.append)
+
+    assert {one.total for one in seen} == {3}
+    assert [one.step for one in seen] == sorted(one.step for one in seen)
+
+
+async def test_uploaded_input_is_used_under_the_name_in_the_answer(http: RuntimeHttp) -> None:
+    source = (await runtime(http).run(job(graph()), ignore)).files[0].body
+
+    name = await runtime(http).upload("../a.png", source)
+    nodes = {"1": {"id": "1", "type": "img_blur", "image": {"image_name": name}}}
+    made = await runtime(http).run(job({"nodes": nodes, "edges": []}), ignore)
+
+    assert "/" not in name
+    assert size(made.files[0]) == (32, 24)
+
+
+async def test_upload_that_is_no_image_is_refused(http: RuntimeHttp) -> None:
+    with pytest.raises(TaskFailedError, match="did not take an input image"):
+        await runtime(http).upload("a.png", b"no image")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"nodes": {"1": {"id": "1", "type": "no_such"}}}, "no_such"),
+        ({"nodes": {}, "edges": [edge("1", "2")]}, "does not exist"),
+        ({"batch": {"runs": 1}}, "batch.graph: Field required"),
+        ({"batch": {"graph": graph(), "data": [[]]}}, ""),
+        ({"batch": {"graph": graph(), "data": [[{"items": [1, 2]}]]}}, "many tasks"),
+    ],
+)
+async def test_refused_graph_fails_with_what_is_wrong_with_it(
+    http: RuntimeHttp, content: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(TaskFailedError) as caught:
+        await runtime(http).run(job(content), ignore)
+
+    assert caught.value.code == "runtime_rejected"
+    assert said in str(caught.value)
+
+
+async def test_other_kinds_of_tasks_are_refused(http: RuntimeHttp) -> None:
+    wanted = Job(uid=new_uid(), attempt=1, tasktype=TaskType.TEXT_TO_IMAGE, content={})
+
+    with pytest.raises(TaskFailedError, match="does not do text-to-image"):
+        await runtime(http).run(wanted, ignore)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (graph("BREAK"), "node mark: RuntimeError: told to fail"),
+        ({"nodes": {"1": {"id": "1", "type": "img_blur"}}}, "MissingInputException"),
+    ],
+)
+async def test_failure_of_a_node_is_a_failure_with_its_words(
+    http: RuntimeHttp, content: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(TaskFailedError) as caught:
+        await runtime(http).run(job(content), ignore)
+
+    assert caught.value.code == "runtime_error"
+    assert said in str(caught.value)
+    assert isinstance(caught.value.answer, dict)
+
+
+async def test_cancel_by_somebody_else_is_neither_failure_nor_success(
+    http: RuntimeHttp,
+) -> None:
+    wanted = job(graph("HANG"))
+
+    async def run() -> None:
+        with pytest.raises(TransientError, match="somebody else"):
+            await runtime(http).run(wanted, ignore)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run(), name="run")
+        item_id = await reached(http, f"{wanted.uid}-1", "in_progress")
+        await http.put(f"{QUEUE}/i/{item_id}/cancel")
+
+
+async def test_cancelled_run_is_cancelled_at_the_server_and_leaves_nothing(
+    http: RuntimeHttp,
+) -> None:
+    wanted = job(graph("HANG"))
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(runtime(http).run(wanted, ignore), name="run")
+        await reached(http, f"{wanted.uid}-1", "in_progress")
+        task.cancel()
+
+    await reached(http, f"{wanted.uid}-1", "canceled")
+    assert len((await runtime(http).run(job(graph("next")), ignore)).files) == 1
+
+
+async def test_attempt_that_was_queued_before_is_not_queued_again(http: RuntimeHttp) -> None:
+    wanted = job(graph())
+    await enqueue(http, graph(), f"{wanted.uid}-1")
+
+    made = [await runtime(http).run(wanted, ignore) for _ in range(2)]
+
+    assert made[0].files == made[1].files
+    assert len(await items(http, f"{wanted.uid}-1")) == 1
+
+
+async def test_leftover_of_a_dead_agent_is_cancelled(http: RuntimeHttp) -> None:
+    uid = new_uid()
+    await enqueue(http, graph("HANG"), f"{uid}-1")
+    await reached(http, f"{uid}-1", "in_progress")
+
+    made = await runtime(http).run(job(graph("again"), uid, 2), ignore)
+
+    assert len(made.files) == 1
+    await reached(http, f"{uid}-1", "canceled")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_server_that_dies_or_falls_silent_is_lost(
+    own_invokeai: tuple[str, subprocess.Popen[str]], number: signal.Signals
+) -> None:
+    url, process = own_invokeai
+    wanted = job(graph("HANG"))
+
+    async def run(http: RuntimeHttp) -> None:
+        with pytest.raises(RuntimeLostError):
+            await runtime(http).run(wanted, ignore)
+
+    async with runtime_http(url) as http, asyncio.TaskGroup() as group:
+        group.create_task(run(http), name="run")
+        await reached(http, f"{wanted.uid}-1", "in_progress")
+        process.send_signal(number)
+
+
+async def test_server_that_forgot_the_item_is_lost(http: RuntimeHttp) -> None:
+    wanted = job(graph("HANG"))
+
+    async def run() -> None:
+        with pytest.raises(RuntimeLostError, match="forgotten"):
+            await runtime(http).run(wanted, ignore)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run(), name="run")
+        item_id = await reached(http, f"{wanted.uid}-1", "in_progress")
+        async with http.session.delete(f"{QUEUE}/i/{item_id}") as answer:
+            assert answer.ok
+
+
+class Unsteady:
+    """A server that drops the first answer to a batch, and may list nothing."""
+
+    def __init__(self, *, lists: bool) -> None:
+        self.taken: list[dict[str, Any]] = []
+        self._lists = lists
+        self.app = web.Application()
+        self.app.router.add_post(f"{QUEUE}/enqueue_batch", self._enqueue)
+        self.app.router.add_get(f"{QUEUE}/i/1", self._item)
+        if lists:
+            self.app.router.add_get(f"{QUEUE}/list_all", self._list)
+
+    def _shown(self) -> dict[str, Any]:
+        destination = self.taken[0]["batch"]["destination"]
+        return {"item_id": 1, "status": "completed", "destination": destination}
+
+    async def _enqueue(self, request: web.Request) -> web.Response:
+        self.taken.append(await request.json())
+        if self._lists and request.transport:
+            request.transport.abort()
+        return web.json_response({"item_ids": [1]}, status=201)
+
+    async def _item(self, _: web.Request) -> web.Response:
+        return web.json_response(self._shown())
+
+    async def _list(self, _: web.Request) -> web.Response:
+        # Of somebody else, too: it does not know the filter.
+        other = {"item_id": 7, "status": "pending", "destination": "gallery"}
+        return web.json_response([self._shown(), other] if self.taken else [other])
+
+
+@pytest.mark.parametrize("lists", [True, False])
+async def test_batch_is_queued_once_by_a_server_that_drops_answers_or_lists_nothing(
+    lists: bool,
+) -> None:
+    unsteady = Unsteady(lists=lists)
+    server = TestServer(unsteady.app)
+    async with server, runtime_http(str(server.make_url("/"))) as http:
+        made = await runtime(http).run(job(graph()), ignore)
+
+    assert made == Generated(files=(), answer=made.answer)
+    assert len(unsteady.taken) == 1
+
+
+@pytest.mark.parametrize("name", ["../../secret", "a/b", ".hidden", "", "a?b", "a\n", 7, None])
+def test_image_name_that_is_no_plain_segment_is_never_asked_for(name: object) -> None:
+    results = {"1": {"image": {"image_name": name}, "collection": [{"image_name": name}, 3]}}
+
+    item = Item.read({"item_id": 1, "session": {"results": results}})
+
+    assert item is not None
+    assert item.image_names() == []
+
+
+@pytest.mark.parametrize("shown", [None, [], {}, {"item_id": "1"}])
+def test_what_is_no_item_is_none(shown: object) -> None:
+    assert Item.read(shown) is None
+
+
+def test_images_of_a_collection_are_results() -> None:
+    images = [{"image_name": f"{n}.png"} for n in (1, 2, 1)]
+    session = {"results": {"p": {"collection": images}}, "prepared_source_mapping": {"p": "1"}}
+
+    item = Item.read({"item_id": 1, "session": session})
+
+    assert item is not None
+    assert item.image_names() == ["1.png", "2.png"]
+    assert item.progress() is None
