@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import httpx
+from httpx_sse import aconnect_sse
 
 from darkroom_cli.errors import CommandError
 
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
 POLL_SECONDS: Final = 0.25
+EVENT_TRIES: Final = 20  # without an event in between
 
 
 class Api:
@@ -40,6 +43,45 @@ class Api:
         """Give one task by uid or id."""
         return await self._call("GET", f"/v1/tasks/{name}")
 
+    async def tasks(
+        self, *, runtime: str | None, state: str | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """Give the newest tasks."""
+        wanted = {"runtime": runtime, "state": state, "limit": limit}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        answer = await self._call("GET", "/v1/tasks", params=given)
+        tasks: list[dict[str, Any]] = answer["tasks"]
+        return tasks
+
+    async def cancel(self, name: str) -> dict[str, Any]:
+        """Take a task back and give it as it stands."""
+        return await self._call("DELETE", f"/v1/tasks/{name}")
+
+    async def events(self, name: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Give each event of a task with its content, until it has ended.
+
+        A broken stream is taken up again where it broke, a few times.
+        """
+        last, tries = "", 0
+        while tries < EVENT_TRIES:
+            headers = {"last-event-id": last} if last else {}
+            try:
+                async with aconnect_sse(
+                    self._client, "GET", f"/v1/tasks/{name}/events", headers=headers
+                ) as source:
+                    if not source.response.is_success:
+                        await source.response.aread()
+                        raise _refusal(source.response)
+                    async for event in source.aiter_sse():
+                        last, tries = event.id, 0
+                        content = event.json()
+                        yield event.event, content
+                        if event.event == "state" and content["state"] in TERMINAL:
+                            return
+            except httpx.HTTPError:
+                await asyncio.sleep(POLL_SECONDS)
+            tries += 1
+
     async def runtimes(self) -> list[dict[str, Any]]:
         """Give what can be asked for."""
         answer = await self._call("GET", "/v1/runtimes")
@@ -67,11 +109,15 @@ class Api:
             raise CommandError(
                 f"{self._client.base_url} cannot be reached: {type(error).__name__}"
             ) from error
-        if answer.is_success:
-            value: dict[str, Any] = answer.json()
-            return value
-        try:
-            problem = answer.json()
-            raise CommandError(f"{problem['code']}: {problem['detail']}")
-        except (ValueError, KeyError, TypeError):
-            raise CommandError(f"the endpoint answered {answer.status_code}") from None
+        if not answer.is_success:
+            raise _refusal(answer)
+        value: dict[str, Any] = answer.json()
+        return value
+
+
+def _refusal(answer: httpx.Response) -> CommandError:
+    try:
+        problem = answer.json()
+        return CommandError(f"{problem['code']}: {problem['detail']}")
+    except (ValueError, KeyError, TypeError):
+        return CommandError(f"the endpoint answered {answer.status_code}")

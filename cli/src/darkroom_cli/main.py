@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from darkroom_cli.commands import dlq, models, stack, tasks
+from darkroom_cli.commands import dlq, models, stack, submit, tasks
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,8 +15,11 @@ app = typer.Typer(
 )
 app.command()(stack.demo)
 app.command()(stack.up)
-app.command()(tasks.submit)
+app.command()(submit.submit)
 app.command()(tasks.status)
+app.command()(tasks.tasks)
+app.command()(tasks.watch)
+app.command()(tasks.cancel)
 
 models_app = typer.Typer(no_args_is_help=True, help="The models of the stack that runs here.")
 models_app.command("add")(models.models_add)

@@ -1,4 +1,4 @@
-"""`darkroom submit` and `darkroom status`: tasks of the stack that runs here."""
+"""`darkroom submit`: one task for the stack that runs here."""
 
 from __future__ import annotations
 
@@ -74,6 +74,8 @@ async def _submit(
     async with Api(running.endpoint, running.api_key) as api:
         chosen = await _choose_runtime(api, runtime)
         metadata = {"id": task_id or f"cli-{new_uid().lower()}", "runtime": chosen["name"]}
+        if chosen["type"] == RuntimeType.INVOKEAI:
+            raise CommandError("submit has no graph for an invokeai runtime; use the API")
         if chosen["type"] == RuntimeType.COMFYUI:
             if image is not None:
                 raise CommandError("--image needs an sdwebui runtime")
@@ -110,19 +112,3 @@ async def _download_first(running: Running, urls: list[str], file: Path) -> None
     use_aws_of(running)
     await download(urls[0], file)
     say(f"wrote {file}")
-
-
-def status(
-    task: Annotated[str, typer.Argument(metavar="ID", help="A uid, or your own id.")],
-    data_dir: DataDir = None,
-) -> None:
-    """Print one task as JSON.
-
-    Example: darkroom status demo-t2i
-    """
-
-    async def show(running: Running) -> None:
-        async with Api(running.endpoint, running.api_key) as api:
-            out.print_json(data=await api.task(task))
-
-    run(show(running_stack(data_dir)))
