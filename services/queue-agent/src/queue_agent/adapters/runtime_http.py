@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 from queue_agent.domain import RuntimeLostError, RuntimeSilentError, TaskFailedError
 
 CALL_BUDGET: Final = timedelta(seconds=15)
+KEEP_ALIVE: Final = timedelta(seconds=3)  # shorter than the 5 s of uvicorn, SD WebUI's server
 _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 _THREAD_BYTES: Final = 2**18  # from here on decoding is worth a thread
@@ -58,14 +59,15 @@ class RuntimeHttp:
         path: str,
         *,
         json: Any = None,
+        body: bytes | None = None,
         form: aiohttp.FormData | None = None,
         budget: timedelta | None = CALL_BUDGET,
     ) -> Answer:
-        """Post JSON or a form; waits for ever if `budget` is None."""
+        """Post JSON, encoded already or not, or a form; waits for ever if `budget` is None."""
         if form is not None:
             return await self._call("POST", path, data=form, budget=budget)
-        # Inputs make bodies of many megabytes: encoding them must not hold up the lease.
-        body = None if json is None else await asyncio.to_thread(to_json, json)
+        if json is not None:
+            body = to_json(json)
         headers = {"Content-Type": "application/json"}
         return await self._call("POST", path, data=body, headers=headers, budget=budget)
 
@@ -90,8 +92,7 @@ async def runtime_http(url: str) -> AsyncIterator[RuntimeHttp]:
         base_url=url,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
         trust_env=False,
-        # A connection that a restarted runtime has closed must not fail the next call.
-        connector=aiohttp.TCPConnector(force_close=True),
+        connector=aiohttp.TCPConnector(keepalive_timeout=KEEP_ALIVE.total_seconds()),
     ) as session:
         yield RuntimeHttp(session=session)
 
@@ -106,6 +107,11 @@ async def _reached() -> AsyncIterator[None]:
         raise RuntimeLostError(
             "the runtime does not answer", error=type(error).__name__
         ) from error
+
+
+async def encoded(body: object) -> bytes:
+    """Give JSON; of inputs it has many megabytes, and making it must not hold up the leases."""
+    return await asyncio.to_thread(to_json, body)
 
 
 async def _decoded(text: bytes) -> Any:
