@@ -26,7 +26,7 @@ from queue_agent.domain import (
 )
 from queue_agent.line import Line
 from queue_agent.passage import Passage
-from queue_agent.ports import Free, Report, Take
+from queue_agent.ports import Free, Report, Take, no_one_waits
 from servicekit.errors import TransientError
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 32
@@ -208,7 +208,7 @@ class FakeRuntime:
     async def encode(self, job: Job) -> Job:
         return job
 
-    async def run(self, job: Job, report: Report, free: Free = lambda: None) -> Generated:
+    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         self.jobs.append(job)
         self.started.set()
         try:
@@ -216,5 +216,5 @@ class FakeRuntime:
         except asyncio.CancelledError:
             self.interrupts += 1
             raise
-        free()
+        await free()
         return made

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from queue_agent.domain import InterruptionError, RuntimeLostError, Task
 from queue_agent.lease import RELEASE_BUDGET
-from queue_agent.line import Line, Turn
+from queue_agent.line import HEAD_START, Line, Turn
 
 
 class Stage(IntEnum):
@@ -91,7 +91,8 @@ class Passage:
     def _at_work(self) -> None:
         self.stage = Stage.RUNNING
         if self._line.overlaps:
-            self._leave_staging()
+            later = asyncio.get_running_loop().call_later
+            later(HEAD_START.total_seconds(), self._leave_staging)
 
     def _leave_staging(self) -> None:
         if self._holds_place:

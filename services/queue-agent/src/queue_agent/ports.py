@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Protocol
 
@@ -11,7 +11,11 @@ from queue_agent.domain import Begun, Delivery, Generated, Job, Progress, Stored
 
 Report = Callable[[Progress], None]
 Take = Callable[[int], None]
-Free = Callable[[], None]
+Free = Callable[[], Awaitable[None]]
+
+
+async def no_one_waits() -> None:
+    """Return: there is no other run to be let in."""
 
 
 class TaskSource(Protocol):
@@ -102,7 +106,7 @@ class ImageRuntime(Protocol):
         """Give the job with its request made, so that nothing but sending it is left."""
         ...
 
-    async def run(self, job: Job, report: Report, free: Free = lambda: None) -> Generated:
+    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         """Do a job; `report` is called as it goes on, `free` when the server is done with it.
 
         After `free` the results are only read. Raises `TaskFailedError` for what the server

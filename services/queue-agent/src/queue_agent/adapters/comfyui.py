@@ -30,7 +30,7 @@ from queue_agent.domain import (
     TaskFailedError,
 )
 from queue_agent.inputs import is_wrapped
-from queue_agent.ports import Free, Report
+from queue_agent.ports import Free, Report, no_one_waits
 
 CANCEL_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
 
@@ -69,7 +69,7 @@ class ComfyUiRuntime:
     async def encode(self, job: Job) -> Job:
         return replace(job, request=await encoded(_body(job, _prompt_id(job))))
 
-    async def run(self, job: Job, report: Report, free: Free = lambda: None) -> Generated:
+    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
             raise TaskFailedError(
                 f"ComfyUI does not do {job.tasktype}", code="runtime_rejected"
@@ -87,7 +87,7 @@ class ComfyUiRuntime:
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._drop(prompt_id)
             raise
-        free()
+        await free()
         check_ending(entry)
         outputs = entry.get("outputs") or {}
         # At once, by name: the next prompt may write over them.

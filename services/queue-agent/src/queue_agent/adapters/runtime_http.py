@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
 import aiohttp
 from pydantic_core import from_json, to_json
 
+from queue_agent.beside import ungrouped
 from queue_agent.domain import RuntimeLostError, RuntimeSilentError, TaskFailedError
 
 CALL_BUDGET: Final = timedelta(seconds=15)
@@ -37,6 +38,18 @@ class Answer:
         """Give the failure that this answer is: `runtime_rejected` for what never ran."""
         code = "runtime_rejected" if self.status < _SERVER_ERROR else "runtime_error"
         return TaskFailedError(message, code=code, retryable=retryable, answer=self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawAnswer:
+    """An answer that nobody has looked into yet."""
+
+    status: int
+    text: bytes = field(repr=False)
+
+    async def decoded(self) -> Answer:
+        """Give what it says."""
+        return Answer(status=self.status, body=await _decoded(self.text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +83,21 @@ class RuntimeHttp:
             body = to_json(json)
         headers = {"Content-Type": "application/json"}
         return await self._call("POST", path, data=body, headers=headers, budget=budget)
+
+    async def post_raw(
+        self, path: str, body: bytes | None, meanwhile: Callable[[], Coroutine[Any, Any, None]]
+    ) -> RawAnswer:
+        """Post JSON and wait for ever; `meanwhile` is done while the answer is read."""
+        headers = {"Content-Type": "application/json"}
+        async with (
+            _reached(),
+            self.session.request("POST", path, data=body, headers=headers) as response,
+            ungrouped(),
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(meanwhile(), name="meanwhile")
+            text = await response.read()
+        return RawAnswer(status=response.status, text=text)
 
     async def _call(
         self, method: str, path: str, budget: timedelta | None = CALL_BUDGET, **request: Any

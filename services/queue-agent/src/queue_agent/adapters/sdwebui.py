@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from contracts.kinds import TaskType
-from queue_agent.adapters.runtime_http import Answer, RuntimeHttp, encoded
+from queue_agent.adapters.runtime_http import Answer, RawAnswer, RuntimeHttp, encoded
 from queue_agent.adapters.sdwebui_models import (
     Checkpoint,
     CheckpointShelf,
@@ -31,12 +31,13 @@ from queue_agent.domain import (
     TaskFailedError,
 )
 from queue_agent.out_document import read_info
-from queue_agent.ports import Free, Report
+from queue_agent.ports import Free, Report, no_one_waits
 
 log = logging.getLogger(__name__)
 
 INTERRUPT_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
 INTERRUPT_PAUSE: Final = timedelta(seconds=0.05)
+STATE_BUDGET: Final = timedelta(seconds=2)
 NEVER: Final = timedelta.max
 API: Final = "/sdapi/v1"
 _PATHS: Final = {
@@ -85,7 +86,7 @@ class SdWebuiRuntime:
             content = {**without_routing(content), "send_images": True}
         return replace(job, request=await encoded(content))
 
-    async def run(self, job: Job, report: Report, free: Free = lambda: None) -> Generated:
+    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         path = _PATHS.get(job.tasktype)
         if path is None:
             raise TaskFailedError(
@@ -93,32 +94,37 @@ class SdWebuiRuntime:
             )
         ready = job if job.request is not None else await self.encode(job)
         if job.tasktype not in _GENERATIONS:
-            answer = await self._work(path, ready, report)
-            free()
-            return await _extras(answer)
+            raw = await self._work(path, ready, report)
+            await free()
+            return await _extras(await _read(raw))
         try:
-            answer = await self._generate(path, ready, report)
+            answer = await self._generate(path, ready, report, free)
         except BaseException:
             self.known.checkpoint = None  # whatever went wrong, it may be another by now
             raise
-        free()
         _note_sampler(job, read_info(answer))
         return await _generated(answer)
 
-    async def _generate(self, path: str, job: Job, report: Report) -> dict[str, Any]:
+    async def _generate(
+        self, path: str, job: Job, report: Report, free: Free
+    ) -> dict[str, Any]:
         asked = asked_checkpoint(job)
         if asked is None:
-            return await self._work(path, job, report)
+            raw = await self._work(path, job, report)
+            await free()
+            return await _read(raw)
         known = self.known.checkpoint
         if known and known.answers_to(asked):
-            answer = await self._work(path, job, report)
+            answer = await _read(await self._work(path, job, report))
             if read_info(answer).get("sd_model_name") in known.run_names:
+                await free()
                 return answer
             # Somebody else has loaded another one.
         checkpoint = await self._provide(asked)
-        answer = await self._work(path, job, report)
+        answer = await _read(await self._work(path, job, report))
         _check_model(checkpoint, read_info(answer), answer)
         self.known.checkpoint = checkpoint
+        await free()
         return answer
 
     async def _provide(self, asked: str) -> Checkpoint:
@@ -129,12 +135,12 @@ class SdWebuiRuntime:
             await shelf.load(checkpoint)
         return checkpoint
 
-    async def _work(self, path: str, job: Job, report: Report) -> dict[str, Any]:
+    async def _work(self, path: str, job: Job, report: Report) -> RawAnswer:
         before = self.known.state if self.known.state is not None else await self._state()
         self.known.state = None
         try:
-            answer = await beside(
-                self.http.post(f"{API}/{path}", body=job.request, budget=None),
+            raw = await beside(
+                self.http.post_raw(f"{API}/{path}", job.request, self._note_state),
                 self._watch(before, report),
             )
         except (asyncio.CancelledError, RuntimeHangsError) as error:
@@ -143,24 +149,26 @@ class SdWebuiRuntime:
             self.known.hanging = isinstance(error, RuntimeHangsError)
             await self._interrupt()
             raise
-        if not answer.ok:
-            raise _failure(answer)
-        if not isinstance(answer.body, dict):
-            raise TaskFailedError("the runtime's answer is not an object", code="runtime_error")
-        await self._check_whole()
-        return answer.body
+        self._check_whole()
+        return raw
+
+    def _check_whole(self) -> None:
+        if (self.known.state or {}).get("interrupted"):
+            raise RunInterruptedError("somebody else interrupted the runtime")
 
     async def _watch(self, before: State, report: Report) -> None:
         await watch_progress(
             self._state, before, report, poll=self.poll, lost=self.silence, stall=self.stall
         )
 
-    async def _check_whole(self) -> None:
-        # The mark stays until the next run begins. A server that is gone by now did answer.
-        with suppress(RuntimeLostError):
-            self.known.state = await self._state()
-            if self.known.state.get("interrupted"):
-                raise RunInterruptedError("somebody else interrupted the runtime")
+    async def _note_state(self) -> None:
+        """Look at the state that a run has left: its mark of an interrupt stays until the next.
+
+        A server that is gone by now did answer.
+        """
+        with suppress(RuntimeLostError, TimeoutError):
+            async with asyncio.timeout(STATE_BUDGET.total_seconds()):
+                self.known.state = await self._state()
 
     async def _state(self) -> dict[str, Any]:
         answer = await self.http.get(f"{API}/progress", {"skip_current_image": "true"})
@@ -176,6 +184,15 @@ class SdWebuiRuntime:
                     await asyncio.sleep(INTERRUPT_PAUSE.total_seconds())
                     if not (await self._state()).get("job"):
                         return
+
+
+async def _read(raw: RawAnswer) -> dict[str, Any]:
+    answer = await raw.decoded()
+    if not answer.ok:
+        raise _failure(answer)
+    if not isinstance(answer.body, dict):
+        raise TaskFailedError("the runtime's answer is not an object", code="runtime_error")
+    return answer.body
 
 
 def _failure(answer: Answer) -> TaskFailedError:
