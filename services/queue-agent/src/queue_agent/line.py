@@ -11,6 +11,7 @@ from typing import Final
 
 HEAD_START: Final = timedelta(milliseconds=10)
 """How long all else waits when a run begins: its request goes out before AWS is called."""
+OUTCOMES: Final = 3
 
 
 class Turn:
@@ -48,15 +49,15 @@ class Line:
     """The bounds of a pipeline.
 
     `depth` deliveries wait with everything prepared, `width` are handed to the runtime, of
-    which it works on one, and `depth` + 1 outcomes are on their way out. With a depth of 0
-    there is one delivery at a time in all.
+    which it works on one, and `depth` + 3 outcomes are on their way out: a delivery takes some
+    round trips to AWS one after another. With a depth of 0 there is one at a time in all.
     """
 
     def __init__(self, depth: int, width: int = 1) -> None:
         self.overlaps = depth > 0
         width = width if depth else 1
         self.staging = asyncio.Semaphore(max(depth, 1))
-        self.room = asyncio.Semaphore(depth + 1 + width)
+        self.room = asyncio.Semaphore(width + depth + OUTCOMES)
         self._places = asyncio.Semaphore(width)
         self._turns: deque[Turn] = deque()
 
