@@ -8,13 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from darkroom_bench.cpu import OTHERS, SERVICES, Meter, milliseconds_a_task, name_of
-from darkroom_bench.figures import BEGIN, END, as_json, grids, markdown, replace_section
+from darkroom_bench.figures import OVERHEAD, as_json, grids, markdown, replace_section
 from darkroom_bench.load import Lap
 from darkroom_bench.measure import Level, Plan
 from darkroom_bench.overhead import app
 from darkroom_bench.times import MEASURES, Percentiles, Span, percentiles, read_spans, split
 from darkroom_cli.errors import CommandError
 
+BEGIN, END = OVERHEAD.begin, OVERHEAD.end
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 

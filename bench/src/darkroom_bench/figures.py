@@ -16,8 +16,16 @@ from darkroom_bench.measure import Level
 from darkroom_bench.times import MEASURES
 from darkroom_cli.errors import CommandError
 
-BEGIN: Final = "<!-- overhead:begin -->"
-END: Final = "<!-- overhead:end -->"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """Between which lines of a document a benchmark writes."""
+
+    begin: str
+    end: str
+
+
+OVERHEAD: Final = Marks(begin="<!-- overhead:begin -->", end="<!-- overhead:end -->")
 
 MEANINGS: Final = (
     "**POST to callback**: from the moment before the POST until the callback was received"
@@ -107,19 +115,19 @@ def as_json(levels: Sequence[Level], image_seconds: float) -> str:
     )
 
 
-def replace_section(document: str, section: str) -> str:
+def replace_section(document: str, section: str, marks: Marks = OVERHEAD) -> str:
     """Give the document with what is between the marks replaced; without marks, appended.
 
     Raises `CommandError` if the marks are not one pair in order.
     """
-    marked = f"{BEGIN}\n\n{section}\n\n{END}"
-    begins, ends = document.count(BEGIN), document.count(END)
+    marked = f"{marks.begin}\n\n{section}\n\n{marks.end}"
+    begins, ends = document.count(marks.begin), document.count(marks.end)
     if begins == ends == 0:
         return f"{document.rstrip()}\n\n{marked}\n".lstrip()
-    before, _, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, _, rest = document.partition(marks.begin)
+    _, end, after = rest.partition(marks.end)
     if begins != 1 or ends != 1 or not end:
-        raise CommandError(f"needs one '{BEGIN}' and one '{END}' after it")
+        raise CommandError(f"needs one '{marks.begin}' and one '{marks.end}' after it")
     return before + marked + after
 
 

@@ -71,6 +71,8 @@ def test_the_alias_of_a_tasktype_means_the_same() -> None:
         pytest.param(
             changed(content=None, content_key=f"{OTHER}.json"), "content_key", id="other's key"
         ),
+        pytest.param(changed(timeout_seconds=0.5), "timeout_seconds", id="timeout too short"),
+        pytest.param(changed(timeout_seconds=86401), "timeout_seconds", id="timeout too long"),
         pytest.param(json.dumps({"uid": SECRET}), "accepted_at, bucket", id="much missing"),
     ],
 )
@@ -96,3 +98,8 @@ def test_content_is_decoded_as_an_object() -> None:
 def test_content_that_is_no_object_is_undecodable(text: bytes) -> None:
     with pytest.raises(UndecodableError, match="content is not"):
         decode_content(text)
+
+
+@pytest.mark.parametrize("seconds", [None, 1, 90.5, 86400])
+def test_a_message_may_ask_for_a_time_limit_of_its_run(seconds: float | None) -> None:
+    assert TaskMessage.decode(changed(timeout_seconds=seconds)).timeout_seconds == seconds

@@ -24,7 +24,9 @@ from queue_agent.domain import (
     Task,
     Verdict,
 )
-from queue_agent.ports import Report, Take
+from queue_agent.line import Line
+from queue_agent.passage import Passage
+from queue_agent.ports import Free, Report, Take, no_one_waits
 from servicekit.errors import TransientError
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 32
@@ -51,6 +53,10 @@ def task(**changes: Any) -> Task:
 def delivery(sent: TaskMessage | bytes, *, receives: int = 1, **attributes: str) -> Delivery:
     body = sent if isinstance(sent, bytes) else sent.model_dump_json().encode()
     return Delivery(body=body, receipt="receipt", receives=receives, attributes=attributes)
+
+
+def passage(line: Line | None = None) -> Passage:
+    return Passage(line or Line(1), lambda _: None)
 
 
 @dataclass
@@ -110,17 +116,24 @@ class FakeNotifier:
     progress: list[Progress] = field(default_factory=list)
     outages: int = 0
     reports_fail: bool = False
+    cancelled: set[Uid] = field(default_factory=set)
+    released: list[tuple[Uid, int, bool]] = field(default_factory=list)
 
-    async def begin(self, uid: Uid) -> Begun:
+    async def begin(self, uid: Uid, receives: int) -> Begun:
         if self.verdict is not Verdict.PROCEED:
             return Begun(verdict=self.verdict)
         self.attempts[uid] = self.attempts.get(uid, 0) + 1
         return Begun(verdict=Verdict.PROCEED, attempt=self.attempts[uid])
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress) -> None:
+    async def report(self, uid: Uid, attempt: int, progress: Progress | None) -> bool:
         if self.reports_fail:
             raise TransientError("no notifier")
-        self.progress.append(progress)
+        if progress:
+            self.progress.append(progress)
+        return uid in self.cancelled
+
+    async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
+        self.released.append((uid, attempt, interrupted))
 
     async def finish(self, uid: Uid, attempt: int, stored: Stored) -> bool:
         if self.outages:
@@ -192,11 +205,16 @@ class FakeRuntime:
         self.uploads.append(name)
         return f"folder/{name} (1)"
 
-    async def run(self, job: Job, report: Report) -> Generated:
+    async def encode(self, job: Job) -> Job:
+        return job
+
+    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         self.jobs.append(job)
         self.started.set()
         try:
-            return await self.script(job, report)
+            made = await self.script(job, report)
         except asyncio.CancelledError:
             self.interrupts += 1
             raise
+        await free()
+        return made

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from queue_agent_fakes import FakeRuntime, FakeTaskSource
+from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeTaskSource
 
 from queue_agent import consumer as consumer_module
 from queue_agent.consumer import Consumer, Handle
 from queue_agent.domain import Delivery, RuntimeLostError, UnworkableError
+from queue_agent.line import Line
 from queue_agent.measures import Measures
+from queue_agent.passage import Passage, Stage
 from queue_agent.readiness import Readiness
 from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
@@ -23,7 +25,7 @@ class Agent:
 
     def __init__(self, measures: Measures) -> None:
         self.source, self.runtime, self.health = FakeTaskSource(), FakeRuntime(), Health()
-        self.stop = asyncio.Event()
+        self.stop, self.notifier = asyncio.Event(), FakeNotifier()
         self.measures = measures
 
     async def run(
@@ -32,11 +34,14 @@ class Agent:
         *,
         lease: timedelta = timedelta(seconds=30),
         drain: timedelta = timedelta(seconds=1),
+        depth: int = 0,
     ) -> None:
         consumer = Consumer(
             source=self.source,
+            notifier=self.notifier,
             readiness=Readiness(runtime=self.runtime, health=self.health, poll=POLL),
             measures=self.measures,
+            line=Line(depth),
             lease=lease,
             drain=drain,
         )
@@ -50,7 +55,7 @@ def agent(measures: Measures) -> Agent:
 
 
 def stopping(agent: Agent, error: Exception | None = None) -> Handle:
-    async def handle(delivery: Delivery) -> None:
+    async def handle(delivery: Delivery, passage: Passage) -> None:
         agent.stop.set()
         if error:
             raise error
@@ -83,7 +88,7 @@ async def test_nothing_is_leased_before_the_runtime_is_ready(agent: Agent) -> No
 
     agent.runtime.probe = counted  # type: ignore[method-assign]  # the fourth probe finds it up
 
-    async def handle(delivery: Delivery) -> None:
+    async def handle(delivery: Delivery, passage: Passage) -> None:
         assert agent.health.reason is None
         agent.stop.set()
 
@@ -93,7 +98,8 @@ async def test_nothing_is_leased_before_the_runtime_is_ready(agent: Agent) -> No
 
 
 async def test_task_running_at_stop_may_finish_within_the_drain(agent: Agent) -> None:
-    async def handle(delivery: Delivery) -> None:
+    async def handle(delivery: Delivery, passage: Passage) -> None:
+        passage.stage = Stage.RUNNING
         agent.stop.set()
         await asyncio.sleep(0.02)
 
@@ -105,7 +111,8 @@ async def test_task_running_at_stop_may_finish_within_the_drain(agent: Agent) ->
 
 
 async def test_task_that_outlasts_the_drain_goes_back_at_once(agent: Agent) -> None:
-    async def handle(delivery: Delivery) -> None:
+    async def handle(delivery: Delivery, passage: Passage) -> None:
+        passage.stage = Stage.RUNNING
         agent.stop.set()
         await asyncio.Event().wait()
 
@@ -160,7 +167,7 @@ async def test_task_that_could_not_be_done_is_released_and_never_settled(
 async def test_lost_runtime_makes_the_agent_unready_until_it_is_back(agent: Agent) -> None:
     reasons: list[str | None] = []
 
-    async def handle(delivery: Delivery) -> None:
+    async def handle(delivery: Delivery, passage: Passage) -> None:
         reasons.append(agent.health.reason)
         if len(reasons) > 1:
             agent.stop.set()
@@ -192,7 +199,7 @@ async def test_fatal_error_releases_the_message_and_ends_the_process(agent: Agen
 async def test_lease_is_kept_while_work_goes_on(agent: Agent) -> None:
     extended_twice = _after(agent, 2)
 
-    async def handle(delivery: Delivery) -> None:
+    async def handle(delivery: Delivery, passage: Passage) -> None:
         await extended_twice.wait()
         agent.stop.set()
 
@@ -206,7 +213,7 @@ async def test_lease_is_kept_while_work_goes_on(agent: Agent) -> None:
 async def test_work_stops_when_somebody_else_has_the_message(agent: Agent) -> None:
     cancelled = asyncio.Event()
 
-    async def handle(delivery: Delivery) -> None:
+    async def handle(delivery: Delivery, passage: Passage) -> None:
         agent.source.hidden.clear()
         try:
             await asyncio.Event().wait()
@@ -225,7 +232,8 @@ async def test_work_stops_when_somebody_else_has_the_message(agent: Agent) -> No
 async def test_outage_of_the_queue_does_not_end_running_work(agent: Agent) -> None:
     calls = _after(agent, 2, fail=TransientError("no route to queue"))
 
-    async def handle(delivery: Delivery) -> None:
+    async def handle(delivery: Delivery, passage: Passage) -> None:
+        passage.stage = Stage.RUNNING
         await calls.wait()
         agent.stop.set()
 

@@ -25,6 +25,7 @@ from queue_agent_fakes import (
     delivery,
     make_image,
     message,
+    passage,
     run_for_ever,
 )
 
@@ -40,6 +41,7 @@ from queue_agent.inputs import find_in_body, find_in_graph
 from queue_agent.measures import Measures
 from queue_agent.out_document import ComfyUiOut, SdWebuiOut
 from queue_agent.ports import Report
+from queue_agent.timeouts import RunLimits
 from queue_agent.work import Preparer, Runner
 from servicekit.errors import TransientError
 
@@ -78,9 +80,12 @@ class Room:
             ),
             runner=Runner(
                 runtime=self.runtime,
-                notifier=self.notifier,
                 out=out,
-                timeout=timedelta(seconds=limit),
+                limits=RunLimits(
+                    floor=timedelta(seconds=limit),
+                    cap=timedelta(seconds=limit),
+                    per_megapixel_step=timedelta(),
+                ),
             ),
             deliverer=Deliverer(
                 store=self.store,
@@ -93,7 +98,7 @@ class Room:
         )
 
     async def handle(self, sent: TaskMessage, **options: Any) -> None:
-        await self.handler(**options).handle(delivery(sent))
+        await self.handler(**options).handle(delivery(sent), passage())
 
     def out(self) -> dict[str, Any]:
         [key] = [key for key in self.store.objects if key.endswith(".out")]
@@ -167,7 +172,7 @@ async def test_task_with_nothing_to_do_may_be_deleted_without_work(
 )
 async def test_message_that_is_not_ours_is_given_back_unread(room: Room, body: bytes) -> None:
     with pytest.raises(UnworkableError) as caught:
-        await room.handler().handle(delivery(body))
+        await room.handler().handle(delivery(body), passage())
 
     assert "secret" not in str(caught.value)
     assert room.notifier.attempts == {}
@@ -417,7 +422,7 @@ async def test_spans_continue_the_trace_of_the_message(
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     sent = message()
 
-    await room.handler().handle(delivery(sent, traceparent=parent))
+    await room.handler().handle(delivery(sent, traceparent=parent), passage())
 
     by_name: dict[str, ReadableSpan] = {span.name: span for span in spans.get_finished_spans()}
     assert set(by_name) == {"queue-agent task", "fetch", "run", "store", "finish"}

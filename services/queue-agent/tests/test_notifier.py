@@ -19,6 +19,8 @@ from queue_agent.domain import Begun, Progress, Stored, Verdict
 from servicekit import rpc
 from servicekit.errors import TransientError
 
+CANCELLED = 9
+
 
 class Servicer(NotifierServiceServicer):
     """Notes what it is told and answers what the test wants."""
@@ -37,13 +39,29 @@ class Servicer(NotifierServiceServicer):
         self, request: pb.ReportProgressRequest, context: object
     ) -> pb.ReportProgressResponse:
         self.told.append(request)
-        return pb.ReportProgressResponse()
+        return pb.ReportProgressResponse(cancelled=request.attempt == CANCELLED)
+
+    async def ReleaseAttempt(  # noqa: N802  # the protocol's name
+        self, request: pb.ReleaseAttemptRequest, context: object
+    ) -> pb.ReleaseAttemptResponse:
+        self.told.append(request)
+        return pb.ReleaseAttemptResponse()
 
     async def FinishTask(  # noqa: N802  # the protocol's name
         self, request: pb.FinishTaskRequest, context: object
     ) -> pb.FinishTaskResponse:
         self.told.append(request)
         return pb.FinishTaskResponse(committed=True)
+
+    async def SettleCancel(  # noqa: N802  # the protocol's name
+        self, request: pb.SettleCancelRequest, context: object
+    ) -> pb.SettleCancelResponse:
+        raise NotImplementedError
+
+    def WatchTask(  # noqa: N802  # the protocol's name
+        self, request: pb.WatchTaskRequest, context: object
+    ) -> AsyncIterator[pb.WatchTaskResponse]:
+        raise NotImplementedError
 
 
 @pytest.fixture
@@ -68,6 +86,7 @@ async def notifier(servicer: Servicer) -> AsyncIterator[GrpcNotifier]:
         (pb.VERDICT_PROCEED, Verdict.PROCEED),
         (pb.VERDICT_FINISHED, Verdict.FINISHED),
         (pb.VERDICT_UNKNOWN, Verdict.UNKNOWN),
+        (pb.VERDICT_POISONED, Verdict.POISONED),
     ],
 )
 async def test_verdict_comes_through(
@@ -76,8 +95,8 @@ async def test_verdict_comes_through(
     servicer.verdict = verdict
     uid = new_uid()
 
-    assert await notifier.begin(uid) == Begun(verdict=expected, attempt=3)
-    assert servicer.told == [pb.BeginAttemptRequest(uid=uid, agent="agent-1")]
+    assert await notifier.begin(uid, 4) == Begun(verdict=expected, attempt=3)
+    assert servicer.told == [pb.BeginAttemptRequest(uid=uid, agent="agent-1", receives=4)]
 
 
 async def test_no_verdict_is_asked_for_again(
@@ -86,7 +105,7 @@ async def test_no_verdict_is_asked_for_again(
     servicer.verdict = pb.VERDICT_UNSPECIFIED
 
     with pytest.raises(TransientError):
-        await notifier.begin(new_uid())
+        await notifier.begin(new_uid(), 1)
 
 
 async def test_progress_and_ends_are_told(notifier: GrpcNotifier, servicer: Servicer) -> None:
@@ -109,6 +128,34 @@ async def test_progress_and_ends_are_told(notifier: GrpcNotifier, servicer: Serv
         ),
     ]
     assert not servicer.told[1].HasField("error")
+
+
+async def test_call_without_news_hears_of_a_cancel(
+    notifier: GrpcNotifier, servicer: Servicer
+) -> None:
+    uid = new_uid()
+
+    assert not await notifier.report(uid, 1, None)
+    assert await notifier.report(uid, CANCELLED, None)
+
+    assert servicer.told[0] == pb.ReportProgressRequest(uid=uid, attempt=1)
+
+
+async def test_releases_and_cancelled_ends_are_told(
+    notifier: GrpcNotifier, servicer: Servicer
+) -> None:
+    uid = new_uid()
+    end = Stored(image_url=(), output_url="s3://b/o", failure=None, cancelled=True)
+
+    await notifier.release(uid, 2, interrupted=True, reason="the agent stops")
+    await notifier.finish(uid, 2, end)
+
+    assert servicer.told == [
+        pb.ReleaseAttemptRequest(
+            uid=uid, attempt=2, interrupted=True, reason="the agent stops"
+        ),
+        pb.FinishTaskRequest(uid=uid, attempt=2, output_url="s3://b/o", cancelled=True),
+    ]
 
 
 async def test_absent_notifier_is_transient() -> None:

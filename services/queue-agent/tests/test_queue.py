@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
-from queue_agent_fakes import FakeRuntime, FakeTaskSource, message
+from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeTaskSource, message
 
 from awsio import clients
 from contracts.kinds import RuntimeType
@@ -17,7 +17,9 @@ from provisioning.resources import MAX_RECEIVES, provision
 from queue_agent.adapters.sqs import SqsTaskSource
 from queue_agent.consumer import Consumer
 from queue_agent.domain import Delivery, LeaseLostError, UnworkableError
+from queue_agent.line import Line
 from queue_agent.measures import Measures
+from queue_agent.passage import Passage
 from queue_agent.ports import TaskSource
 from queue_agent.readiness import Readiness
 from servicekit.health import Health
@@ -132,7 +134,7 @@ async def test_undecodable_message_lands_in_the_dead_letter_queue(
     source_url, parked_url = made.queues["sdruntime"], made.dead_letter_queues["sdruntime"]
     stop, handled = asyncio.Event(), 0
 
-    async def handle(delivery: Delivery) -> None:
+    async def handle(delivery: Delivery, passage: Passage) -> None:
         nonlocal handled
         handled += 1
         if handled == MAX_RECEIVES:
@@ -146,10 +148,12 @@ async def test_undecodable_message_lands_in_the_dead_letter_queue(
         )
         consumer = Consumer(
             source=source,
+            notifier=FakeNotifier(),
             readiness=Readiness(
                 runtime=FakeRuntime(), health=Health(), poll=timedelta(seconds=1)
             ),
             measures=measures,
+            line=Line(1),
             lease=LEASE,
             drain=timedelta(seconds=1),
         )

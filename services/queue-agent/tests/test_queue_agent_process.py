@@ -45,6 +45,7 @@ class Servicer(NotifierServiceServicer):
 
     def __init__(self) -> None:
         self.ends: asyncio.Queue[pb.FinishTaskRequest] = asyncio.Queue()
+        self.released: list[pb.ReleaseAttemptRequest] = []
 
     async def BeginAttempt(  # noqa: N802  # the protocol's name
         self, request: pb.BeginAttemptRequest, context: object
@@ -56,11 +57,27 @@ class Servicer(NotifierServiceServicer):
     ) -> pb.ReportProgressResponse:
         return pb.ReportProgressResponse()
 
+    async def ReleaseAttempt(  # noqa: N802  # the protocol's name
+        self, request: pb.ReleaseAttemptRequest, context: object
+    ) -> pb.ReleaseAttemptResponse:
+        self.released.append(request)
+        return pb.ReleaseAttemptResponse()
+
     async def FinishTask(  # noqa: N802  # the protocol's name
         self, request: pb.FinishTaskRequest, context: object
     ) -> pb.FinishTaskResponse:
         await self.ends.put(request)
         return pb.FinishTaskResponse(committed=True)
+
+    async def SettleCancel(  # noqa: N802  # the protocol's name
+        self, request: pb.SettleCancelRequest, context: object
+    ) -> pb.SettleCancelResponse:
+        raise NotImplementedError
+
+    def WatchTask(  # noqa: N802  # the protocol's name
+        self, request: pb.WatchTaskRequest, context: object
+    ) -> AsyncIterator[pb.WatchTaskResponse]:
+        raise NotImplementedError
 
 
 @asynccontextmanager
@@ -193,6 +210,7 @@ async def test_stopped_process_gives_its_task_back_at_once(aws: str, sdwebui_url
 
     assert process.returncode == 0
     assert servicer.ends.empty()
+    assert [(one.attempt, one.interrupted) for one in servicer.released] == [(1, True)]
     assert await _left(made) == [sent.model_dump_json()]
 
 
@@ -231,8 +249,10 @@ def test_buckets_are_a_json_list(monkeypatch: pytest.MonkeyPatch) -> None:
         ("receive_wait", "11"),
         ("runtime_type", "automatic1111"),
         ("runtime_url", "http://host/path"),
-        ("run_timeout", "0"),
         ("input_private_hosts", '["10.0.0.0/99"]'),
+        ("run_timeout_floor", "0"),
+        ("run_timeout_floor", "7200"),
+        ("depth", "-1"),
     ],
 )
 def test_wrong_setting_is_refused(

@@ -8,6 +8,7 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
+    Field,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -40,6 +41,7 @@ class TaskMessage(BaseModel):
     bucket: str
     checkpoint: str | None = None  # asked of a runtime that switches checkpoints
     accepted_at: AwareDatetime
+    timeout_seconds: float | None = Field(default=None, ge=1, le=86400)  # of the run, as asked
     content: dict[str, Any] | None = None  # the runtime's own body ...
     content_key: Key | None = None  # ... or its key in the claim-check bucket
 

@@ -1,4 +1,4 @@
-"""The pull loop: when to lease, how to keep a lease, and what becomes of each message."""
+"""The pull loop: when to lease, what goes on at once, and what becomes of each message."""
 
 from __future__ import annotations
 
@@ -6,118 +6,187 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
-from queue_agent.beside import beside
-from queue_agent.domain import Delivery, LeaseLostError, RuntimeLostError, UnworkableError
+from queue_agent.beside import beside, ungrouped
+from queue_agent.domain import (
+    Delivery,
+    InterruptionError,
+    LeaseLostError,
+    PoisonedError,
+    RunInterruptedError,
+    RuntimeLostError,
+    UnworkableError,
+)
+from queue_agent.lease import RELEASE_BUDGET, Lease
+from queue_agent.line import Line
 from queue_agent.measures import Measures
-from queue_agent.ports import TaskSource
+from queue_agent.passage import Passage, Stage
+from queue_agent.ports import Notifier, TaskSource
 from queue_agent.readiness import Readiness
-from servicekit.errors import FatalError, RejectedError, TransientError
+from servicekit.errors import AppError, FatalError, RejectedError, TransientError
 
 log = logging.getLogger(__name__)
 
-Handle = Callable[[Delivery], Awaitable[None]]
+Handle = Callable[[Delivery, Passage], Awaitable[None]]
 QUEUE_PAUSE = timedelta(seconds=1)
-RELEASE_BUDGET = timedelta(seconds=3)
 LONGEST_BACKOFF_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consumer:
-    """Takes one message at a time, and only while the runtime is ready."""
+    """Takes as many messages as `line` has places for, and only while the runtime is ready."""
 
     source: TaskSource
+    notifier: Notifier
     readiness: Readiness
     measures: Measures
+    line: Line
     lease: timedelta
     drain: timedelta
+    _present: set[Passage] = field(default_factory=set, init=False)
+    _fatal: list[FatalError] = field(default_factory=list, init=False)
 
     async def consume(self, handle: Handle, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then give a running task the time `drain` to finish.
 
-        A task that is still running after that is cancelled and its message released at once.
-        Raises the `FatalError` of a task, whose message is released, too.
+        What has not started by then is released at once, and after `drain` what still runs. A
+        `FatalError` of a task releases its message, sets `stop`, and is raised at the end.
         """
-        while await self.readiness.wait(stop):
+        async with ungrouped(), asyncio.TaskGroup() as group:
+            stopping = group.create_task(self._call_back(stop), name="call-back")
+            await self._receive(handle, stop, group)
+            await stopping
+        if self._fatal:
+            raise self._fatal[0]
+
+    async def _call_back(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        for passage in self._present:
+            passage.stop(self.drain)
+
+    async def _receive(
+        self, handle: Handle, stop: asyncio.Event, group: asyncio.TaskGroup
+    ) -> None:
+        while await self._ready(stop):
+            await self.line.staging.acquire()
+            taken = False
             try:
-                # A cancelled receive can still hide a message for a whole lease: wait it out.
-                delivery = await self.source.receive()
-                if delivery is None:
-                    continue
-                if stop.is_set():
-                    await self.source.release(delivery)
-                else:
-                    await self._within_drain(delivery, handle, stop)
+                if self.readiness.found and not stop.is_set():
+                    taken = await self._take(handle, stop, group)
             except TransientError as error:
                 log.warning("queue unreachable", exc_info=error, extra=error.details)
-                await asyncio.sleep(QUEUE_PAUSE.total_seconds())
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(QUEUE_PAUSE.total_seconds()):
+                        await stop.wait()
+            finally:
+                if not taken:
+                    self.line.staging.release()
 
-    async def _within_drain(
-        self, delivery: Delivery, handle: Handle, stop: asyncio.Event
+    async def _ready(self, stop: asyncio.Event) -> bool:
+        # While there is work, the work itself tells whether the runtime is there.
+        if self._present and self.readiness.found:
+            return not stop.is_set()
+        return await self.readiness.wait(stop)
+
+    async def _take(
+        self, handle: Handle, stop: asyncio.Event, group: asyncio.TaskGroup
+    ) -> bool:
+        """Receive once; True if somebody has the delivery now."""
+        # A cancelled receive can still hide a message for a whole lease: wait it out.
+        delivery = await self.source.receive()
+        if delivery is None:
+            return False
+        lease = Lease(self.source, delivery, self.lease, self.measures)
+        if stop.is_set() or not self.readiness.found:
+            await lease.release()
+            return False
+        passage = Passage(self.line, self._lose)
+        self._present.add(passage)
+        own = self._own(lease, passage, handle, stop)
+        group.create_task(own, name=f"delivery-{delivery.receipt[:12]}")
+        return True
+
+    async def _own(
+        self, lease: Lease, passage: Passage, handle: Handle, stop: asyncio.Event
     ) -> None:
-        async def limit(deadline: asyncio.Timeout) -> None:
-            await stop.wait()
-            now = asyncio.get_running_loop().time()
-            deadline.reschedule(now + self.drain.total_seconds())
-
+        """Have a delivery from its receive until it is settled or released."""
         try:
-            async with asyncio.timeout(None) as deadline:
-                await beside(self._process(delivery, handle), limit(deadline))
-        except TimeoutError:
-            log.warning("drain ended with a task still running")
-
-    async def _process(self, delivery: Delivery, handle: Handle) -> None:
-        try:
-            await beside(handle(delivery), self._keep(delivery))
-            await self.source.settle(delivery)
-        except LeaseLostError:
-            log.warning("the message is somebody else's now")
-            self._count("lost")
-        except RuntimeLostError as error:
-            await self.readiness.lost(str(error))
-            await self._release(delivery, "interrupted")
-        except UnworkableError as error:
-            log.warning("message released: %s", error, extra=error.details)
-            await self._release(delivery, "unworkable")
-        except (RejectedError, TransientError) as error:
-            log.warning("task will be tried again", exc_info=error, extra=error.details)
-            await self._release(delivery, "retried", after=_backoff(error, delivery.receives))
-        except FatalError:
-            await self._release(delivery, "retried")
-            raise
+            async with passage.interruptible():
+                keeping = lease.keep(lambda: passage.stage is Stage.RUNNING)
+                await beside(handle(lease.delivery, passage), keeping)
+            await lease.settle()
+            self.readiness.proven = passage.stage is Stage.RUNNING
+        except AppError as error:
+            if isinstance(error, FatalError):
+                self._fatal.append(error)
+                stop.set()
+            await self._end(error, lease, passage)
         except asyncio.CancelledError:
-            await self._release(delivery, "interrupted")
+            await self._give_back(lease, passage, _Ending("interrupted", interrupted=True), "")
             raise
+        finally:
+            self._present.discard(passage)
+            passage.close()
 
-    async def _keep(self, delivery: Delivery) -> None:
-        """Extend the lease until cancelled; an outage of the queue is no reason to stop."""
-        while True:
-            await asyncio.sleep(self.lease.total_seconds() / 3)
-            try:
-                await self.source.extend(delivery, self.lease)
-            except LeaseLostError:
-                raise
-            except TransientError as error:
-                log.warning("lease not extended", exc_info=error, extra=error.details)
-            else:
-                self.measures.lease_extensions.add(1)
+    def _lose(self, reason: str) -> None:
+        for passage in self._present:
+            passage.lose(reason)
 
-    async def _release(
-        self, delivery: Delivery, outcome: str, after: timedelta = timedelta()
+    async def _end(self, error: AppError, lease: Lease, passage: Passage) -> None:
+        if isinstance(error, LeaseLostError):
+            log.warning("not ours any more: %s", error)
+            self._count("lost")
+            return
+        if isinstance(error, RuntimeLostError):
+            await self.readiness.lost(str(error))
+            self._lose(str(error))
+        ending = _ending(error, lease.delivery.receives)
+        log.warning("message goes back", exc_info=error, extra=error.details)
+        await self._give_back(lease, passage, ending, str(error))
+
+    async def _give_back(
+        self, lease: Lease, passage: Passage, ending: _Ending, reason: str
     ) -> None:
-        """Give the message back; if that fails, the lease runs out by itself."""
-        self._count(outcome)
-        with suppress(TransientError, TimeoutError):
-            async with asyncio.timeout(RELEASE_BUDGET.total_seconds()):
-                await self.source.release(delivery, after)
+        self._count(ending.outcome)
+        if passage.task and not passage.told:
+            task = passage.task
+            with suppress(RejectedError, TransientError, TimeoutError):
+                async with asyncio.timeout(RELEASE_BUDGET.total_seconds()):
+                    await self.notifier.release(
+                        task.uid, task.attempt, interrupted=ending.interrupted, reason=reason
+                    )
+        await lease.release(ending.after)
 
     def _count(self, outcome: str) -> None:
         self.measures.tasks.add(1, {"outcome": outcome})
 
 
-def _backoff(error: RejectedError | TransientError, receives: int) -> timedelta:
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a message goes back."""
+
+    outcome: str
+    after: timedelta = timedelta()
+    interrupted: bool = False  # which is no failure of the attempt
+
+
+def _ending(error: AppError, receives: int) -> _Ending:
+    match error:
+        case InterruptionError() | RuntimeLostError():
+            return _Ending("interrupted", interrupted=True)
+        case PoisonedError():
+            return _Ending("poisoned")
+        case UnworkableError() | FatalError():
+            return _Ending("unworkable" if isinstance(error, UnworkableError) else "retried")
+        case RunInterruptedError():
+            return _Ending("interrupted", _backoff(error, receives), interrupted=True)
+        case _:
+            return _Ending("retried", _backoff(error, receives))
+
+
+def _backoff(error: AppError, receives: int) -> timedelta:
     asked = error.retry_after if isinstance(error, TransientError) else None
     usual = timedelta(seconds=min(2**receives, LONGEST_BACKOFF_SECONDS))
     return max(asked or timedelta(), usual)

@@ -70,6 +70,7 @@ class Deliverer:
             image_url=tuple(urls),
             output_url=place.url(place.out_key),
             failure=outcome.failure,
+            cancelled=outcome.cancelled,
         )
 
     async def _write(self, key: str, file: File, content_type: str) -> None:

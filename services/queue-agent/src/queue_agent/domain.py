@@ -19,6 +19,18 @@ class UnworkableError(AppError):
     """A message that this agent must give back at once and never delete."""
 
 
+class PoisonedError(UnworkableError):
+    """A task that has failed too often: its message goes back to be parked."""
+
+
+class InterruptionError(AppError):
+    """The delivery is called back, by a stop or with a lost runtime; the text says which."""
+
+
+class CancelledByClientError(AppError):
+    """The client took the task back while it was staged or ran."""
+
+
 class LeaseLostError(TransientError):
     """The message belongs to somebody else now: stop, and touch nothing."""
 
@@ -29,6 +41,14 @@ class RuntimeLostError(TransientError):
 
 class RuntimeSilentError(RuntimeLostError):
     """The runtime is there but took too long to answer, as it may while it loads a model."""
+
+
+class RuntimeHangsError(RuntimeLostError):
+    """The runtime answers, but its run has made no progress for too long."""
+
+
+class RunInterruptedError(TransientError):
+    """Somebody else interrupted the runtime while it ran our job."""
 
 
 class InputUnavailableError(AppError):
@@ -69,6 +89,7 @@ class Verdict(Enum):
     PROCEED = auto()
     FINISHED = auto()  # its result is committed and told
     UNKNOWN = auto()  # it was never accepted
+    POISONED = auto()  # it has failed too often, and that is committed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +128,7 @@ class Job:
     tasktype: TaskType
     content: Mapping[str, Any] = field(repr=False)
     checkpoint: str | None = None  # must be loaded, by whichever of its names
+    request: bytes | None = field(default=None, repr=False)  # ready to be sent, if it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +158,13 @@ class Generated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What is to be stored and told; `failure` is None if the run is complete."""
+    """What is to be stored and told; complete if it is neither a failure nor cancelled."""
 
     task: Task
     document: Mapping[str, Any] = field(repr=False)  # the `.out`
     files: tuple[File, ...] = ()
     failure: Failure | None = None
+    cancelled: bool = False  # by the client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,3 +174,4 @@ class Stored:
     image_url: tuple[str, ...]
     output_url: str
     failure: Failure | None
+    cancelled: bool = False  # by the client

@@ -10,18 +10,23 @@ from datetime import datetime
 from opentelemetry import trace
 
 from contracts.message import TaskMessage, UndecodableError
+from queue_agent.beside import beside
 from queue_agent.delivery import Deliverer, note
 from queue_agent.domain import (
+    CancelledByClientError,
     Delivery,
     Outcome,
+    PoisonedError,
     Task,
     TaskFailedError,
     UnworkableError,
     Verdict,
 )
 from queue_agent.measures import Measures
-from queue_agent.ports import Notifier
-from queue_agent.work import Preparer, Runner, failed
+from queue_agent.passage import Passage
+from queue_agent.ports import Notifier, Report
+from queue_agent.reporting import ProgressReporter
+from queue_agent.work import Preparer, Runner, cancelled, failed
 from servicekit.telemetry import incoming_context
 
 tracer = trace.get_tracer(__name__)
@@ -40,8 +45,8 @@ class Handler:
     measures: Measures
     now: Callable[[], datetime]
 
-    async def handle(self, delivery: Delivery) -> None:
-        """Return when the message may be deleted.
+    async def handle(self, delivery: Delivery, passage: Passage) -> None:
+        """Return when the message may be deleted; `passage` knows how far it is meanwhile.
 
         Raises `UnworkableError` for a message that must go back at once, `TransientError` for
         one that may be tried again. Safe to repeat.
@@ -57,14 +62,18 @@ class Handler:
                 "tasktype": message.tasktype.value,
             },
         ) as span:
-            begun = await self.notifier.begin(message.uid)
+            begun = await self.notifier.begin(message.uid, delivery.receives)
+            if begun.verdict is Verdict.POISONED:
+                raise PoisonedError("the task has failed too often", uid=message.uid)
             if begun.verdict is not Verdict.PROCEED:
                 self._count(begun.verdict.name.lower())
                 return
             span.set_attribute("attempt", begun.attempt)
             task = Task(message=message, attempt=begun.attempt)
             note(task, "leased")
-            await self._do(task)
+            passage.begun(task)
+            await self._do(task, passage)
+            passage.told = True
 
     def _decode(self, delivery: Delivery) -> TaskMessage:
         try:
@@ -77,31 +86,42 @@ class Handler:
             raise UnworkableError("message for another bucket", uid=message.uid)
         return message
 
-    async def _do(self, task: Task) -> None:
+    async def _do(self, task: Task, passage: Passage) -> None:
         clock = asyncio.get_running_loop().time
         if task.attempt == 1:
             waited = self.now() - task.message.accepted_at
             self.measures.queue_wait.record(max(0.0, waited.total_seconds()))
         started = clock()
-        outcome, generation = await self._outcome(task)
+        outcome, generation = await self._outcome(task, passage)
         await self.deliverer.deliver(outcome)
         self.measures.generation.record(generation)
         self.measures.overhead.record(clock() - started - generation)
         if outcome.failure:
             self.measures.failures.add(1, {"code": outcome.failure.code})
             trace.get_current_span().set_status(trace.StatusCode.ERROR, outcome.failure.code)
-        self._count("failed" if outcome.failure else "completed")
+        self._count(_name(outcome))
 
-    async def _outcome(self, task: Task) -> tuple[Outcome, float]:
-        clock = asyncio.get_running_loop().time
+    async def _outcome(self, task: Task, passage: Passage) -> tuple[Outcome, float]:
+        reporter = ProgressReporter(self.notifier, task)
         try:
-            job = await self.preparer.prepare(task)
+            return await beside(self._run(task, passage, reporter.report), reporter.send())
         except TaskFailedError as error:
             return failed(task, error, self.runner.out), 0.0
-        started = clock()
-        outcome = await self.runner.run(task, job)
+        except CancelledByClientError:
+            return cancelled(task, self.runner.out), 0.0
+
+    async def _run(self, task: Task, passage: Passage, report: Report) -> tuple[Outcome, float]:
+        job = await self.preparer.prepare(task)
+        async with passage.turn() as turn:
+            outcome = await self.runner.run(task, job, report, turn)
         note(task, "generated")
-        return outcome, clock() - started
+        return outcome, turn.seconds
 
     def _count(self, outcome: str) -> None:
         self.measures.tasks.add(1, {"outcome": outcome})
+
+
+def _name(outcome: Outcome) -> str:
+    if outcome.cancelled:
+        return "cancelled"
+    return "failed" if outcome.failure else "completed"

@@ -27,17 +27,22 @@ from queue_agent.fetch import Fetcher, InputLimits
 from queue_agent.handling import Handler
 from queue_agent.input_addresses import AddressRules
 from queue_agent.inputs import find_in_body, find_in_graph, find_in_nodes
+from queue_agent.line import Line
 from queue_agent.measures import Measures
 from queue_agent.out_document import ComfyUiOut, OutFormat, SdWebuiOut
-from queue_agent.ports import ImageRuntime, InputReader
+from queue_agent.ports import ImageRuntime, InputReader, Notifier
 from queue_agent.readiness import Readiness
 from queue_agent.settings import Settings
+from queue_agent.timeouts import RunLimits
 from queue_agent.work import FindInputs, Preparer, Runner
 from servicekit import rpc
 from servicekit.health import Health
 from servicekit.lifecycle import stop_on_signals
 from servicekit.service import run_service
 from servicekit.web import http_serving, ops_app
+
+# ComfyUI has a queue of its own: the next prompt waits there while one runs.
+_WIDTHS = {RuntimeType.SDWEBUI: 1, RuntimeType.COMFYUI: 2}
 
 DESCRIPTION = "Takes tasks from one queue and has one Stable Diffusion runtime do them."
 
@@ -62,6 +67,8 @@ async def _work(
     http = await stack.enter_async_context(runtime_http(settings.runtime_url))
     measures = Measures(metrics.get_meter("queue_agent"))
     runtime, find_inputs, out = _runtime(settings, http)
+    channel = await stack.enter_async_context(rpc.channel(settings.notifier_target))
+    notifier = GrpcNotifier(stub=NotifierServiceStub(channel), agent=settings.agent_name)
     consumer = Consumer(
         source=SqsTaskSource(
             client=sqs,
@@ -69,13 +76,21 @@ async def _work(
             wait=settings.receive_wait,
             lease=settings.lease,
         ),
+        notifier=notifier,
         readiness=Readiness(runtime=runtime, health=health, poll=settings.runtime_poll),
         measures=measures,
+        line=Line(settings.depth, _WIDTHS[settings.runtime_type]),
         lease=settings.lease,
         drain=settings.drain,
     )
     handler = await _handler(
-        settings, stack, runtime=runtime, find_inputs=find_inputs, out=out, measures=measures
+        settings,
+        stack,
+        runtime=runtime,
+        notifier=notifier,
+        find_inputs=find_inputs,
+        out=out,
+        measures=measures,
     )
     await beside(consumer.consume(handler.handle, stop), _tell_the_stop(stop, health))
 
@@ -88,25 +103,22 @@ async def _tell_the_stop(stop: asyncio.Event, health: Health) -> None:
 def _runtime(
     settings: Settings, http: RuntimeHttp
 ) -> tuple[ImageRuntime, FindInputs, OutFormat]:
-    poll, silence = settings.runtime_poll, settings.runtime_silence
-    if settings.runtime_type is RuntimeType.COMFYUI:
-        return (
-            ComfyUiRuntime(http=http, poll=poll, silence=silence),
-            find_in_graph,
-            ComfyUiOut(),
-        )
-    if settings.runtime_type is RuntimeType.INVOKEAI:
-        return (
-            InvokeAiRuntime(http=http, poll=poll, silence=silence),
-            find_in_nodes,
-            ComfyUiOut(),
-        )
-    dynamic = settings.dynamic_model
-    return (
-        SdWebuiRuntime(http=http, dynamic=dynamic, poll=poll, silence=silence),
-        find_in_body,
-        SdWebuiOut(),
+    poll, silence, stall = (
+        settings.runtime_poll,
+        settings.runtime_silence,
+        settings.runtime_stall,
     )
+    if settings.runtime_type is RuntimeType.COMFYUI:
+        comfyui = ComfyUiRuntime(http=http, poll=poll, silence=silence, stall=stall)
+        return comfyui, find_in_graph, ComfyUiOut()
+    if settings.runtime_type is RuntimeType.INVOKEAI:
+        invokeai = InvokeAiRuntime(http=http, poll=poll, silence=silence)
+        return invokeai, find_in_nodes, ComfyUiOut()
+    dynamic = settings.dynamic_model
+    sdwebui = SdWebuiRuntime(
+        http=http, dynamic=dynamic, poll=poll, silence=silence, stall=stall
+    )
+    return sdwebui, find_in_body, SdWebuiOut()
 
 
 async def _handler(
@@ -114,13 +126,12 @@ async def _handler(
     stack: AsyncExitStack,
     *,
     runtime: ImageRuntime,
+    notifier: Notifier,
     find_inputs: FindInputs,
     out: OutFormat,
     measures: Measures,
 ) -> Handler:
     s3 = await stack.enter_async_context(clients.s3())
-    channel = await stack.enter_async_context(rpc.channel(settings.notifier_target))
-    notifier = GrpcNotifier(stub=NotifierServiceStub(channel), agent=settings.agent_name)
     by_http = await stack.enter_async_context(
         http_inputs(
             patience=settings.input_timeout,
@@ -151,7 +162,13 @@ async def _handler(
             measures=measures,
         ),
         runner=Runner(
-            runtime=runtime, notifier=notifier, out=out, timeout=settings.run_timeout
+            runtime=runtime,
+            out=out,
+            limits=RunLimits(
+                floor=settings.run_timeout_floor,
+                cap=settings.run_timeout_cap,
+                per_megapixel_step=settings.run_timeout_per_megapixel_step,
+            ),
         ),
         deliverer=Deliverer(
             store=S3OutputStore(client=s3, bucket=settings.output_bucket),

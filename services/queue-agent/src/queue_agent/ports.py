@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Protocol
 
@@ -11,6 +11,11 @@ from queue_agent.domain import Begun, Delivery, Generated, Job, Progress, Stored
 
 Report = Callable[[Progress], None]
 Take = Callable[[int], None]
+Free = Callable[[], Awaitable[None]]
+
+
+async def no_one_waits() -> None:
+    """Return: there is no other run to be let in."""
 
 
 class TaskSource(Protocol):
@@ -39,12 +44,16 @@ class TaskSource(Protocol):
 class Notifier(Protocol):
     """Who commits what happens. Every method raises `TransientError` and is safe to repeat."""
 
-    async def begin(self, uid: Uid) -> Begun:
-        """Ask whether a delivery may be worked on."""
+    async def begin(self, uid: Uid, receives: int) -> Begun:
+        """Ask whether a delivery, the message's `receives`th, may be worked on."""
         ...
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress) -> None:
-        """Tell how far an attempt is."""
+    async def report(self, uid: Uid, attempt: int, progress: Progress | None) -> bool:
+        """Tell how far an attempt is, None without news; gives whether it is cancelled."""
+        ...
+
+    async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
+        """Tell that an attempt ends without a result; an interruption is no failure."""
         ...
 
     async def finish(self, uid: Uid, attempt: int, stored: Stored) -> bool:
@@ -93,11 +102,15 @@ class ImageRuntime(Protocol):
         """Keep an input image at the server; gives the name under which a job finds it."""
         ...
 
-    async def run(self, job: Job, report: Report) -> Generated:
-        """Do a job; `report` is called as it goes on.
+    async def encode(self, job: Job) -> Job:
+        """Give the job with its request made, so that nothing but sending it is left."""
+        ...
 
-        Raises `TaskFailedError` for what the server refuses or fails at, `TransientError` when
-        somebody else interrupted it. When cancelled it interrupts the server first, and nothing
-        of the unfinished job is given.
+    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
+        """Do a job; `report` is called as it goes on, `free` when the server is done with it.
+
+        After `free` the results are only read. Raises `TaskFailedError` for what the server
+        refuses or fails at, `RunInterruptedError` when somebody else interrupted it. When
+        cancelled it interrupts the server first, and nothing of the unfinished job is given.
         """
         ...

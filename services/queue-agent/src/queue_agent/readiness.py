@@ -15,16 +15,25 @@ from servicekit.health import Health
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Readiness:
     """Ready means: the runtime answers."""
 
     runtime: ImageRuntime
     health: Health
     poll: timedelta
+    proven: bool = False  # by work just now, so that the next `wait` need not ask
+
+    @property
+    def found(self) -> bool:
+        """Tell whether the runtime was there when it was last heard of."""
+        return self.health.reason is None
 
     async def wait(self, stop: asyncio.Event) -> bool:
         """Return when the runtime is ready, then True, or when `stop` is set."""
+        if self.proven and self.found and not stop.is_set():
+            self.proven = False
+            return True
         while not stop.is_set():
             try:
                 await self.runtime.probe()
@@ -43,6 +52,7 @@ class Readiness:
         """Tell that the runtime is not ready."""
         if self.health.reason is None:
             log.warning("the runtime is lost", extra={"reason": reason})
+        self.proven = False
         await self.health.not_ready(reason)
 
     async def _found(self) -> None:

@@ -1,13 +1,14 @@
-"""Passing progress on: the newest only, at most once a second, and never at the task's cost."""
+"""Passing progress on, the newest only and at no cost to the task; and hearing of a cancel."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from queue_agent.domain import Progress, Task
+from queue_agent.domain import CancelledByClientError, Progress, Task
 from queue_agent.ports import Notifier
 from servicekit.errors import RejectedError, TransientError
 
@@ -35,17 +36,27 @@ class ProgressReporter:
             self._changed.set()
 
     async def send(self) -> None:
-        """Tell the notifier until cancelled."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            if self._newest:
-                await self._tell(self._newest)
-            await asyncio.sleep(self._interval.total_seconds())
+        """Tell the notifier news at once, and that there is none once in an interval.
 
-    async def _tell(self, progress: Progress) -> None:
+        Goes on until cancelled. Raises `CancelledByClientError` when the client took the task
+        back.
+        """
+        seconds = self._interval.total_seconds()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
+            news = self._newest if self._changed.is_set() else None
+            self._changed.clear()
+            if await self._tell(news):
+                raise CancelledByClientError("the client took the task back")
+            if news:
+                await asyncio.sleep(seconds)
+
+    async def _tell(self, progress: Progress | None) -> bool:
         uid = self._task.uid
         try:
-            await self._notifier.report(uid, self._task.attempt, progress)
+            return await self._notifier.report(uid, self._task.attempt, progress)
         except (RejectedError, TransientError):
             log.debug("progress was not taken", extra={"uid": uid})
+            return False

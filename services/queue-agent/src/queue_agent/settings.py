@@ -53,11 +53,19 @@ class Settings(ServiceSettings):
     termination_grace: Duration = timedelta(seconds=120)
     settle_budget: Duration = timedelta(minutes=5)  # patience with S3 and the notifier
 
-    run_timeout: Duration = Field(
-        default=timedelta(seconds=600), gt=timedelta(), le=timedelta(hours=11)
+    depth: int = Field(default=1, ge=0, le=8)  # tasks staged while one runs; 0: no overlap
+
+    # A run's time limit: its steps x megapixels x images at this rate, within the bounds.
+    run_timeout_floor: Duration = Field(default=timedelta(minutes=5), gt=timedelta())
+    run_timeout_cap: Duration = Field(
+        default=timedelta(hours=1), gt=timedelta(), le=timedelta(hours=11)
+    )
+    run_timeout_per_megapixel_step: Duration = Field(
+        default=timedelta(seconds=3), ge=timedelta(), le=timedelta(hours=1)
     )
     runtime_poll: Duration = Field(default=timedelta(seconds=1), gt=timedelta())
     runtime_silence: Duration = timedelta(seconds=60)  # unanswered polls: the runtime is lost
+    runtime_stall: Duration = Field(default=timedelta(minutes=3), gt=timedelta())  # it hangs
 
     input_buckets: tuple[str, ...] = ()  # JSON list; the buckets of `s3://` inputs
     input_bytes: int = Field(default=20 * 2**20, ge=1)  # of each input
@@ -78,4 +86,10 @@ class Settings(ServiceSettings):
     def _shutdown_fits(self) -> Self:
         if self.receive_wait + self.drain >= self.termination_grace:
             raise ValueError("receive_wait + drain must be shorter than termination_grace")
+        return self
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.run_timeout_floor > self.run_timeout_cap:
+            raise ValueError("run_timeout_floor must not be longer than run_timeout_cap")
         return self

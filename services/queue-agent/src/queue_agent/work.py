@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from opentelemetry import trace
@@ -31,10 +30,11 @@ from queue_agent.domain import (
 from queue_agent.fetch import Fetcher
 from queue_agent.filetype import file_type
 from queue_agent.inputs import Input, replaced
+from queue_agent.line import Turn
 from queue_agent.measures import Measures
 from queue_agent.out_document import OutFormat
-from queue_agent.ports import ClaimStore, ImageRuntime, Notifier
-from queue_agent.reporting import ProgressReporter
+from queue_agent.ports import ClaimStore, ImageRuntime, Report
+from queue_agent.timeouts import RunLimits, run_timeout
 
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -63,13 +63,14 @@ class Preparer:
             inputs = self.find_inputs(content)
             if inputs:
                 content = await self._with_inputs(content, inputs)
-        return Job(
-            uid=task.uid,
-            attempt=task.attempt,
-            tasktype=task.message.tasktype,
-            content=content,
-            checkpoint=task.message.checkpoint,
-        )
+            job = Job(
+                uid=task.uid,
+                attempt=task.attempt,
+                tasktype=task.message.tasktype,
+                content=content,
+                checkpoint=task.message.checkpoint,
+            )
+            return await self.runtime.encode(job)
 
     async def _content(self, task: Task) -> dict[str, Any]:
         if task.message.content is not None:
@@ -103,18 +104,17 @@ class Runner:
     """Lets the runtime do a job."""
 
     runtime: ImageRuntime
-    notifier: Notifier
     out: OutFormat
-    timeout: timedelta
+    limits: RunLimits
 
-    async def run(self, task: Task, job: Job) -> Outcome:
-        """Give what came out; a job that fails is an outcome, too.
+    async def run(self, task: Task, job: Job, report: Report, turn: Turn) -> Outcome:
+        """Give what came out; a job that fails is an outcome, too. The turn is freed early.
 
         Raises `RuntimeLostError` and `TransientError` for interruptions. When cancelled, the
         runtime is interrupted and nothing comes out.
         """
         try:
-            generated = await self._generate(task, job)
+            generated = await self._generate(task, job, report, turn)
         except TaskFailedError as error:
             return failed(task, error, self.out)
         if not generated.files and not generated.has_text:
@@ -123,20 +123,32 @@ class Runner:
         document = self.out.completed(task.message.id, job, generated)
         return Outcome(task=task, document=document, files=generated.files)
 
-    async def _generate(self, task: Task, job: Job) -> Generated:
-        reporter = ProgressReporter(self.notifier, task)
-        seconds = self.timeout.total_seconds()
+    async def _generate(self, task: Task, job: Job, report: Report, turn: Turn) -> Generated:
+        asked = task.message.timeout_seconds
+        limit = run_timeout(job.tasktype, job.content, asked, self.limits).total_seconds()
         with _span("run"):
             try:
-                async with asyncio.timeout(seconds):
-                    work = self.runtime.run(job, reporter.report)
-                    return await beside(work, reporter.send())
+                async with asyncio.timeout(None) as deadline:
+                    work = self.runtime.run(job, report, turn.free)
+                    return await beside(work, _time_limit(turn, deadline, limit))
             except TimeoutError as error:
                 raise TaskFailedError(
-                    f"the runtime took longer than {seconds:g} s",
+                    f"the runtime took longer than {limit:g} s",
                     code="timeout",
                     retryable=True,
                 ) from error
+
+
+async def _time_limit(turn: Turn, deadline: asyncio.Timeout, seconds: float) -> None:
+    """Start the clock when the run begins: until then others have the runtime."""
+    await turn.begun.wait()
+    deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
+def cancelled(task: Task, out: OutFormat) -> Outcome:
+    """Give the outcome of a task that its client took back."""
+    document = out.failed(task.message.id, TaskFailedError("cancelled", code="cancelled"))
+    return Outcome(task=task, document=document, cancelled=True)
 
 
 def failed(task: Task, error: TaskFailedError, out: OutFormat) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -20,12 +20,19 @@ from queue_agent.adapters.comfyui_answers import (
     results,
 )
 from queue_agent.adapters.comfyui_watch import Follower
-from queue_agent.adapters.runtime_http import Answer, RuntimeHttp
-from queue_agent.domain import File, Generated, Job, RuntimeLostError, TaskFailedError
+from queue_agent.adapters.runtime_http import Answer, RuntimeHttp, encoded
+from queue_agent.domain import (
+    File,
+    Generated,
+    Job,
+    RuntimeHangsError,
+    RuntimeLostError,
+    TaskFailedError,
+)
 from queue_agent.inputs import is_wrapped
-from queue_agent.ports import Report
+from queue_agent.ports import Free, Report, no_one_waits
 
-CANCEL_BUDGET: Final = timedelta(seconds=3)
+CANCEL_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +42,19 @@ class ComfyUiRuntime:
     http: RuntimeHttp
     poll: timedelta
     silence: timedelta
+    stall: timedelta = timedelta.max  # without a sign of progress: the runtime hangs
+    hanging: set[str] = field(default_factory=set)  # prompts given up for that
+    _order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def probe(self) -> None:
         answer = await self.http.get("/system_stats")
         if not answer.ok:
             raise RuntimeLostError("the runtime is not ready", status=answer.status)
+        if self.hanging:
+            running, _ = await self._follower.queued()
+            if running & self.hanging:
+                raise RuntimeLostError("the runtime still hangs")
+            self.hanging.clear()
 
     async def upload(self, name: str, body: bytes) -> str:
         form = aiohttp.FormData()
@@ -51,21 +66,28 @@ class ComfyUiRuntime:
         taken, folder = str(answer.body["name"]), answer.body.get("subfolder")
         return f"{folder}/{taken}" if folder else taken
 
-    async def run(self, job: Job, report: Report) -> Generated:
+    async def encode(self, job: Job) -> Job:
+        return replace(job, request=await encoded(_body(job, _prompt_id(job))))
+
+    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
             raise TaskFailedError(
                 f"ComfyUI does not do {job.tasktype}", code="runtime_rejected"
             )
-        prompt_id = f"{job.uid}-{job.attempt}"
+        prompt_id = _prompt_id(job)
         try:
-            await self._drop_others_of(job.uid, prompt_id)
-            await self._submit(job, prompt_id)
+            async with self._order:  # prompts run in the order in which they are queued
+                await self._drop_others_of(job.uid, prompt_id)
+                await self._submit(job, prompt_id)
             entry = await self._follower.follow(prompt_id, prompt_id, report)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, RuntimeHangsError) as error:
+            if isinstance(error, RuntimeHangsError):
+                self.hanging.add(prompt_id)
             with suppress(RuntimeLostError, TimeoutError):
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._drop(prompt_id)
             raise
+        await free()
         check_ending(entry)
         outputs = entry.get("outputs") or {}
         # At once, by name: the next prompt may write over them.
@@ -75,13 +97,14 @@ class ComfyUiRuntime:
 
     @property
     def _follower(self) -> Follower:
-        return Follower(http=self.http, poll=self.poll, silence=self.silence)
+        return Follower(http=self.http, poll=self.poll, silence=self.silence, stall=self.stall)
 
     async def _submit(self, job: Job, prompt_id: str) -> None:
         if await self._follower.knows(prompt_id):
             return
+        ready = job if job.request is not None else await self.encode(job)
         try:
-            answer = await self.http.post("/prompt", json=_body(job, prompt_id))
+            answer = await self.http.post("/prompt", body=ready.request)
         except RuntimeLostError:
             # The prompt may have arrived although its answer did not: never queue it twice.
             if await self._follower.knows(prompt_id):
@@ -117,6 +140,10 @@ class ComfyUiRuntime:
                 f"the runtime has no file {ref.filename}", code="runtime_error", retryable=True
             )
         return File(body=body, name=ref.filename)
+
+
+def _prompt_id(job: Job) -> str:
+    return f"{job.uid}-{job.attempt}"
 
 
 def _body(job: Job, prompt_id: str) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from queue_agent.adapters.runtime_http import Answer
-from queue_agent.domain import TaskFailedError
-from servicekit.errors import TransientError
+from queue_agent.domain import RunInterruptedError, TaskFailedError
 
 _RESULT: Final = "output"  # `temp` is a preview, `input` an input shown again
 
@@ -51,8 +50,8 @@ def partial_refusal(answer: Answer) -> TaskFailedError:
 def check_ending(entry: Mapping[str, Any]) -> None:
     """Return if a history entry says that all went well.
 
-    Raises `TaskFailedError` for a failure and `TransientError` for an interrupt that was not
-    ours: in the history both have the status `error`.
+    Raises `TaskFailedError` for a failure and `RunInterruptedError` for an interrupt that was
+    not ours: in the history both have the status `error`.
     """
     status = entry.get("status") or {}
     if status.get("status_str") == "success" and status.get("completed"):
@@ -61,7 +60,7 @@ def check_ending(entry: Mapping[str, Any]) -> None:
     if "execution_error" in events:
         raise _execution_error(events["execution_error"])
     if "execution_interrupted" in events:
-        raise TransientError("somebody else interrupted the runtime")
+        raise RunInterruptedError("somebody else interrupted the runtime")
     raise TaskFailedError("the runtime gave no reason", code="runtime_error", answer=status)
 
 

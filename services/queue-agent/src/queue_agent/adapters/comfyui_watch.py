@@ -14,11 +14,31 @@ import aiohttp
 
 from queue_agent.adapters.runtime_http import RuntimeHttp
 from queue_agent.beside import beside
-from queue_agent.domain import Progress, RuntimeLostError, RuntimeSilentError
+from queue_agent.domain import (
+    Progress,
+    RuntimeHangsError,
+    RuntimeLostError,
+    RuntimeSilentError,
+)
 from queue_agent.ports import Report
 
 FRAME_BYTES: Final = 64 * 2**20  # previews of large images come as one frame
 _ENDS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
+
+
+class _Signs:
+    """What the websocket tells of one prompt besides its progress."""
+
+    def __init__(self) -> None:
+        self.wake = asyncio.Event()  # there may be an end to see
+        self.heard = False  # the websocket is open, so a prompt that moves is heard
+        self.moved()
+
+    def moved(self) -> None:
+        self.last = asyncio.get_running_loop().time()
+
+    def still_for(self) -> float:
+        return asyncio.get_running_loop().time() - self.last if self.heard else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,17 +48,18 @@ class Follower:
     http: RuntimeHttp
     poll: timedelta
     silence: timedelta
+    stall: timedelta
 
     async def follow(self, prompt_id: str, client_id: str, report: Report) -> dict[str, Any]:
         """Give the history entry of an ended prompt.
 
         The websocket gives progress and wakes us early; only the history tells the end. Raises
         `RuntimeLostError` when the server is gone, silent for too long or does not know the
-        prompt any more.
+        prompt any more, `RuntimeHangsError` when it runs the prompt without any progress.
         """
-        wake = asyncio.Event()
-        listening = self._listen(prompt_id, client_id, report, wake)
-        return await beside(self._wait(prompt_id, wake), listening)
+        signs = _Signs()
+        listening = self._listen(prompt_id, client_id, report, signs)
+        return await beside(self._wait(prompt_id, signs), listening)
 
     async def entry(self, prompt_id: str) -> dict[str, Any] | None:
         """Give the history entry of a prompt; None if it has not ended."""
@@ -60,7 +81,7 @@ class Follower:
         # It may have moved from the queue to the history in between.
         return prompt_id in running | waiting or await self.entry(prompt_id) is not None
 
-    async def _wait(self, prompt_id: str, wake: asyncio.Event) -> dict[str, Any]:
+    async def _wait(self, prompt_id: str, signs: _Signs) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         heard = loop.time()
         while True:
@@ -69,6 +90,7 @@ class Follower:
                     if entry := await self.entry(prompt_id):
                         return entry
                     known = await self.knows(prompt_id)
+                    await self._check_moving(prompt_id, signs)
             except (RuntimeSilentError, TimeoutError):
                 if loop.time() - heard >= self.silence.total_seconds():
                     raise RuntimeLostError("the runtime fell silent") from None
@@ -77,26 +99,37 @@ class Follower:
                 heard = loop.time()
             if not known:
                 raise RuntimeLostError("the runtime has forgotten the prompt")
-            wake.clear()
+            signs.wake.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.poll.total_seconds()):
-                    await wake.wait()
+                    await signs.wake.wait()
+
+    async def _check_moving(self, prompt_id: str, signs: _Signs) -> None:
+        if signs.still_for() < self.stall.total_seconds():
+            return
+        running, _ = await self.queued()
+        if prompt_id in running:
+            raise RuntimeHangsError("the runtime makes no progress")
+        signs.moved()  # it waits for others: its time has not begun
 
     async def _listen(
-        self, prompt_id: str, client_id: str, report: Report, wake: asyncio.Event
+        self, prompt_id: str, client_id: str, report: Report, signs: _Signs
     ) -> None:
         while True:
             with suppress(aiohttp.ClientError, OSError):
                 async with self.http.session.ws_connect(
                     "/ws", params={"clientId": client_id}, max_msg_size=FRAME_BYTES
                 ) as socket:
+                    signs.heard = True
+                    signs.moved()
                     async for frame in socket:
                         if frame.type is aiohttp.WSMsgType.TEXT:
-                            _hear(frame.data, prompt_id, report, wake)
+                            _hear(frame.data, prompt_id, report, signs)
+            signs.heard = False
             await asyncio.sleep(self.poll.total_seconds())
 
 
-def _hear(text: str, prompt_id: str, report: Report, wake: asyncio.Event) -> None:
+def _hear(text: str, prompt_id: str, report: Report, signs: _Signs) -> None:
     try:
         event = json.loads(text)
         content = event["data"]
@@ -104,6 +137,7 @@ def _hear(text: str, prompt_id: str, report: Report, wake: asyncio.Event) -> Non
         return
     if not isinstance(content, Mapping) or content.get("prompt_id") != prompt_id:
         return
+    signs.moved()
     kind = event.get("type")
     if kind == "progress":
         step, total = content.get("value"), content.get("max")
@@ -111,7 +145,7 @@ def _hear(text: str, prompt_id: str, report: Report, wake: asyncio.Event) -> Non
             report(Progress(step=step, total=total))
     # `executing` with no node follows failures and interrupts, too: a reason to look.
     elif kind in _ENDS or (kind == "executing" and content.get("node") is None):
-        wake.set()
+        signs.wake.set()
 
 
 def _ids(items: object) -> set[str]:

@@ -22,6 +22,7 @@ _VERDICTS: Final = {
     pb.VERDICT_PROCEED: Verdict.PROCEED,
     pb.VERDICT_FINISHED: Verdict.FINISHED,
     pb.VERDICT_UNKNOWN: Verdict.UNKNOWN,
+    pb.VERDICT_POISONED: Verdict.POISONED,
 }
 
 
@@ -32,8 +33,8 @@ class GrpcNotifier:
     stub: NotifierServiceAsyncStub
     agent: str
 
-    async def begin(self, uid: Uid) -> Begun:
-        request = pb.BeginAttemptRequest(uid=uid, agent=self.agent)
+    async def begin(self, uid: Uid, receives: int) -> Begun:
+        request = pb.BeginAttemptRequest(uid=uid, agent=self.agent, receives=receives)
         with translated("notifier.begin"):
             answer = await self.stub.BeginAttempt(request, timeout=CALL_BUDGET.total_seconds())
         verdict = _VERDICTS.get(answer.verdict)
@@ -41,12 +42,20 @@ class GrpcNotifier:
             raise TransientError("the notifier gave no verdict", verdict=answer.verdict)
         return Begun(verdict=verdict, attempt=answer.attempt)
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress) -> None:
-        request = pb.ReportProgressRequest(
-            uid=uid, attempt=attempt, step=progress.step, total=progress.total
-        )
+    async def report(self, uid: Uid, attempt: int, progress: Progress | None) -> bool:
+        request = pb.ReportProgressRequest(uid=uid, attempt=attempt)
+        if progress:
+            request.step, request.total = progress.step, progress.total
+        seconds = REPORT_BUDGET.total_seconds()
         with translated("notifier.report"):
-            await self.stub.ReportProgress(request, timeout=REPORT_BUDGET.total_seconds())
+            return (await self.stub.ReportProgress(request, timeout=seconds)).cancelled
+
+    async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
+        request = pb.ReleaseAttemptRequest(
+            uid=uid, attempt=attempt, interrupted=interrupted, reason=reason
+        )
+        with translated("notifier.release"):
+            await self.stub.ReleaseAttempt(request, timeout=CALL_BUDGET.total_seconds())
 
     async def finish(self, uid: Uid, attempt: int, stored: Stored) -> bool:
         failure = stored.failure
@@ -56,6 +65,7 @@ class GrpcNotifier:
             image_url=stored.image_url,
             output_url=stored.output_url,
             error=pb.TaskError(**failure.model_dump()) if failure else None,
+            cancelled=stored.cancelled,
         )
         with translated("notifier.finish"):
             answer = await self.stub.FinishTask(request, timeout=CALL_BUDGET.total_seconds())

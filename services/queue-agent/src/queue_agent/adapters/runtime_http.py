@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
 import aiohttp
 from pydantic_core import from_json, to_json
 
+from queue_agent.beside import ungrouped
 from queue_agent.domain import RuntimeLostError, RuntimeSilentError, TaskFailedError
 
 CALL_BUDGET: Final = timedelta(seconds=15)
+KEEP_ALIVE: Final = timedelta(seconds=3)  # shorter than the 5 s of uvicorn, SD WebUI's server
 _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 _THREAD_BYTES: Final = 2**18  # from here on decoding is worth a thread
@@ -39,6 +41,18 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RawAnswer:
+    """An answer that nobody has looked into yet."""
+
+    status: int
+    text: bytes = field(repr=False)
+
+    async def decoded(self) -> Answer:
+        """Give what it says."""
+        return Answer(status=self.status, body=await _decoded(self.text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeHttp:
     """Calls one runtime. Every method raises `RuntimeLostError` when it does not answer."""
 
@@ -58,20 +72,36 @@ class RuntimeHttp:
         path: str,
         *,
         json: Any = None,
+        body: bytes | None = None,
         form: aiohttp.FormData | None = None,
         budget: timedelta | None = CALL_BUDGET,
     ) -> Answer:
-        """Post JSON or a form; waits for ever if `budget` is None."""
+        """Post JSON, encoded already or not, or a form; waits for ever if `budget` is None."""
         if form is not None:
             return await self._call("POST", path, data=form, budget=budget)
-        # Inputs make bodies of many megabytes: encoding them must not hold up the lease.
-        body = None if json is None else await asyncio.to_thread(to_json, json)
+        if json is not None:
+            body = to_json(json)
         headers = {"Content-Type": "application/json"}
         return await self._call("POST", path, data=body, headers=headers, budget=budget)
 
     async def put(self, path: str) -> Answer:
         """Put nothing, as calls do that need no body."""
         return await self._call("PUT", path)
+
+    async def post_raw(
+        self, path: str, body: bytes | None, meanwhile: Callable[[], Coroutine[Any, Any, None]]
+    ) -> RawAnswer:
+        """Post JSON and wait for ever; `meanwhile` is done while the answer is read."""
+        headers = {"Content-Type": "application/json"}
+        async with (
+            _reached(),
+            self.session.request("POST", path, data=body, headers=headers) as response,
+            ungrouped(),
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(meanwhile(), name="meanwhile")
+            text = await response.read()
+        return RawAnswer(status=response.status, text=text)
 
     async def _call(
         self, method: str, path: str, budget: timedelta | None = CALL_BUDGET, **request: Any
@@ -94,8 +124,7 @@ async def runtime_http(url: str) -> AsyncIterator[RuntimeHttp]:
         base_url=url,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
         trust_env=False,
-        # A connection that a restarted runtime has closed must not fail the next call.
-        connector=aiohttp.TCPConnector(force_close=True),
+        connector=aiohttp.TCPConnector(keepalive_timeout=KEEP_ALIVE.total_seconds()),
     ) as session:
         yield RuntimeHttp(session=session)
 
@@ -110,6 +139,11 @@ async def _reached() -> AsyncIterator[None]:
         raise RuntimeLostError(
             "the runtime does not answer", error=type(error).__name__
         ) from error
+
+
+async def encoded(body: object) -> bytes:
+    """Give JSON; of inputs it has many megabytes, and making it must not hold up the leases."""
+    return await asyncio.to_thread(to_json, body)
 
 
 async def _decoded(text: bytes) -> Any:

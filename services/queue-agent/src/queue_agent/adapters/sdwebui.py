@@ -7,28 +7,38 @@ import base64
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
 from contracts.kinds import TaskType
-from queue_agent.adapters.runtime_http import Answer, RuntimeHttp
+from queue_agent.adapters.runtime_http import Answer, RawAnswer, RuntimeHttp, encoded
 from queue_agent.adapters.sdwebui_models import (
     Checkpoint,
     CheckpointShelf,
     asked_checkpoint,
     without_routing,
 )
-from queue_agent.adapters.sdwebui_progress import watch_progress
+from queue_agent.adapters.sdwebui_progress import State, watch_progress
 from queue_agent.beside import beside
-from queue_agent.domain import File, Generated, Job, RuntimeLostError, TaskFailedError
+from queue_agent.domain import (
+    File,
+    Generated,
+    Job,
+    RunInterruptedError,
+    RuntimeHangsError,
+    RuntimeLostError,
+    TaskFailedError,
+)
 from queue_agent.out_document import read_info
-from queue_agent.ports import Report
-from servicekit.errors import TransientError
+from queue_agent.ports import Free, Report, no_one_waits
 
 log = logging.getLogger(__name__)
 
-INTERRUPT_BUDGET: Final = timedelta(seconds=3)
+INTERRUPT_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
+INTERRUPT_PAUSE: Final = timedelta(seconds=0.05)
+STATE_BUDGET: Final = timedelta(seconds=2)
+NEVER: Final = timedelta.max
 API: Final = "/sdapi/v1"
 _PATHS: Final = {
     TaskType.TEXT_TO_IMAGE: "txt2img",
@@ -39,6 +49,15 @@ _PATHS: Final = {
 _GENERATIONS: Final = (TaskType.TEXT_TO_IMAGE, TaskType.IMAGE_TO_IMAGE)
 
 
+@dataclass(slots=True)
+class Known:
+    """What earlier calls have shown, so that it need not be asked again before each run."""
+
+    checkpoint: Checkpoint | None = None  # listed, and loaded if that is ours to do
+    state: dict[str, Any] | None = None  # of `progress`, after the last run
+    hanging: bool = False  # the last run was given up
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SdWebuiRuntime:
     """Drives one server; `dynamic` lets it load another checkpoint for a job."""
@@ -47,62 +66,109 @@ class SdWebuiRuntime:
     dynamic: bool
     poll: timedelta
     silence: timedelta
+    stall: timedelta = NEVER  # without progress: the runtime hangs
+    known: Known = field(default_factory=Known)
 
     async def probe(self) -> None:
         answer = await self.http.get(f"{API}/memory")
         if not answer.ok:
             raise RuntimeLostError("the runtime is not ready", status=answer.status)
+        if self.known.hanging and (await self._state()).get("job"):
+            raise RuntimeLostError("the runtime still hangs")
+        self.known.hanging = False
 
     async def upload(self, name: str, body: bytes) -> str:
         raise NotImplementedError("SD WebUI takes its inputs in the body")
 
-    async def run(self, job: Job, report: Report) -> Generated:
+    async def encode(self, job: Job) -> Job:
+        content = dict(job.content)
+        if job.tasktype in _GENERATIONS:
+            content = {**without_routing(content), "send_images": True}
+        return replace(job, request=await encoded(content))
+
+    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         path = _PATHS.get(job.tasktype)
         if path is None:
             raise TaskFailedError(
                 f"SD WebUI does not do {job.tasktype}", code="runtime_rejected"
             )
+        ready = job if job.request is not None else await self.encode(job)
         if job.tasktype not in _GENERATIONS:
-            return await _extras(await self._work(path, dict(job.content), report))
-        asked = asked_checkpoint(job)
-        checkpoint = await self._provide(asked) if asked else None
-        content = {**without_routing(job.content), "send_images": True}
-        answer = await self._work(path, content, report)
-        if checkpoint:
-            _check_model(checkpoint, read_info(answer), answer)
+            raw = await self._work(path, ready, report)
+            await free()
+            return await _extras(await _read(raw))
+        try:
+            answer = await self._generate(path, ready, report, free)
+        except BaseException:
+            self.known.checkpoint = None  # whatever went wrong, it may be another by now
+            raise
         _note_sampler(job, read_info(answer))
         return await _generated(answer)
 
+    async def _generate(
+        self, path: str, job: Job, report: Report, free: Free
+    ) -> dict[str, Any]:
+        asked = asked_checkpoint(job)
+        if asked is None:
+            raw = await self._work(path, job, report)
+            await free()
+            return await _read(raw)
+        known = self.known.checkpoint
+        if known and known.answers_to(asked):
+            answer = await _read(await self._work(path, job, report))
+            if read_info(answer).get("sd_model_name") in known.run_names:
+                await free()
+                return answer
+            # Somebody else has loaded another one.
+        checkpoint = await self._provide(asked)
+        answer = await _read(await self._work(path, job, report))
+        _check_model(checkpoint, read_info(answer), answer)
+        self.known.checkpoint = checkpoint
+        await free()
+        return answer
+
     async def _provide(self, asked: str) -> Checkpoint:
+        self.known.checkpoint = None
         shelf = CheckpointShelf(http=self.http, api=API)
         checkpoint = await shelf.find(asked)
         if self.dynamic:
             await shelf.load(checkpoint)
         return checkpoint
 
-    async def _work(self, path: str, content: dict[str, Any], report: Report) -> dict[str, Any]:
-        before = await self._state()
-        watch = watch_progress(self._state, before, report, poll=self.poll, lost=self.silence)
+    async def _work(self, path: str, job: Job, report: Report) -> RawAnswer:
+        before = self.known.state if self.known.state is not None else await self._state()
+        self.known.state = None
         try:
-            post = self.http.post(f"{API}/{path}", json=content, budget=None)
-            answer = await beside(post, watch)
-        except asyncio.CancelledError:
+            raw = await beside(
+                self.http.post_raw(f"{API}/{path}", job.request, self._note_state),
+                self._watch(before, report),
+            )
+        except (asyncio.CancelledError, RuntimeHangsError) as error:
             # The answer to an interrupted call is a partial image with status 200. It is never
             # seen, because the call itself was given up above.
+            self.known.hanging = isinstance(error, RuntimeHangsError)
             await self._interrupt()
             raise
-        if not answer.ok:
-            raise _failure(answer)
-        if not isinstance(answer.body, dict):
-            raise TaskFailedError("the runtime's answer is not an object", code="runtime_error")
-        await self._check_whole()
-        return answer.body
+        self._check_whole()
+        return raw
 
-    async def _check_whole(self) -> None:
-        # The mark stays until the next run begins. A server that is gone by now did answer.
-        with suppress(RuntimeLostError):
-            if (await self._state()).get("interrupted"):
-                raise TransientError("somebody else interrupted the runtime")
+    def _check_whole(self) -> None:
+        if (self.known.state or {}).get("interrupted"):
+            raise RunInterruptedError("somebody else interrupted the runtime")
+
+    async def _watch(self, before: State, report: Report) -> None:
+        await watch_progress(
+            self._state, before, report, poll=self.poll, lost=self.silence, stall=self.stall
+        )
+
+    async def _note_state(self) -> None:
+        """Look at the state that a run has left: its mark of an interrupt stays until the next.
+
+        A server that is gone by now did answer.
+        """
+        with suppress(RuntimeLostError, TimeoutError):
+            async with asyncio.timeout(STATE_BUDGET.total_seconds()):
+                self.known.state = await self._state()
 
     async def _state(self) -> dict[str, Any]:
         answer = await self.http.get(f"{API}/progress", {"skip_current_image": "true"})
@@ -110,8 +176,23 @@ class SdWebuiRuntime:
         return state if isinstance(state, dict) else {}
 
     async def _interrupt(self) -> None:
-        with suppress(RuntimeLostError):
-            await self.http.post(f"{API}/interrupt", budget=INTERRUPT_BUDGET)
+        """Interrupt until nothing runs: a call that has only just arrived forgets the first."""
+        with suppress(RuntimeLostError, TimeoutError):
+            async with asyncio.timeout(INTERRUPT_BUDGET.total_seconds()):
+                while True:
+                    await self.http.post(f"{API}/interrupt")
+                    await asyncio.sleep(INTERRUPT_PAUSE.total_seconds())
+                    if not (await self._state()).get("job"):
+                        return
+
+
+async def _read(raw: RawAnswer) -> dict[str, Any]:
+    answer = await raw.decoded()
+    if not answer.ok:
+        raise _failure(answer)
+    if not isinstance(answer.body, dict):
+        raise TaskFailedError("the runtime's answer is not an object", code="runtime_error")
+    return answer.body
 
 
 def _failure(answer: Answer) -> TaskFailedError:
