@@ -201,7 +201,7 @@ async def test_claim_of_another_task_is_not_read(room: Room) -> None:
     mine = message().model_dump(mode="json") | {"content": None, "content_key": other}
 
     with pytest.raises(UnworkableError, match="content_key"):
-        await room.handler().handle(delivery(json.dumps(mine).encode()))
+        await room.handler().handle(delivery(json.dumps(mine).encode()), passage())
 
     assert room.runtime.jobs == []
 
