@@ -128,3 +128,5 @@ def test_image_names_that_are_urls_are_uploaded_to_invokeai() -> None:
 def test_shown_url_has_no_credentials_and_no_query() -> None:
     assert shown("https://user:pass@host:1/a/b.png?sig=1#x") == "https://host:1/a/b.png"
     assert shown("http://[broken") == "a URL that is not valid"
+    assert shown("http:///user:pass@host/") == "a URL without a host"
+    assert len(shown("https://host/" + "a" * 9999)) == 300

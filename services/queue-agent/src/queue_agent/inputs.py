@@ -46,6 +46,7 @@ TEXT_FIELDS: Final = frozenset(
 GRAPH_TEXT_FIELDS: Final = TEXT_FIELDS | {"clip_l", "t5xxl", "text", "text_g", "text_l"}
 """The same for the inputs of nodes; the added ones are of `CLIPTextEncode` and its kin."""
 
+SHOWN_CHARACTERS: Final = 300
 _IMAGE_NAME_FIELD: Final = "image_name"
 _URL = re.compile(r"(?:https?|s3)://\S+", re.IGNORECASE)
 _UPLOAD_FIELD = "image"
@@ -64,7 +65,7 @@ class Input:
     def field_name(self) -> str:
         """Give the place as people write it: `alwayson_scripts.x.args[0].image`."""
         parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path)
-        return "".join(parts).removeprefix(".")
+        return "".join(parts).removeprefix(".")[:SHOWN_CHARACTERS]
 
 
 def is_url(text: str) -> bool:
@@ -73,12 +74,17 @@ def is_url(text: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """Give a URL without what may be secret in it: credentials, query and fragment."""
+    """Give a URL without what may be secret in it: credentials, query and fragment.
+
+    A long one is cut, because a message with it has to fit into a callback.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
         return "a URL that is not valid"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if not parts.netloc:
+        return "a URL without a host"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:SHOWN_CHARACTERS]
 
 
 def find_in_body(content: Mapping[str, Any]) -> list[Input]:

@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from awsio.errors import translated
 from queue_agent.domain import InputUnavailableError
@@ -55,12 +54,8 @@ class S3InputReader:
 
 
 def _split(url: str) -> tuple[str, str]:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise InputUnavailableError("the URL is not valid") from None
-    # A key may hold `?` and `#`: only the scheme and the bucket have a form.
-    key = url.partition("://")[2].partition("/")[2]
-    if not key or "@" in parts.netloc:
+    # By hand: a key may hold `?` and `#`, and a parser would drop some characters in silence.
+    bucket, _, key = url.partition("://")[2].partition("/")
+    if not bucket or not key or "@" in bucket:
         raise InputUnavailableError("the URL is not s3://bucket/key")
-    return parts.netloc, key
+    return bucket, key
