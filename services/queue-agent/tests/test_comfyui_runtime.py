@@ -16,7 +16,14 @@ from contracts.kinds import TaskType
 from queue_agent.adapters.comfyui import ComfyUiRuntime
 from queue_agent.adapters.comfyui_answers import FileRef, check_ending, has_text, results
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
-from queue_agent.domain import File, Job, Progress, RuntimeLostError, TaskFailedError
+from queue_agent.domain import (
+    File,
+    Job,
+    Progress,
+    RuntimeHangsError,
+    RuntimeLostError,
+    TaskFailedError,
+)
 from queue_agent.filetype import PNG, file_type
 from queue_agent.out_document import ComfyUiOut
 from servicekit.errors import TransientError
@@ -313,6 +320,80 @@ async def test_server_that_falls_silent_is_lost(
         group.create_task(run(http), name="run")
         await running(http, f"{wanted.uid}-1")
         process.send_signal(signal.SIGSTOP)
+
+
+def impatient(http: RuntimeHttp) -> ComfyUiRuntime:
+    return ComfyUiRuntime(
+        http=http, poll=POLL, silence=timedelta(seconds=5), stall=timedelta(seconds=0.3)
+    )
+
+
+async def test_prompt_without_progress_is_interrupted_and_the_runtime_is_lost(
+    http: RuntimeHttp,
+) -> None:
+    hung = impatient(http)
+
+    with pytest.raises(RuntimeHangsError):
+        await hung.run(job(graph("HANG")), ignore)
+
+    async with asyncio.timeout(20):
+        while await queue(http):  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0)
+    await hung.probe()
+    assert len((await hung.run(job(graph("after it")), ignore)).files) == 1
+
+
+async def test_runtime_is_not_ready_while_a_prompt_that_hung_runs(http: RuntimeHttp) -> None:
+    stuck, wanted = impatient(http), job(graph("HANG"))
+    prompt_id = f"{wanted.uid}-1"
+    await http.post("/prompt", json={"prompt": wanted.content, "prompt_id": prompt_id})
+    await running(http, prompt_id)
+    stuck.hanging.add(prompt_id)
+
+    with pytest.raises(RuntimeLostError, match="still hangs"):
+        await stuck.probe()
+
+    await http.post("/interrupt")
+    async with asyncio.timeout(20):
+        while await queue(http):  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0)
+    await stuck.probe()
+
+
+async def test_prompt_that_waits_for_another_does_not_hang(http: RuntimeHttp) -> None:
+    other, wanted = job(graph("HANG other")), job(graph("waits"))
+    await http.post("/prompt", json={"prompt": other.content, "prompt_id": f"{other.uid}-1"})
+    await running(http, f"{other.uid}-1")
+
+    async def end_the_other() -> None:
+        await running(http, f"{wanted.uid}-1")
+        await asyncio.sleep(0.6)  # twice as long as a prompt may stand still
+        await http.post("/interrupt")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(end_the_other(), name="end-the-other")
+        made = await impatient(http).run(wanted, ignore)
+
+    assert len(made.files) == 1
+
+
+async def test_next_prompt_is_queued_before_the_present_one_ends(http: RuntimeHttp) -> None:
+    first, second = job(graph("HANG")), job(graph("second"))
+    server = runtime(http)
+
+    async def interrupted() -> None:
+        with pytest.raises(TransientError):
+            await server.run(first, ignore)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(interrupted(), name="first")
+        await running(http, f"{first.uid}-1")
+        made = group.create_task(server.run(second, ignore), name="second")
+        await running(http, f"{second.uid}-1")
+        assert await queue(http) == [f"{first.uid}-1", f"{second.uid}-1"]
+        await http.post("/interrupt")
+
+    assert len(made.result().files) == 1
 
 
 async def test_server_that_forgot_the_prompt_is_lost(http: RuntimeHttp) -> None:

@@ -5,16 +5,19 @@ import base64
 import json
 import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
-from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
+from queue_agent.adapters.runtime_http import Answer, RuntimeHttp, runtime_http
 from queue_agent.adapters.sdwebui import SdWebuiRuntime
 from queue_agent.adapters.sdwebui_models import Checkpoint
 from queue_agent.adapters.sdwebui_progress import progress_of
@@ -22,6 +25,7 @@ from queue_agent.domain import (
     Generated,
     Job,
     Progress,
+    RuntimeHangsError,
     RuntimeLostError,
     TaskFailedError,
 )
@@ -294,6 +298,114 @@ async def test_server_that_falls_silent_is_lost(
         group.create_task(run(http), name="run")
         await running(http)
         process.send_signal(signal.SIGSTOP)
+
+
+async def test_run_without_progress_is_interrupted_and_the_runtime_is_lost(
+    http: RuntimeHttp,
+) -> None:
+    hung = SdWebuiRuntime(
+        http=http,
+        dynamic=False,
+        poll=POLL,
+        silence=timedelta(seconds=5),
+        stall=timedelta(seconds=0.2),
+    )
+
+    with pytest.raises(RuntimeHangsError):
+        await hung.run(job({"prompt": "HANG"}), ignore)
+
+    await hung.probe()
+    made = await hung.run(job({"prompt": "after it"}), ignore)
+    assert len(made.files) == 1
+
+
+async def test_runtime_that_hung_is_not_ready_until_its_run_has_ended() -> None:
+    busy = True
+
+    async def progress(_: web.Request) -> web.Response:
+        return web.json_response({"state": {"job": "stuck" if busy else ""}})
+
+    async def for_ever(_: web.Request) -> web.Response:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def fine(_: web.Request) -> web.Response:
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_get("/sdapi/v1/progress", progress)
+    app.router.add_get("/sdapi/v1/memory", fine)
+    app.router.add_post("/sdapi/v1/interrupt", fine)
+    app.router.add_post("/sdapi/v1/txt2img", for_ever)
+    server = TestServer(app)
+    async with server, runtime_http(str(server.make_url("/"))) as http:
+        stuck = SdWebuiRuntime(
+            http=http,
+            dynamic=False,
+            poll=POLL,
+            silence=timedelta(seconds=5),
+            stall=timedelta(seconds=0.1),
+        )
+        with pytest.raises(RuntimeHangsError):
+            await stuck.run(job({}), ignore)
+        with pytest.raises(RuntimeLostError, match="still hangs"):
+            await stuck.probe()
+        busy = False
+        await stuck.probe()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted(RuntimeHttp):
+    """Notes which calls go to the server."""
+
+    calls: list[str] = field(default_factory=list)
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+        self.calls.append(path)
+        return await super().get(path, params)
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+async def test_loaded_checkpoint_is_not_asked_for_again(
+    http: RuntimeHttp, dynamic: bool
+) -> None:
+    counted = Counted(session=http.session)
+    server = runtime(counted, dynamic=dynamic)
+    name = "two" if dynamic else "one"
+    await server.run(job({}, checkpoint=name), ignore)
+    counted.calls.clear()
+
+    await server.run(job({}, checkpoint=f"{name}.safetensors"), ignore)
+
+    assert set(counted.calls) == {"/sdapi/v1/progress"}
+
+
+async def test_checkpoint_that_somebody_else_has_loaded_is_noticed(http: RuntimeHttp) -> None:
+    server = runtime(http, dynamic=True)
+    await server.run(job({}, checkpoint="two"), ignore)
+    await http.post("/sdapi/v1/options", json={"sd_model_checkpoint": "one"})
+
+    made = await server.run(job({}, checkpoint="two"), ignore)
+
+    assert json.loads(made.answer["info"])["sd_model_name"] == "two"
+
+
+async def test_failure_makes_the_loaded_checkpoint_unknown(http: RuntimeHttp) -> None:
+    server = runtime(http, dynamic=True)
+    await server.run(job({}, checkpoint="two"), ignore)
+
+    with pytest.raises(TaskFailedError):
+        await server.run(job({"prompt": "BREAK"}), ignore)
+
+    assert server.known.checkpoint is None
+
+
+async def test_request_that_was_encoded_before_is_sent_as_it_is(http: RuntimeHttp) -> None:
+    ready = await runtime(http).encode(job({"prompt": "x"}))
+
+    made = await runtime(http).run(replace(ready, content={"prompt": "BREAK"}), ignore)
+
+    assert len(made.files) == 1
 
 
 async def test_progress_of_a_real_run_goes_up(
