@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeStore, delivery, message
+from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeStore, delivery, message, passage
 
 from provisioning.emulator import free_port
 from queue_agent import delivery as delivery_module
@@ -33,6 +33,7 @@ from queue_agent.inputs import find_in_body
 from queue_agent.measures import Measures
 from queue_agent.out_document import SdWebuiOut
 from queue_agent.ports import ImageRuntime
+from queue_agent.timeouts import RunLimits
 from queue_agent.work import Preparer, Runner
 from servicekit.errors import AppError
 
@@ -87,7 +88,11 @@ def handler(
             runtime=runtime,
             measures=measures,
         ),
-        runner=Runner(runtime=runtime, notifier=notifier, out=out, timeout=SECONDS),
+        runner=Runner(
+            runtime=runtime,
+            out=out,
+            limits=RunLimits(floor=SECONDS, cap=SECONDS, per_megapixel_step=timedelta()),
+        ),
         deliverer=Deliverer(
             store=store, notifier=notifier, measures=measures, budget=timedelta()
         ),
@@ -145,7 +150,7 @@ async def test_failure_shows_nothing_that_the_client_sent(
         real = SdWebuiRuntime(http=http, dynamic=False, poll=SECONDS, silence=SECONDS)
         runtime = FakeRuntime() if failing == "store" else real
         try:
-            await handler(runtime, reader, store, measures).handle(sent(**content))
+            await handler(runtime, reader, store, measures).handle(sent(**content), passage())
         except AppError as error:
             # As the consumer does, with all the errors that this one comes from.
             logging.getLogger("test").warning("failed", exc_info=error, extra=error.details)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import aiohttp
 
 from contracts.kinds import TaskType
 from queue_agent.adapters.invokeai_answers import ENDS, Item, is_image_name, refusal
-from queue_agent.adapters.runtime_http import RuntimeHttp
+from queue_agent.adapters.runtime_http import RuntimeHttp, encoded
 from queue_agent.domain import (
     File,
     Generated,
@@ -23,7 +23,7 @@ from queue_agent.domain import (
     TaskFailedError,
 )
 from queue_agent.filetype import file_type
-from queue_agent.ports import Report
+from queue_agent.ports import Free, Report, no_one_waits
 
 API: Final = "/api/v1"
 QUEUE: Final = f"{API}/queue/default"
@@ -56,12 +56,17 @@ class InvokeAiRuntime:
             raise answer.failure("the runtime did not take an input image")
         return str(taken)
 
-    async def run(self, job: Job, report: Report) -> Generated:
+    async def encode(self, job: Job) -> Job:
+        destination = _destination(job)
+        body = {"batch": _batch(job.content, destination), "prepend": False}
+        return replace(job, request=await encoded(body))
+
+    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
             raise TaskFailedError(
                 f"InvokeAI does not do {job.tasktype}", code="runtime_rejected"
             )
-        destination = f"{job.uid}-{job.attempt}"
+        destination = _destination(job)
         try:
             # What an agent that died has left here of the same task.
             for earlier in range(1, job.attempt):
@@ -72,6 +77,7 @@ class InvokeAiRuntime:
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._cancel(destination)
             raise
+        await free()
         item.check_ending()
         files = [await self._file(name) for name in item.image_names()]
         return Generated(files=tuple(files), answer=_answer(item))
@@ -81,9 +87,9 @@ class InvokeAiRuntime:
         found = await self._find(destination)
         if found is not None:
             return found
-        body = {"batch": _batch(job.content, destination), "prepend": False}
+        ready = job if job.request is not None else await self.encode(job)
         try:
-            answer = await self.http.post(f"{QUEUE}/enqueue_batch", json=body)
+            answer = await self.http.post(f"{QUEUE}/enqueue_batch", body=ready.request)
         except RuntimeLostError:
             # The batch may have arrived although its answer did not: never queue it twice.
             found = await self._find(destination)
@@ -141,6 +147,10 @@ class InvokeAiRuntime:
                 f"the runtime has no image {name}", code="runtime_error", retryable=True
             )
         return File(body=body, name=name)
+
+
+def _destination(job: Job) -> str:
+    return f"{job.uid}-{job.attempt}"
 
 
 def _batch(content: Mapping[str, Any], destination: str) -> dict[str, Any]:

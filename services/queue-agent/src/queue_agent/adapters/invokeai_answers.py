@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from queue_agent.adapters.runtime_http import Answer
-from queue_agent.domain import Progress, TaskFailedError
-from servicekit.errors import TransientError
+from queue_agent.domain import Progress, RunInterruptedError, TaskFailedError
 
 ENDS: Final = frozenset({"completed", "failed", "canceled"})
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}")
@@ -39,11 +38,11 @@ class Item:
     def check_ending(self) -> None:
         """Return if all went well.
 
-        Raises `TaskFailedError` for a failure and `TransientError` when somebody else
+        Raises `TaskFailedError` for a failure and `RunInterruptedError` when somebody else
         cancelled it.
         """
         if self.status == "canceled":
-            raise TransientError("somebody else cancelled the runtime's work")
+            raise RunInterruptedError("somebody else cancelled the runtime's work")
         if self.status == "failed":
             raise self._failure()
 
