@@ -203,6 +203,9 @@ async def test_stopped_process_gives_its_task_back_at_once(aws: str, sdwebui_url
             while not await _busy(session, sdwebui_url):  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.05)
         process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(1):
+            while not servicer.released:  # noqa: ASYNC110  # another process
+                await asyncio.sleep(0.01)
         await asyncio.wait_for(process.communicate(), 20)
         async with asyncio.timeout(10):
             while await _busy(session, sdwebui_url):  # noqa: ASYNC110  # another process
