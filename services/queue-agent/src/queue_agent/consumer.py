@@ -124,7 +124,8 @@ class Consumer:
                 stop.set()
             await self._end(error, lease, passage)
         except asyncio.CancelledError:
-            await self._give_back(lease, passage, _Ending("interrupted", interrupted=True), "")
+            ending = _Ending("interrupted", interrupted=True)
+            await self._give_back(lease, passage, ending, "the agent ends")
             raise
         finally:
             self._present.discard(passage)
