@@ -89,15 +89,32 @@ def gpu_idle(
         with_input=with_input,
     )
     try:
+        _check_targets(json_file, markdown_file)
         found = asyncio.run(_measured(published(tasks) if matrix else [one]))
         out.print(grid(found).rich())
         if json_file:
             json_file.write_text(json.dumps([asdict(idle) for idle in found], indent=2) + "\n")
         if markdown_file:
-            document = markdown_file.read_text() if markdown_file.exists() else ""
-            markdown_file.write_text(replace_section(document, section(found), MARKS))
+            markdown_file.write_text(_updated(markdown_file, section(found)))
     except* (CommandError, AppError, OSError) as failed:
         _fail(failed)
+
+
+def _check_targets(json_file: Path | None, markdown_file: Path | None) -> None:
+    """Fail before the run, not after it."""
+    for file in (json_file, markdown_file):
+        if file and not file.parent.is_dir():
+            raise CommandError(f"{file.parent} is not a folder")
+    if markdown_file:
+        _updated(markdown_file, "")
+
+
+def _updated(file: Path, section: str) -> str:
+    document = file.read_text() if file.exists() else ""
+    try:
+        return replace_section(document, section, MARKS)
+    except CommandError as error:
+        raise CommandError(f"{file}: {error}") from None
 
 
 def published(tasks: int) -> list[Point]:

@@ -483,6 +483,20 @@ async def test_interrupt_by_somebody_else_is_no_failure_of_the_attempt(plant: Pl
     assert plant.source.released == [timedelta(seconds=2)]
 
 
+async def test_outage_before_the_run_is_no_failure_of_the_attempt(plant: Plant) -> None:
+    (sent,) = plant.put(1, content=None, content_key="claim")
+
+    async def away(key: str) -> bytes:
+        plant.stop.set()
+        raise TransientError("no S3")
+
+    plant.store.read = away  # type: ignore[method-assign]  # an outage
+    await plant.run()
+
+    assert plant.notifier.released == [(sent.uid, 1, True)]
+    assert plant.source.settled == []
+
+
 async def test_outage_after_the_run_is_a_failure_of_the_attempt(plant: Plant) -> None:
     (sent,) = plant.put(1)
     plant.store.outages = 1000

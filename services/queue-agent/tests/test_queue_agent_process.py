@@ -6,8 +6,9 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -29,6 +30,8 @@ from provisioning.emulator import free_port
 from provisioning.resources import Resources, provision
 from queue_agent.settings import Settings
 
+Process = tuple[str, subprocess.Popen[str]]
+
 REQUIRED = {
     "queue_url": "http://queue",
     "output_bucket": "out",
@@ -46,11 +49,13 @@ class Servicer(NotifierServiceServicer):
     def __init__(self) -> None:
         self.ends: asyncio.Queue[pb.FinishTaskRequest] = asyncio.Queue()
         self.released: list[pb.ReleaseAttemptRequest] = []
+        self.begun: list[str] = []
 
     async def BeginAttempt(  # noqa: N802  # the protocol's name
         self, request: pb.BeginAttemptRequest, context: object
     ) -> pb.BeginAttemptResponse:
-        return pb.BeginAttemptResponse(verdict=pb.VERDICT_PROCEED, attempt=1)
+        self.begun.append(request.agent)
+        return pb.BeginAttemptResponse(verdict=pb.VERDICT_PROCEED, attempt=len(self.begun))
 
     async def ReportProgress(  # noqa: N802  # the protocol's name
         self, request: pb.ReportProgressRequest, context: object
@@ -203,6 +208,9 @@ async def test_stopped_process_gives_its_task_back_at_once(aws: str, sdwebui_url
             while not await _busy(session, sdwebui_url):  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.05)
         process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(1):
+            while not servicer.released:  # noqa: ASYNC110  # another process
+                await asyncio.sleep(0.01)
         await asyncio.wait_for(process.communicate(), 20)
         async with asyncio.timeout(10):
             while await _busy(session, sdwebui_url):  # noqa: ASYNC110  # another process
@@ -212,6 +220,71 @@ async def test_stopped_process_gives_its_task_back_at_once(aws: str, sdwebui_url
     assert servicer.ends.empty()
     assert [(one.attempt, one.interrupted) for one in servicer.released] == [(1, True)]
     assert await _left(made) == [sent.model_dump_json()]
+
+
+async def test_another_agent_has_the_task_within_a_second_of_the_stop(
+    aws: str, sdwebui_url: str, own_sdwebui: Process
+) -> None:
+    made = await provision("handed-over", [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)])
+    servicer, port = Servicer(), free_port()
+    settings: dict[str, object] = {
+        "queue_url": made.queues["sdruntime"],
+        "output_bucket": made.output_bucket,
+        "claim_bucket": made.claim_bucket,
+        "drain": 0,
+    }
+    content = {"prompt": "HANG", "steps": 2, "width": 64, "height": 64}
+    async with (
+        notifier(servicer) as target,
+        agent(
+            **settings, notifier_target=target, runtime_url=sdwebui_url, agent_name="first"
+        ) as first,
+    ):
+        await _send(made, message(bucket=made.output_bucket, content=content))
+        await _until(lambda: servicer.begun == ["first"], seconds=30)
+        async with agent(
+            **settings,
+            notifier_target=target,
+            runtime_url=own_sdwebui[0],
+            agent_name="second",
+            ops_port=port,
+        ):
+            await _ready(port)
+            first.send_signal(signal.SIGTERM)
+            await _until(lambda: servicer.begun == ["first", "second"], seconds=1)
+
+
+async def test_hung_runtime_is_interrupted_and_its_task_released(
+    aws: str, sdwebui_url: str
+) -> None:
+    made = await provision("hung", [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)])
+    servicer = Servicer()
+    content = {"prompt": "HANG", "steps": 2, "width": 64, "height": 64}
+    async with (
+        notifier(servicer) as target,
+        agent(
+            queue_url=made.queues["sdruntime"],
+            output_bucket=made.output_bucket,
+            claim_bucket=made.claim_bucket,
+            notifier_target=target,
+            runtime_url=sdwebui_url,
+            runtime_stall=0.3,
+        ),
+    ):
+        await _send(made, message(bucket=made.output_bucket, content=content))
+        # The second attempt: it was not ready, then ready again.
+        await _until(lambda: len(servicer.released) == 2, seconds=30)
+
+    assert {(one.interrupted, one.reason) for one in servicer.released} == {
+        (True, "the runtime makes no progress")
+    }
+    assert servicer.ends.empty()
+
+
+async def _until(claim: Callable[[], bool], *, seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        while not claim():  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0.01)
 
 
 async def _busy(session: aiohttp.ClientSession, url: str) -> bool:

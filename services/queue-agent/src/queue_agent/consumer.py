@@ -124,7 +124,8 @@ class Consumer:
                 stop.set()
             await self._end(error, lease, passage)
         except asyncio.CancelledError:
-            await self._give_back(lease, passage, _Ending("interrupted", interrupted=True), "")
+            ending = _Ending("interrupted", interrupted=True)
+            await self._give_back(lease, passage, ending, "the agent ends")
             raise
         finally:
             self._present.discard(passage)
@@ -142,7 +143,7 @@ class Consumer:
         if isinstance(error, RuntimeLostError):
             await self.readiness.lost(str(error))
             self._lose(str(error))
-        ending = _ending(error, lease.delivery.receives)
+        ending = _ending(error, lease.delivery.receives, passage.stage)
         log.warning("message goes back", exc_info=error, extra=error.details)
         await self._give_back(lease, passage, ending, str(error))
 
@@ -172,7 +173,7 @@ class _Ending:
     interrupted: bool = False  # which is no failure of the attempt
 
 
-def _ending(error: AppError, receives: int) -> _Ending:
+def _ending(error: AppError, receives: int, stage: Stage) -> _Ending:
     match error:
         case InterruptionError() | RuntimeLostError():
             return _Ending("interrupted", interrupted=True)
@@ -182,6 +183,9 @@ def _ending(error: AppError, receives: int) -> _Ending:
             return _Ending("unworkable" if isinstance(error, UnworkableError) else "retried")
         case RunInterruptedError():
             return _Ending("interrupted", _backoff(error, receives), interrupted=True)
+        case TransientError() if stage is Stage.STAGED:
+            # An outage before the run says nothing about the task.
+            return _Ending("retried", _backoff(error, receives), interrupted=True)
         case _:
             return _Ending("retried", _backoff(error, receives))
 

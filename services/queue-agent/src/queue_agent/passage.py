@@ -41,9 +41,12 @@ class Passage:
         if self._stopped:
             raise InterruptionError(self._stopped)
         try:
-            async with asyncio.timeout(None) as self._deadline:
+            async with asyncio.timeout(None) as deadline:
+                self._deadline = deadline
                 yield
         except TimeoutError:
+            if not deadline.expired():
+                raise
             raise InterruptionError(self._stopped) from None
         finally:
             self._deadline = None
