@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from contracts import ids
 from contracts.kinds import TaskType
 from contracts.runtimes import Runtime
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
-from ledger.record import Record, State
+from ledger.record import State
+from ledger.wire import to_wire
 from router.domain import Submission
 from router.look_up import LookUp
 from router.submit import Submit
@@ -105,36 +103,3 @@ def _invalid(field: str, message: str) -> RejectedError:
         code="invalid_request",
         errors=(FieldError(field, message),),
     )
-
-
-def to_wire(record: Record) -> router_pb2.TaskRecord:
-    """Give the wire form of a record."""
-    wire = router_pb2.TaskRecord(
-        uid=record.uid,
-        id=record.id,
-        runtime=record.runtime,
-        tasktype=record.tasktype,
-        state=record.state,
-        attempt=record.attempt,
-        context_json=record.context_json,
-        created_at=_timestamp(record.created_at),
-        started_at=_timestamp(record.started_at),
-        finished_at=_timestamp(record.finished_at),
-        output_location=record.place.location,
-        image_url=record.image_url,
-        output_url=record.output_url or "",
-    )
-    if record.error:
-        wire.error.CopyFrom(router_pb2.TaskError(**record.error.model_dump()))
-    if record.progress:
-        wire.progress.step = record.progress.step
-        wire.progress.total = record.progress.total
-    return wire
-
-
-def _timestamp(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
