@@ -40,6 +40,13 @@ def test_a_field_of_a_newer_release_is_ignored() -> None:
     assert TaskMessage.decode(changed(added_next_year=1)) == MESSAGE
 
 
+@pytest.mark.parametrize("seconds", [1, 0.5 + 1, 86400])
+def test_a_time_limit_travels_with_the_task(seconds: float) -> None:
+    message = TaskMessage.decode(changed(timeout_seconds=seconds))
+    assert message.timeout_seconds == seconds
+    assert TaskMessage.decode(changed()).timeout_seconds is None
+
+
 def test_the_alias_of_a_tasktype_means_the_same() -> None:
     message = TaskMessage.decode(changed(tasktype="extra-batch-image"))
     assert message.tasktype is TaskType.EXTRA_BATCH_IMAGES
@@ -58,6 +65,8 @@ def test_the_alias_of_a_tasktype_means_the_same() -> None:
         pytest.param(changed(accepted_at="2026-01-02T03:04:05"), "accepted_at", id="no zone"),
         pytest.param(changed(content=[SECRET]), "content", id="content is no object"),
         pytest.param(changed(content_key=SECRET), "body", id="content twice"),
+        pytest.param(changed(timeout_seconds=0.5), "timeout_seconds", id="too short"),
+        pytest.param(changed(timeout_seconds=86401), "timeout_seconds", id="too long"),
         pytest.param(changed(content=None), "body", id="no content"),
         pytest.param(json.dumps({"uid": SECRET}), "accepted_at, bucket", id="much missing"),
     ],

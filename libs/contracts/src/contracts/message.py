@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import from_json
 
 from contracts.ids import PrefixField, TaskIdField, UidField
@@ -32,6 +39,7 @@ class TaskMessage(BaseModel):
     bucket: str
     checkpoint: str | None = None  # asked of a runtime that switches checkpoints
     accepted_at: AwareDatetime
+    timeout_seconds: float | None = Field(default=None, ge=1, le=86400)  # of one attempt
     content: dict[str, Any] | None = None  # the runtime's own body ...
     content_key: str | None = None  # ... or its key in the claim-check bucket
 

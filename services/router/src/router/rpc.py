@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from contracts import ids
@@ -11,29 +12,42 @@ from contracts.runtimes import Runtime
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from ledger.record import State
 from ledger.wire import to_wire
-from router.domain import Submission
+from router.cancel import Cancel
+from router.domain import Claim, Submission
+from router.links import LinkFiles
 from router.look_up import LookUp
-from router.submit import Submit
+from router.submit_once import SubmitOnce
 from servicekit.errors import FieldError, RejectedError
 
 PAGE_LIMIT = 100
+SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=1)  # of an attempt
 
 
 class RouterService(router_pb2_grpc.RouterServiceServicer):
     """Answers ingest; errors become statuses in servicekit.rpc."""
 
-    def __init__(self, submit: Submit, look_up: LookUp, runtimes: Sequence[Runtime]) -> None:
+    def __init__(
+        self,
+        *,
+        submit: SubmitOnce,
+        look_up: LookUp,
+        cancel: Cancel,
+        link_files: LinkFiles,
+        runtimes: Sequence[Runtime],
+    ) -> None:
         self._submit = submit
         self._look_up = look_up
+        self._cancel = cancel
+        self._link_files = link_files
         self._runtimes = runtimes
 
     async def SubmitTask(  # noqa: N802  # gRPC names its methods
         self, request: router_pb2.SubmitTaskRequest, context: Any
     ) -> router_pb2.SubmitTaskResponse:
         """Accept one task."""
-        record = await self._submit(_to_submission(request))
+        record = await self._submit(_to_submission(request), _to_claim(request))
         return router_pb2.SubmitTaskResponse(
-            runtime=record.runtime, output_location=record.place.location
+            runtime=record.runtime, output_location=record.place.location, uid=record.uid
         )
 
     async def GetTask(  # noqa: N802
@@ -60,6 +74,25 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         return router_pb2.ListTasksResponse(
             tasks=[to_wire(record) for record in page.records],
             next_before_uid=page.next_before or "",
+        )
+
+    async def CancelTask(  # noqa: N802
+        self, request: router_pb2.CancelTaskRequest, context: Any
+    ) -> router_pb2.CancelTaskResponse:
+        """Take one task back."""
+        return router_pb2.CancelTaskResponse(task=to_wire(await self._cancel(request.id)))
+
+    async def LinkFiles(  # noqa: N802
+        self, request: router_pb2.LinkFilesRequest, context: Any
+    ) -> router_pb2.LinkFilesResponse:
+        """Give links to the files of one task."""
+        try:
+            uid = ids.uid(request.uid)
+        except ValueError as error:
+            raise _invalid("uid", str(error)) from error
+        links = await self._link_files(uid, request.seconds)
+        return router_pb2.LinkFilesResponse(
+            image_url=links.image_url, output_url=links.output_url or ""
         )
 
     async def ListRuntimes(  # noqa: N802
@@ -92,9 +125,30 @@ def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:
             context_json=request.context_json,
             content_json=request.content_json,
             checkpoint=request.checkpoint,
+            timeout=_timeout(request),
         )
     except ValueError as error:
         raise _invalid("request", str(error)) from error
+
+
+def _timeout(request: router_pb2.SubmitTaskRequest) -> timedelta | None:
+    if not request.HasField("timeout"):
+        return None
+    timeout = request.timeout.ToTimedelta()
+    if not SHORTEST <= timeout <= LONGEST:
+        raise ValueError("timeout must be 1 to 86400 seconds")
+    return timeout
+
+
+def _to_claim(request: router_pb2.SubmitTaskRequest) -> Claim | None:
+    if not request.idempotency_key:
+        return None
+    return Claim(
+        tenant=request.tenant,
+        key=request.idempotency_key,
+        fingerprint=request.fingerprint,
+        uid=ids.Uid(request.uid),
+    )
 
 
 def _invalid(field: str, message: str) -> RejectedError:
