@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -182,6 +182,7 @@ class FakeNotifier:
     told: asyncio.Queue[Change | Exception | None] = field(default_factory=asyncio.Queue)
     asked: list[tuple[str, int]] = field(default_factory=list)
     open: int = 0
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self, *told: Change | Exception | None) -> None:
@@ -192,6 +193,7 @@ class FakeNotifier:
     async def watch(self, uid: str, after_sequence: int) -> AsyncGenerator[Change, None]:
         self.asked.append((uid, after_sequence))
         self.open += 1
+        self.entered.set()
         try:
             while (item := await self.told.get()) is not None:
                 if isinstance(item, Exception):
@@ -240,6 +242,7 @@ class World:
     models: FakeModels = field(default_factory=FakeModels)
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
     streams: int = 10
+    make_uid: Callable[[], Uid] = lambda: UID
     patience: timedelta = timedelta(seconds=60)
     gate: Gate = field(default_factory=lambda: Gate({digest(KEY): CALLER}))
     health: Health = field(default_factory=Health)
@@ -259,7 +262,7 @@ class World:
             measures=self.measures,
             health=self.health,
             body_timeout=self.body_timeout,
-            make_uid=lambda: UID,
+            make_uid=self.make_uid,
         )
 
 

@@ -62,6 +62,8 @@ class Watches:
                             after, before, last = change.sequence, last, change.task
                             # A new stream cannot know what the one before has told.
                             yield replace(change, state_changed=_differ(before, last))
+                            if last.terminal:
+                                break
                 except TransientError as error:
                     if monotonic() > deadline:
                         raise
