@@ -46,6 +46,13 @@ def test_the_key_of_the_own_uid_is_let_through() -> None:
     assert message.content_key == claim_key(MESSAGE.uid)
 
 
+@pytest.mark.parametrize("seconds", [1, 0.5 + 1, 86400])
+def test_a_time_limit_travels_with_the_task(seconds: float) -> None:
+    message = TaskMessage.decode(changed(timeout_seconds=seconds))
+    assert message.timeout_seconds == seconds
+    assert TaskMessage.decode(changed()).timeout_seconds is None
+
+
 def test_the_alias_of_a_tasktype_means_the_same() -> None:
     message = TaskMessage.decode(changed(tasktype="extra-batch-image"))
     assert message.tasktype is TaskType.EXTRA_BATCH_IMAGES

@@ -6,7 +6,8 @@ from datetime import timedelta
 from ledger_fakes import FAILED, NOW, new_record
 
 from contracts.ids import Uid
-from ledger.dynamodb import DynamoDbLedger, to_item, to_record
+from ledger.dynamodb import DynamoDbLedger
+from ledger.items import to_item, to_record
 from ledger.record import Progress, Record, State
 
 
@@ -64,6 +65,44 @@ def test_every_field_of_a_record_comes_back_from_its_item() -> None:
         error=FAILED.error,
         progress=Progress(step=1, total=2),
         callback_due=True,
+        sequence=9,
+        cancel_requested=True,
+        receives=4,
+        released_attempt=2,
+        failures=1,
+        interruptions=1,
+        last_reason="stop",
     )
     assert to_record(to_item(record)) == record
     assert to_record(to_item(new_record())).started_at is None
+
+
+async def test_an_item_of_an_older_release_is_read_and_changed(
+    dynamodb: DynamoDbLedger,
+) -> None:
+    record = new_record()
+    item = to_item(record)
+    for added in (
+        "sequence", "cancel_requested", "receives", "released_attempt", "failures",
+        "interruptions",
+    ):  # fmt: skip
+        del item[added]
+    await dynamodb.client.put_item(TableName=dynamodb.table, Item=item)
+    assert await dynamodb.get(record.uid) == record
+
+    begun = await dynamodb.begin(record.uid, NOW)
+
+    assert begun == replace(record, state=State.RUNNING, attempt=1, started_at=NOW, sequence=2)
+    marked = await dynamodb.mark_cancelled(record.uid)
+    assert marked == replace(begun, cancel_requested=True, sequence=3)
+
+
+async def test_what_is_not_due_is_not_in_the_index(dynamodb: DynamoDbLedger) -> None:
+    record = await dynamodb.create(new_record())
+    await dynamodb.finish(record.uid, FAILED, NOW)
+    key = {"uid": {"S": record.uid}}
+    due = await dynamodb.client.get_item(TableName=dynamodb.table, Key=key)
+    await dynamodb.told(record.uid)
+    told = await dynamodb.client.get_item(TableName=dynamodb.table, Key=key)
+    assert "due_since" in due["Item"]
+    assert "due_since" not in told["Item"]

@@ -10,6 +10,7 @@ from ledger_fakes import DONE, FAILED, NOW, new_record
 from contracts.ids import TaskId, new_uid
 from ledger.port import Ledger
 from ledger.record import Progress, Record, Result, State
+from ledger.transitions import Limits
 
 LATER = NOW + timedelta(seconds=7)
 
@@ -69,12 +70,16 @@ async def test_each_begin_counts_an_attempt_and_clears_the_progress(
     ledger: Ledger, record: Record
 ) -> None:
     first = await ledger.begin(record.uid, NOW)
-    assert first == replace(record, state=State.RUNNING, attempt=1, started_at=NOW)
+    assert first == replace(record, state=State.RUNNING, attempt=1, started_at=NOW, sequence=2)
     await ledger.report(record.uid, 1, Progress(step=3, total=20))
+    released = await ledger.release(record.uid, 1, interrupted=True, reason="stop")
+    assert released is not None
 
     second = await ledger.begin(record.uid, LATER)
 
-    assert second == replace(first, attempt=2, started_at=LATER)
+    assert second == replace(
+        released, state=State.RUNNING, attempt=2, started_at=LATER, sequence=5
+    )
     assert await ledger.get(record.uid) == second
 
 
@@ -135,6 +140,7 @@ async def test_finish_commits_the_result_with_its_callback_due(
         output_url=result.output_url,
         error=result.error,
         callback_due=True,
+        sequence=3,
     )
     assert await ledger.get(record.uid) == ended
 
@@ -181,11 +187,17 @@ async def test_a_told_callback_is_no_longer_due(ledger: Ledger, record: Record) 
 async def test_many_begins_at_once_are_each_counted(ledger: Ledger, record: Record) -> None:
     async with asyncio.TaskGroup() as group:
         calls = [
-            group.create_task(ledger.begin(record.uid, NOW), name=f"begin-{number}")
+            group.create_task(
+                ledger.begin(record.uid, NOW, limits=Limits(failures=11)),
+                name=f"begin-{number}",
+            )
             for number in range(10)
         ]
     attempts = sorted(begun.attempt for call in calls if (begun := call.result()))
     assert attempts == list(range(1, 11))
+    kept = await ledger.get(record.uid)
+    assert kept is not None
+    assert (kept.failures, kept.sequence) == (9, 11)
 
 
 async def test_the_newest_submission_of_an_id_is_found(ledger: Ledger) -> None:

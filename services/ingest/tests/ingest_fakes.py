@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from darkroom.tasks.v1 import tasks_pb2_grpc
 from ingest.domain import (
     Accepted,
     Caller,
+    Change,
+    Idempotency,
     Model,
     Page,
     Progress,
@@ -33,6 +36,7 @@ from ingest.http.app import rest_app
 from ingest.keys import Gate
 from ingest.measures import Measures
 from ingest.rpc import SERVICE, TaskRpc
+from ingest.watch import Watches
 from servicekit.errors import RejectedError
 from servicekit.health import Health
 from servicekit.rpc import serving
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
 GOLDEN = Path("tests/contract/golden")  # tests run in the root of the repository
 UID = Uid("01JD0000000000000000000000")
 KEY = "vT8cXq0mZs5uWb2nEy7kLd4gRj9hPa1f"
+SIGNATURE = "X-Amz-Signature=6f1d0c9a5b3e7f2d4c8b"
 WRONG_KEY = "dQ3wYr6tUi8oPa2sDf5gHj7kLz9xCv1b"
 CALLER = Caller(name="tests", tenant="studio", rate_per_second=1e6, burst=10**6)
 TASK = Task(
@@ -89,14 +94,36 @@ class FakeRouter:
     submitted: list[tuple[Submission, str]] = field(default_factory=list)
     known: list[Task] = field(default_factory=lambda: [TASK])
     asked: dict[str, Any] = field(default_factory=dict)
+    held: dict[str, tuple[str, Submission]] = field(default_factory=dict)
     error: Exception | None = None
     serving: bool = True
 
-    async def submit(self, submission: Submission, tenant: str) -> Accepted:
+    async def submit(
+        self, submission: Submission, tenant: str, idempotency: Idempotency | None = None
+    ) -> Accepted:
         self._fail()
+        if idempotency is not None:
+            held = self.held.setdefault(idempotency.key, (idempotency.fingerprint, submission))
+            if held[0] != idempotency.fingerprint:
+                raise RejectedError("used for another request", code="idempotency_conflict")
+            submission = held[1]
         self.submitted.append((submission, tenant))
         place = f"s3://outputbucket/{submission.prefix}/{submission.id}"
-        return Accepted(runtime=submission.runtime or "sdruntime", output_location=place)
+        return Accepted(
+            uid=submission.uid,
+            runtime=submission.runtime or "sdruntime",
+            output_location=place,
+        )
+
+    async def cancel(self, id: str) -> Task:
+        task = await self.task(id)
+        if task.terminal:
+            raise RejectedError("the task has ended before", code="already_finished")
+        return replace(task, state=TaskState.CANCELLED)
+
+    async def links(self, uid: str, seconds: int) -> tuple[str, ...]:
+        self._fail()
+        return (f"https://files/{uid}-1.png?{SIGNATURE}&s={seconds}", "https://files/x.out")
 
     async def task(self, id: str) -> Task:
         self._fail()
@@ -149,6 +176,40 @@ class FakeRouter:
 
 
 @dataclass
+class FakeNotifier:
+    """Gives what is put into `told`: changes, errors, and None for the end of a stream."""
+
+    told: asyncio.Queue[Change | Exception | None] = field(default_factory=asyncio.Queue)
+    asked: list[tuple[str, int]] = field(default_factory=list)
+    open: int = 0
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def tell(self, *told: Change | Exception | None) -> None:
+        """Let watchers have this."""
+        for each in told:
+            self.told.put_nowait(each)
+
+    async def watch(self, uid: str, after_sequence: int) -> AsyncGenerator[Change, None]:
+        self.asked.append((uid, after_sequence))
+        self.open += 1
+        self.entered.set()
+        try:
+            while (item := await self.told.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            self.open -= 1
+            self.closed.set()
+
+
+def change(sequence: int, **changes: Any) -> Change:
+    """Give a change to `TASK`; the notifier's own opinion of it is not looked at."""
+    return Change(sequence=sequence, state_changed=False, task=replace(TASK, **changes))
+
+
+@dataclass
 class FakeModels:
     """A catalogue of one good and one bad file."""
 
@@ -179,21 +240,29 @@ class World:
 
     router: FakeRouter = field(default_factory=FakeRouter)
     models: FakeModels = field(default_factory=FakeModels)
+    notifier: FakeNotifier = field(default_factory=FakeNotifier)
+    streams: int = 10
+    make_uid: Callable[[], Uid] = lambda: UID
+    patience: timedelta = timedelta(seconds=60)
     gate: Gate = field(default_factory=lambda: Gate({digest(KEY): CALLER}))
     health: Health = field(default_factory=Health)
     measures: Measures = field(default_factory=Measures)
     body_timeout: timedelta = timedelta(seconds=60)
+
+    def __post_init__(self) -> None:
+        self.watches = Watches(self.notifier, limit=self.streams, patience=self.patience)
 
     def app(self) -> ASGIApp:
         """Give the REST app, which names every submission `UID`."""
         return rest_app(
             router=self.router,
             models=self.models,
+            watches=self.watches,
             gate=self.gate,
             measures=self.measures,
             health=self.health,
             body_timeout=self.body_timeout,
-            make_uid=lambda: UID,
+            make_uid=self.make_uid,
         )
 
 
@@ -215,7 +284,7 @@ async def rpc(world: World) -> AsyncIterator[TaskServiceAsyncStub]:
     address = f"127.0.0.1:{free_port()}"
 
     def register(server: grpc.aio.Server) -> None:
-        servicer = TaskRpc(world.router, world.gate, world.measures)
+        servicer = TaskRpc(world.router, world.watches, world.gate, world.measures)
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(servicer, server)
 
     async with AsyncExitStack() as stack:

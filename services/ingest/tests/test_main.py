@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ingest_fakes import KEY, UID, digest, free_port, v1alpha1, v1alpha2
@@ -59,7 +60,9 @@ class FakeRouterService(router_pb2_grpc.RouterServiceServicer):
         if request.runtime == "none":
             raise RejectedError("there is: sdruntime", code="runtime_not_found")
         self.submitted.append(request)
-        return router_pb2.SubmitTaskResponse(runtime="sdruntime", output_location="s3://b/p/a")
+        return router_pb2.SubmitTaskResponse(
+            runtime="sdruntime", output_location="s3://b/p/a", uid=request.uid
+        )
 
     async def GetTask(  # noqa: N802  # the name in the proto
         self, request: router_pb2.GetTaskRequest, context: Any
@@ -81,6 +84,19 @@ class FakeRouterService(router_pb2_grpc.RouterServiceServicer):
             progress=router_pb2.TaskProgress(step=1, total=2),
         )
         return router_pb2.GetTaskResponse(task=record)
+
+    async def CancelTask(  # noqa: N802  # the name in the proto
+        self, request: router_pb2.CancelTaskRequest, context: Any
+    ) -> router_pb2.CancelTaskResponse:
+        found = await self.GetTask(router_pb2.GetTaskRequest(id=request.id), context)
+        found.task.state = "cancelled"
+        return router_pb2.CancelTaskResponse(task=found.task)
+
+    async def LinkFiles(  # noqa: N802  # the name in the proto
+        self, request: router_pb2.LinkFilesRequest, context: Any
+    ) -> router_pb2.LinkFilesResponse:
+        links = [f"https://b/{number}?{request.seconds}" for number in (1, 2)]
+        return router_pb2.LinkFilesResponse(image_url=links, output_url="https://b/out")
 
     async def ListTasks(  # noqa: N802  # the name in the proto
         self, request: router_pb2.ListTasksRequest, context: Any
@@ -146,6 +162,7 @@ def settings(tmp_path: Path, address: str) -> Settings:
         api_keys_file=path,
         router_target=address,
         model_sync_target=address,
+        notifier_target=address,
         readiness_interval=timedelta(milliseconds=5),
     )
 
@@ -229,8 +246,9 @@ async def test_router_gets_every_field_of_a_submission(tmp_path: Path) -> None:
             group.create_task(serve(chosen), name="ingest")
             await readiness.until(True)
             content = {"alwayson_scripts": {"sd_model_checkpoint": "m"}}
-            body = v1alpha2(content, prefix="p", context={"a": 1})
-            answer = await client.post("/v1alpha2", json=body)
+            body = v1alpha2(content, prefix="p", context={"a": 1}, timeout_seconds=1.5)
+            headers = {"Idempotency-Key": "key 1"}
+            answer = await client.post("/v1alpha2", json=body, headers=headers)
             refused = await client.post("/v1alpha2", json=v1alpha2(runtime="none"))
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -245,7 +263,11 @@ async def test_router_gets_every_field_of_a_submission(tmp_path: Path) -> None:
         content_json=b'{"alwayson_scripts":{}}',
         checkpoint="m",
         tenant="studio",
+        timeout=Duration(seconds=1, nanos=500_000_000),
+        idempotency_key="key 1",
+        fingerprint=request.fingerprint,
     )
+    assert len(request.fingerprint) == 64
     assert (refused.status_code, refused.json()["code"]) == (404, "runtime_not_found")
     assert refused.json()["detail"] == "there is: sdruntime"
 
@@ -260,6 +282,8 @@ async def test_record_of_the_router_becomes_a_task() -> None:
             runtime="r", state=TaskState.FAILED, limit=7, before_uid="before"
         )
         [runtime] = await router.runtimes()
+        cancelled = await router.cancel("a")
+        links = await router.links(UID, 60)
 
     assert (task.state, task.error) == (
         TaskState.FAILED,
@@ -270,6 +294,8 @@ async def test_record_of_the_router_becomes_a_task() -> None:
     assert (page.tasks[0].id, page.tasks[0].uid) == ("r-failed-7", "before")
     assert (page.tasks[0].context_json, page.tasks[0].output_url) == ("{}", None)
     assert page.next_before_uid == UID
+    assert (cancelled.id, cancelled.state) == ("a", TaskState.CANCELLED)
+    assert links == ("https://b/1?60", "https://b/2?60", "https://b/out")
     assert (runtime.model_filename, runtime.tasktypes) == (None, ("pipeline",))
 
 
@@ -303,6 +329,7 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
         "API_KEYS_FILE": "/keys.json",
         "ROUTER_TARGET": "router:50052",
         "MODEL_SYNC_TARGET": "model-sync:50053",
+        "NOTIFIER_TARGET": "notifier:50054",
         "CALL_TIMEOUT": "PT2S",
         "RATE_PER_SECOND": "12.5",
     }.items():

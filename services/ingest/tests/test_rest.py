@@ -175,7 +175,7 @@ async def test_readiness_is_told_without_a_key(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nowhere", "/v1/tasks/", "/v1/tasks/a/events", "/V1alpha2"]
+    "path", ["/", "/nowhere", "/v1/tasks/", "/v1/tasks/a/logs", "/V1alpha2"]
 )
 async def test_unknown_path_is_not_found(world: World, path: str) -> None:
     async with rest(world) as client:

@@ -1,4 +1,4 @@
-"""API keys reach no log, span, metric or error, whether they are valid or not."""
+"""API keys, idempotency keys and download links reach no log, span, metric or error."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import logging
 import grpc
 import prometheus_client
 import pytest
-from ingest_fakes import KEY, WRONG_KEY, World, digest, rest, rpc, v1alpha2
+from ingest_fakes import KEY, SIGNATURE, WRONG_KEY, World, digest, rest, rpc, v1alpha2
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from darkroom.tasks.v1 import tasks_pb2
 from servicekit.errors import TransientError
 from servicekit.logs import _Formatter
+
+ONCE = "a-key-that-is-used-once-7d3f"
 
 
 async def test_no_key_leaves_by_another_way(
@@ -39,8 +41,14 @@ async def test_no_key_leaves_by_another_way(
     whole = "\n".join(told)
     assert len(spans.get_finished_spans()) > 10
     assert "darkroom.ingest.requests" in whole
-    for secret in (KEY, WRONG_KEY, digest(KEY), digest(WRONG_KEY)):
+    for secret in (KEY, WRONG_KEY, digest(KEY), digest(WRONG_KEY), ONCE, SIGNATURE):
         assert secret not in whole
+
+
+def keyed(text: str) -> tasks_pb2.SubmitTaskRequest:
+    return tasks_pb2.SubmitTaskRequest(
+        id="a", runtime="r", tasktype="pipeline", content_json="{}", idempotency_key=text
+    )
 
 
 def of_client(record: logging.LogRecord) -> bool:
@@ -49,6 +57,7 @@ def of_client(record: logging.LogRecord) -> bool:
 
 async def over_rest(world: World) -> list[str]:
     told: list[str] = []
+    once = {"Idempotency-Key": ONCE}
     for key in (KEY, WRONG_KEY):
         async with rest(world, key) as client:
             for answer in (
@@ -56,9 +65,15 @@ async def over_rest(world: World) -> list[str]:
                 await client.post("/v1alpha2", json=v1alpha2(id=".")),
                 await client.post("/v1alpha1", content=b"\xff"),
                 await client.get("/v1/tasks", params={"x-api-key": key, "limit": "x"}),
+                await client.post("/v1alpha2", json=v1alpha2(), headers=once),
+                await client.post("/v1alpha2", json=v1alpha2(id="b"), headers=once),
+                await client.post("/v1alpha2", json=v1alpha2(), headers=[*once.items()] * 2),
+                await client.delete("/v1/tasks/test-t2i"),
+                await client.get("/v1/tasks/none/events", headers=once),
                 await client.get("/nowhere"),
             ):
                 told += [answer.text, str(answer.headers)]
+            await client.get("/v1/tasks/test-t2i?links=60")  # its answer has the links
     return told
 
 
@@ -69,6 +84,9 @@ async def over_grpc(world: World) -> list[str]:
             metadata = (("x-api-key", key),)
             for call in (
                 stub.SubmitTask(tasks_pb2.SubmitTaskRequest(), metadata=metadata),
+                stub.SubmitTask(keyed(ONCE), metadata=metadata),
+                stub.SubmitTask(keyed(ONCE + "ü"), metadata=metadata),
+                stub.CancelTask(tasks_pb2.CancelTaskRequest(id="a"), metadata=metadata),
                 stub.GetTask(tasks_pb2.GetTaskRequest(id="a"), metadata=metadata),
                 stub.ListTasks(tasks_pb2.ListTasksRequest(), metadata=metadata),
             ):

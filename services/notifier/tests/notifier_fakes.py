@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from contracts.callback import Callback, Failure
 from contracts.ids import Prefix, TaskId, Uid
 from contracts.kinds import TaskType
 from ledger.memory import MemoryLedger
 from ledger.record import Record, Result
+from notifier.changes import Changes
+from notifier.pace import Pace
 from notifier.settle import Settle
+from notifier.watch import Watch
 from servicekit.errors import TransientError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+NEVER = timedelta(days=1)
 UID = Uid("01JD0000000000000000000000")
 RECORD = Record(
     uid=UID,
@@ -49,12 +53,16 @@ class FakeResultTopic:
 
     published: list[tuple[Callback, TaskType]] = field(default_factory=list)
     down: bool = False
+    refused: asyncio.Event = field(default_factory=asyncio.Event)
+    accepted: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def publish(self, callback: Callback, tasktype: TaskType) -> None:
         if self.down:
+            self.refused.set()
             raise TransientError("SNS is down")
         await asyncio.sleep(0)  # others get their turn here, as with a real topic
         self.published.append((callback, tasktype))
+        self.accepted.set()
 
 
 @dataclass
@@ -63,10 +71,23 @@ class World:
 
     ledger: MemoryLedger = field(default_factory=lambda: MemoryLedger({UID: RECORD}))
     topic: FakeResultTopic = field(default_factory=FakeResultTopic)
+    changes: Changes = field(default_factory=Changes)
+    pace: Pace = field(default_factory=lambda: Pace(timedelta(seconds=1)))
+    now: datetime = NOW
 
     @property
     def settle(self) -> Settle:
-        return Settle(ledger=self.ledger, topic=self.topic, now=lambda: NOW)
+        return Settle(
+            ledger=self.ledger,
+            topic=self.topic,
+            changes=self.changes,
+            pace=self.pace,
+            now=lambda: self.now,
+        )
+
+    def watch(self, poll: timedelta = NEVER, limit: int = 10) -> Watch:
+        """Give the use case; without a poll it sees only what this process changes."""
+        return Watch(ledger=self.ledger, changes=self.changes, poll=poll, limit=limit)
 
     @property
     def callbacks(self) -> list[Callback]:

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from notifier_fakes import DONE, FAILED, NOW, RECORD
+from notifier_fakes import DONE, FAILED, NOW, RECORD, World
 from opentelemetry.sdk.trace import TracerProvider
 
 from awsio import clients
@@ -13,6 +13,7 @@ from contracts.ids import new_uid
 from ledger.dynamodb import DynamoDbLedger
 from ledger.record import Result
 from notifier.adapters.sns import SnsResultTopic
+from notifier.changes import Changes
 from notifier.domain import callback_of
 from notifier.settle import Settle
 from provisioning.resources import Resources, provision, subscribe_queue
@@ -50,13 +51,15 @@ async def received(url: str) -> list[tuple[str, dict[str, str]]]:
     ("result", "status", "good"), [(DONE, "completed", "true"), (FAILED, "failed", "false")]
 )
 async def test_a_subscriber_gets_the_callback_with_what_it_may_filter_by(
-    made: Resources, subscriber: str, result: Result, status: str, good: str
+    world: World, made: Resources, subscriber: str, result: Result, status: str, good: str
 ) -> None:
     record = replace(RECORD, uid=new_uid())
     async with clients.sns() as sns, clients.dynamodb() as dynamodb:
         ledger = DynamoDbLedger(client=dynamodb, table=made.table)
         topic = SnsResultTopic(client=sns, topic_arn=made.result_topic_arn)
-        settle = Settle(ledger=ledger, topic=topic, now=lambda: NOW)
+        settle = Settle(
+            ledger=ledger, topic=topic, changes=Changes(), pace=world.pace, now=lambda: NOW
+        )
         await ledger.create(record)
         await settle.begin(record.uid, "agent-1")
         assert await settle.finish(record.uid, result)

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from notifier_fakes import UID, World
 
 from contracts.ids import new_uid
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
-from ledger.record import Progress
+from ledger.record import Progress, State
 from notifier.rpc import NotifierService
 from provisioning.emulator import HOST, free_port
 from servicekit.errors import RejectedError, TransientError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def stub(world: World) -> AsyncIterator[NotifierServiceAsyncStub]:
     """A client of a notifier that has fakes behind it."""
-    service = NotifierService(world.settle)
+    service = NotifierService(world.settle, world.watch(limit=1))
     address = f"{HOST}:{free_port()}"
     async with (
         serving(
@@ -89,9 +89,101 @@ async def test_progress_is_kept_within_its_bounds(
     stub: NotifierServiceAsyncStub, world: World
 ) -> None:
     await stub.BeginAttempt(begin(UID), timeout=5)
-    wrong = notifier_pb2.ReportProgressRequest(uid=UID, attempt=1, step=-1, total=0)
-    await stub.ReportProgress(wrong, timeout=5)
+    wrong = notifier_pb2.ReportProgressRequest(uid=UID, attempt=1, step=-1, total=1)
+    answer = await stub.ReportProgress(wrong, timeout=5)
     assert world.record.progress == Progress(step=0, total=1)
+    assert not answer.cancelled
+
+
+async def test_a_heartbeat_writes_nothing_and_tells_of_the_mark(
+    stub: NotifierServiceAsyncStub, world: World
+) -> None:
+    await stub.BeginAttempt(begin(UID), timeout=5)
+    heartbeat = notifier_pb2.ReportProgressRequest(uid=UID, attempt=1)
+    before = await stub.ReportProgress(heartbeat, timeout=5)
+    marked = await world.ledger.mark_cancelled(UID)
+    after = await stub.ReportProgress(heartbeat, timeout=5)
+    assert (before.cancelled, after.cancelled) == (False, True)
+    assert world.record == marked
+
+
+async def test_the_number_of_deliveries_poisons_a_task(
+    stub: NotifierServiceAsyncStub, world: World
+) -> None:
+    request = notifier_pb2.BeginAttemptRequest(uid=UID, agent="agent-1", receives=10)
+    for _ in range(2):
+        answer = await stub.BeginAttempt(request, timeout=5)
+        assert (answer.verdict, answer.attempt) == (notifier_pb2.VERDICT_POISONED, 0)
+    (callback,) = world.callbacks
+    assert callback.error is not None
+    assert callback.error.code == "poisoned"
+
+
+async def test_a_release_is_noted(stub: NotifierServiceAsyncStub, world: World) -> None:
+    await stub.BeginAttempt(begin(UID), timeout=5)
+    request = notifier_pb2.ReleaseAttemptRequest(
+        uid=UID, attempt=1, interrupted=True, reason="SIGTERM"
+    )
+    for _ in range(2):
+        await stub.ReleaseAttempt(request, timeout=5)
+    record = world.record
+    assert (record.state, record.interruptions, record.failures) == (State.QUEUED, 1, 0)
+    assert record.last_reason == "SIGTERM"
+
+
+async def test_a_running_task_is_cancelled_by_its_agent(
+    stub: NotifierServiceAsyncStub, world: World
+) -> None:
+    await stub.BeginAttempt(begin(UID), timeout=5)
+    await world.ledger.mark_cancelled(UID)
+    settle = notifier_pb2.SettleCancelRequest(uid=UID)
+    left = await stub.SettleCancel(settle, timeout=5)
+    ended = await stub.FinishTask(
+        notifier_pb2.FinishTaskRequest(uid=UID, attempt=1, cancelled=True), timeout=5
+    )
+    settled = await stub.SettleCancel(settle, timeout=5)
+    assert (left.cancelled, ended.committed, settled.cancelled) == (False, True, True)
+    (callback,) = world.callbacks
+    assert (callback.status, callback.result, callback.output_url) == ("cancelled", False, None)
+
+
+async def test_a_watcher_gets_each_change_to_the_end(
+    stub: NotifierServiceAsyncStub, world: World
+) -> None:
+    call = stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=UID), timeout=10)
+    found: list[Any] = [await call.read()]
+    await stub.BeginAttempt(begin(UID), timeout=5)
+    found.append(await call.read())
+    report = notifier_pb2.ReportProgressRequest(uid=UID, attempt=1, step=3, total=20)
+    await stub.ReportProgress(report, timeout=5)
+    found.append(await call.read())
+    await stub.FinishTask(finish(), timeout=5)
+    found += [answer async for answer in call]
+
+    assert [(a.sequence, a.state_changed, a.task.state) for a in found] == [
+        (1, True, "queued"),
+        (2, True, "running"),
+        (3, False, "running"),
+        (4, True, "completed"),
+    ]
+    assert (found[2].task.progress.step, found[2].task.progress.total) == (3, 20)
+    assert world.changes.watchers == 0
+
+
+async def test_too_many_watchers_are_told_to_come_again(
+    stub: NotifierServiceAsyncStub,
+) -> None:
+    first = stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=UID), timeout=10)
+    await first.read()
+    with pytest.raises(TransientError), translated("watch"):
+        await stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=UID), timeout=10).read()
+    first.cancel()
+
+
+async def test_a_watcher_of_no_task_is_refused(stub: NotifierServiceAsyncStub) -> None:
+    with pytest.raises(RejectedError) as caught, translated("watch"):
+        await stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=new_uid()), timeout=5).read()
+    assert caught.value.code == "task_not_found"
 
 
 async def test_a_topic_that_is_down_is_unavailable(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from notifier_fakes import DONE, FAILED, NOW, RECORD, UID, World, numbered
 
 from contracts.ids import new_uid
 from contracts.kinds import TaskType
-from ledger.record import Progress, Result, State
+from ledger.record import CANCELLED, Progress, Result, State
 from notifier.domain import Verdict, callback_of
+from notifier.pace import Pace
 from servicekit.errors import TransientError
 
 # Tests run in the root of the repository.
@@ -131,3 +133,89 @@ def test_the_context_comes_back_unchanged(text: str) -> None:
     record = replace(RECORD, state=State.COMPLETED, context_json=text)
     written = json.loads(callback_of(record).model_dump_json())["context"]
     assert json.dumps(written) == json.dumps(json.loads(text))
+
+
+async def test_a_cancelled_result_is_told_as_cancelled(world: World) -> None:
+    assert await world.settle.finish(UID, CANCELLED)
+    (callback,) = world.callbacks
+    assert (callback.status, callback.error) == ("cancelled", None)
+
+
+async def test_a_task_that_failed_too_often_is_told_once_and_stays_poisoned(
+    world: World,
+) -> None:
+    for number in range(1, 4):
+        verdict, attempt = await world.settle.begin(UID, "agent-1", number)
+        assert (verdict, attempt) == (Verdict.PROCEED, number)
+        await world.settle.release(UID, number, interrupted=False, reason="no disk")
+    for number in range(4, 7):
+        assert await world.settle.begin(UID, "agent-1", number) == (Verdict.POISONED, 0)
+    (callback,) = world.callbacks
+    assert (callback.status, callback.image_url, callback.output_url) == ("failed", [], None)
+    assert callback.error is not None
+    assert (callback.error.code, callback.error.retryable) == ("poisoned", True)
+    assert "no disk" in callback.error.message
+
+
+async def test_a_poisoned_task_whose_callback_failed_is_told_at_the_next_delivery(
+    world: World,
+) -> None:
+    world.topic.down = True
+    with pytest.raises(TransientError):
+        await world.settle.begin(UID, "agent-1", 10)
+    world.topic.down = False
+    assert await world.settle.begin(UID, "agent-1", 11) == (Verdict.POISONED, 0)
+    assert [callback.status for callback in world.callbacks] == ["failed"]
+
+
+async def test_a_delivery_of_a_task_that_was_taken_back_ends_it(world: World) -> None:
+    await world.ledger.mark_cancelled(UID)
+    assert await world.settle.begin(UID, "agent-1", 1) == (Verdict.FINISHED, 0)
+    assert [callback.status for callback in world.callbacks] == ["cancelled"]
+
+
+async def test_a_queued_task_that_was_taken_back_is_settled_and_told_once(
+    world: World,
+) -> None:
+    assert not await world.settle.settle_cancel(UID)
+    await world.ledger.mark_cancelled(UID)
+    for _ in range(2):
+        assert await world.settle.settle_cancel(UID)
+    assert [callback.status for callback in world.callbacks] == ["cancelled"]
+    assert not await world.settle.settle_cancel(new_uid())
+
+
+async def test_a_finished_task_is_not_settled_as_cancelled(world: World) -> None:
+    await world.settle.begin(UID, "agent-1")
+    await world.ledger.mark_cancelled(UID)
+    await world.settle.finish(UID, DONE)
+    assert not await world.settle.settle_cancel(UID)
+    assert [callback.status for callback in world.callbacks] == ["completed"]
+
+
+async def test_an_interrupted_attempt_of_a_task_that_was_taken_back_ends_it(
+    world: World,
+) -> None:
+    await world.settle.begin(UID, "agent-1")
+    await world.ledger.mark_cancelled(UID)
+    await world.settle.release(UID, 1, interrupted=True, reason="SIGTERM")
+    assert [callback.status for callback in world.callbacks] == ["cancelled"]
+
+
+async def test_progress_is_written_at_most_once_a_second(world: World) -> None:
+    _, attempt = await world.settle.begin(UID, "agent-1")
+    for step in (1, 2):
+        assert not await world.settle.report(UID, attempt, Progress(step=step, total=20))
+    assert world.record.progress == Progress(step=1, total=20)
+    await world.ledger.mark_cancelled(UID)
+    assert await world.settle.report(UID, attempt, Progress(step=3, total=20))
+    world.now += timedelta(seconds=1)
+    assert await world.settle.report(UID, attempt, Progress(step=4, total=20))
+    assert world.record.progress == Progress(step=4, total=20)
+
+
+def test_only_a_bounded_number_of_tasks_is_remembered() -> None:
+    pace = Pace(timedelta(seconds=1), remembered=2)
+    uids = [new_uid() for _ in range(3)]
+    assert all(pace.allows(uid, NOW) for uid in uids)
+    assert [pace.allows(uid, NOW) for uid in reversed(uids)] == [False, False, True]

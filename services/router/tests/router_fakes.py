@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from contracts.ids import Key, Prefix, TaskId, Uid, claim_key, new_uid
@@ -12,10 +13,16 @@ from contracts.kinds import RuntimeType, TaskType
 from contracts.message import TaskMessage
 from contracts.runtimes import Runtime
 from ledger.memory import MemoryLedger
-from router.domain import Submission
+from router.cancel import Cancel
+from router.domain import Claim, Held, Submission
+from router.links import LinkFiles
+from router.look_up import LookUp
 from router.submit import Submit
+from router.submit_once import SubmitOnce
 from servicekit.errors import AppError, RejectedError, TransientError
 
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+KEPT = timedelta(hours=24)
 FIXED = Runtime(name="fixed", type=RuntimeType.SDWEBUI, model_filename="v1-5.safetensors")
 DYNAMIC = Runtime(name="dynamic", type=RuntimeType.SDWEBUI, dynamic_model=True)
 COMFY = Runtime(name="comfy", type=RuntimeType.COMFYUI)
@@ -39,12 +46,20 @@ def task(**changes: Any) -> Submission:
     return replace(_TASK, **{"uid": new_uid(), **changes})
 
 
+def claim(
+    uid: Uid, *, key: str = "key-1", fingerprint: str = "f", tenant: str = "studio"
+) -> Claim:
+    """Give what a submission with an idempotency key wants."""
+    return Claim(tenant=tenant, key=key, fingerprint=fingerprint, uid=uid)
+
+
 @dataclass
 class FakeTaskTopic:
     """Keeps what was published; fails as it is told, before or after the message is out."""
 
     published: list[tuple[str, TaskType, TaskMessage]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    tenants: list[str] = field(default_factory=list)
     fails_before: AppError | None = None
     fails_after: AppError | None = None
     # What an agent does with the message while the publisher still waits.
@@ -52,8 +67,11 @@ class FakeTaskTopic:
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     hangs: bool = False
 
-    async def publish(self, message: bytes, *, runtime: str, tasktype: TaskType) -> None:
+    async def publish(
+        self, message: bytes, *, runtime: str, tasktype: TaskType, tenant: str
+    ) -> None:
         self.entered.set()
+        self.tenants.append(tenant)
         if self.fails_before:
             raise self.fails_before
         decoded = TaskMessage.decode(message)
@@ -96,6 +114,70 @@ class FakeClaims:
 
 
 @dataclass
+class FakeKeys:
+    """Claims by tenant and key."""
+
+    held: dict[tuple[str, str], Held] = field(default_factory=dict)
+    accept_fails: bool = False
+
+    async def claim(self, claim: Claim, now: datetime) -> Held:
+        held = self.held.get((claim.tenant, claim.key))
+        if held and int((held.claimed_at + KEPT).timestamp()) > int(now.timestamp()):
+            return held
+        return self._hold(claim, now)
+
+    async def take_over(self, claim: Claim, held: Held, now: datetime) -> bool:
+        found = self.held.get((claim.tenant, claim.key))
+        if found is None or found.uid != held.uid or found.accepted:
+            return False
+        self._hold(claim, now)
+        return True
+
+    async def accept(self, claim: Claim) -> bool:
+        if self.accept_fails:
+            raise TransientError("the table is out of reach")
+        found = self.held.get((claim.tenant, claim.key))
+        if found is None or found.uid != claim.uid:
+            return False
+        self.held[claim.tenant, claim.key] = replace(found, accepted=True)
+        return True
+
+    async def release(self, claim: Claim) -> None:
+        found = self.held.get((claim.tenant, claim.key))
+        if found and found.uid == claim.uid and not found.accepted:
+            del self.held[claim.tenant, claim.key]
+
+    def _hold(self, claim: Claim, now: datetime) -> Held:
+        held = Held(
+            uid=claim.uid, fingerprint=claim.fingerprint, claimed_at=now, accepted=False
+        )
+        self.held[claim.tenant, claim.key] = held
+        return held
+
+
+@dataclass
+class FakeNotifier:
+    """Settles as the notifier does, or is down."""
+
+    ledger: MemoryLedger
+    asked: list[Uid] = field(default_factory=list)
+    down: bool = False
+
+    async def settle_cancel(self, uid: Uid) -> None:
+        if self.down:
+            raise TransientError("the notifier is down")
+        self.asked.append(uid)
+        await self.ledger.settle_cancel(uid, NOW)
+
+
+class FakeFiles:
+    """Links that say what they were made of."""
+
+    async def link(self, url: str, seconds: int) -> str:
+        return f"https://{url.removeprefix('s3://')}?seconds={seconds}"
+
+
+@dataclass
 class FlakyLedger(MemoryLedger):
     """Its creations reach the table, but their answers may be lost or late."""
 
@@ -127,6 +209,11 @@ class World:
     models: FakeModels = field(default_factory=FakeModels)
     topic: FakeTaskTopic = field(default_factory=FakeTaskTopic)
     claims: FakeClaims = field(default_factory=FakeClaims)
+    keys: FakeKeys = field(default_factory=FakeKeys)
+    now: datetime = NOW
+
+    def __post_init__(self) -> None:
+        self.notifier = FakeNotifier(self.ledger)
 
     @property
     def submit(self) -> Submit:
@@ -138,3 +225,21 @@ class World:
             claims=self.claims,
             output_bucket="outputbucket",
         )
+
+    @property
+    def once(self) -> SubmitOnce:
+        return SubmitOnce(
+            submit=self.submit, keys=self.keys, ledger=self.ledger, now=lambda: self.now
+        )
+
+    @property
+    def look_up(self) -> LookUp:
+        return LookUp(runtimes=RUNTIMES, ledger=self.ledger)
+
+    @property
+    def cancel(self) -> Cancel:
+        return Cancel(look_up=self.look_up, ledger=self.ledger, notifier=self.notifier)
+
+    @property
+    def link_files(self) -> LinkFiles:
+        return LinkFiles(ledger=self.ledger, files=FakeFiles())

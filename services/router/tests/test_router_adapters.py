@@ -5,25 +5,30 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from router_fakes import RUNTIMES, FakeClaims, World, task
 
 from awsio import clients
-from contracts.ids import new_uid
+from contracts.ids import Uid, new_uid
 from contracts.kinds import TaskType
 from contracts.message import TaskMessage
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
+from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
 from provisioning.emulator import HOST, free_port
 from provisioning.resources import Resources, provision
 from router.adapters.model_sync import GrpcModels
-from router.adapters.s3 import S3Claims
+from router.adapters.notifier import GrpcNotifier
+from router.adapters.s3 import S3Claims, S3Files
 from router.adapters.sns import SnsTaskTopic
 from router.ports import Claims
 from router.submit import Submit
 from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
 from servicekit.rpc import channel, serving
+
+UNKNOWN = Uid("01JD0000000000000000000009")
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +63,7 @@ async def test_a_task_of_any_size_arrives_in_the_queue_of_its_runtime(
             runtimes=RUNTIMES,
             ledger=world.ledger,
             models=world.models,
-            topic=SnsTaskTopic(client=sns, topic_arn=made.task_topic_arn),
+            topic=SnsTaskTopic(client=sns, topic_arn=made.task_topic_arn, fair_queues=True),
             claims=S3Claims(client=s3, bucket=made.claim_bucket),
             output_bucket=made.output_bucket,
         )
@@ -82,9 +87,11 @@ async def test_the_trace_travels_in_the_attributes_of_the_message(
     tracer = TracerProvider().get_tracer("test")
     monkeypatch.setattr("router.adapters.sns.tracer", tracer)
     async with clients.sns() as sns:
-        topic = SnsTaskTopic(client=sns, topic_arn=made.task_topic_arn)
+        topic = SnsTaskTopic(client=sns, topic_arn=made.task_topic_arn, fair_queues=True)
         with tracer.start_as_current_span("submit") as span:
-            await topic.publish(b"{}", runtime="fixed", tasktype=TaskType.TEXT_TO_IMAGE)
+            await topic.publish(
+                b"{}", runtime="fixed", tasktype=TaskType.TEXT_TO_IMAGE, tenant="studio"
+            )
 
     ((_, attributes),) = await received(made.queues["fixed"])
     trace_id = attributes["traceparent"].split("-")[1]
@@ -93,9 +100,13 @@ async def test_the_trace_travels_in_the_attributes_of_the_message(
 
 async def test_a_topic_that_does_not_exist_is_fatal(made: Resources) -> None:
     async with clients.sns() as sns:
-        topic = SnsTaskTopic(client=sns, topic_arn=f"{made.task_topic_arn}-none")
+        topic = SnsTaskTopic(
+            client=sns, topic_arn=f"{made.task_topic_arn}-none", fair_queues=True
+        )
         with pytest.raises(FatalError, match=r"sns\.publish"):
-            await topic.publish(b"{}", runtime="fixed", tasktype=TaskType.TEXT_TO_IMAGE)
+            await topic.publish(
+                b"{}", runtime="fixed", tasktype=TaskType.TEXT_TO_IMAGE, tenant="studio"
+            )
 
 
 @pytest.fixture(params=["fake", "s3"])
@@ -176,3 +187,82 @@ async def test_a_catalogue_that_cannot_be_asked_is_transient() -> None:
         stub = modelsync_pb2_grpc.ModelServiceStub(opened)
         with pytest.raises(TransientError):
             await GrpcModels(stub=stub, timeout=timedelta(seconds=5)).require_checkpoint("x")
+
+
+@pytest.mark.parametrize("tenant", ["studio", "ein Büro", "x" * 300])
+async def test_the_tenant_is_the_message_group_of_its_tasks(
+    made: Resources, tenant: str
+) -> None:
+    async with clients.sns() as sns, clients.sqs() as sqs:
+        topic = SnsTaskTopic(client=sns, topic_arn=made.task_topic_arn, fair_queues=True)
+        await topic.publish(
+            b"{}", runtime="dynamic", tasktype=TaskType.TEXT_TO_IMAGE, tenant=tenant
+        )
+        answer = await sqs.receive_message(
+            QueueUrl=made.queues["dynamic"], MessageSystemAttributeNames=["All"]
+        )
+        (message,) = answer["Messages"]
+        await sqs.delete_message(
+            QueueUrl=made.queues["dynamic"], ReceiptHandle=message["ReceiptHandle"]
+        )
+    group = message["Attributes"]["MessageGroupId"]
+    assert group == tenant if tenant == "studio" else len(group) == 64
+
+
+async def test_without_fair_queues_there_is_no_message_group(made: Resources) -> None:
+    async with clients.sns() as sns, clients.sqs() as sqs:
+        topic = SnsTaskTopic(client=sns, topic_arn=made.task_topic_arn, fair_queues=False)
+        await topic.publish(
+            b"{}", runtime="dynamic", tasktype=TaskType.TEXT_TO_IMAGE, tenant="studio"
+        )
+        answer = await sqs.receive_message(
+            QueueUrl=made.queues["dynamic"], MessageSystemAttributeNames=["All"]
+        )
+        (message,) = answer["Messages"]
+        await sqs.delete_message(
+            QueueUrl=made.queues["dynamic"], ReceiptHandle=message["ReceiptHandle"]
+        )
+    assert "MessageGroupId" not in message["Attributes"]
+
+
+async def test_a_link_gives_the_object_without_credentials(made: Resources) -> None:
+    async with clients.s3() as s3:
+        await s3.put_object(Bucket=made.output_bucket, Key="p/ä b/1.png", Body=b"image")
+        link = await S3Files(client=s3).link(f"s3://{made.output_bucket}/p/ä b/1.png", 60)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(link)
+    assert (answer.status_code, answer.content) == (200, b"image")
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link
+    assert "X-Amz-Expires=60" in link
+
+
+class FakeNotifierService(notifier_pb2_grpc.NotifierServiceServicer):
+    """Knows one task."""
+
+    async def SettleCancel(  # noqa: N802  # gRPC names its methods
+        self, request: notifier_pb2.SettleCancelRequest, context: Any
+    ) -> notifier_pb2.SettleCancelResponse:
+        if request.uid == UNKNOWN:
+            raise TransientError("the table is away")
+        return notifier_pb2.SettleCancelResponse(cancelled=True)
+
+
+async def test_the_notifier_is_told_and_its_outage_is_transient() -> None:
+    address = f"{HOST}:{free_port()}"
+    async with (
+        serving(
+            address,
+            Health(),
+            (),
+            lambda server: notifier_pb2_grpc.add_NotifierServiceServicer_to_server(
+                FakeNotifierService(),  # type: ignore[abstract]  # no other call is made
+                server,
+            ),
+        ),
+        channel(address) as opened,
+    ):
+        stub = notifier_pb2_grpc.NotifierServiceStub(opened)
+        notifier = GrpcNotifier(stub=stub, timeout=timedelta(seconds=5))
+        await notifier.settle_cancel(new_uid())
+        with pytest.raises(TransientError):
+            await notifier.settle_cancel(UNKNOWN)

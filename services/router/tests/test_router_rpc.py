@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from router_fakes import RUNTIMES, World
 
 from contracts.callback import Failure
@@ -12,7 +13,6 @@ from contracts.ids import new_uid
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from ledger.record import Progress, Result
 from provisioning.emulator import HOST, free_port
-from router.look_up import LookUp
 from router.rpc import RouterService
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
@@ -21,14 +21,20 @@ from servicekit.rpc import channel, serving, translated
 if TYPE_CHECKING:
     from darkroom.router.v1.router_pb2_grpc import RouterServiceAsyncStub
 
+TOO_LONG = {"timeout": Duration(seconds=86401)}
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
 @pytest.fixture
 async def stub(world: World) -> AsyncIterator[RouterServiceAsyncStub]:
     """A client of a router that has fakes behind it."""
-    look_up = LookUp(runtimes=RUNTIMES, ledger=world.ledger)
-    service = RouterService(world.submit, look_up, RUNTIMES)
+    service = RouterService(
+        submit=world.once,
+        look_up=world.look_up,
+        cancel=world.cancel,
+        link_files=world.link_files,
+        runtimes=RUNTIMES,
+    )
     address = f"{HOST}:{free_port()}"
     async with (
         serving(
@@ -60,17 +66,19 @@ def request(**changes: Any) -> router_pb2.SubmitTaskRequest:
 async def test_a_submission_is_answered_with_its_runtime_and_its_place(
     stub: RouterServiceAsyncStub, world: World
 ) -> None:
-    answer = await stub.SubmitTask(request(), timeout=5)
-    assert answer.runtime == "fixed"
+    submitted = request()
+    answer = await stub.SubmitTask(submitted, timeout=5)
+    assert (answer.runtime, answer.uid) == ("fixed", submitted.uid)
     assert answer.output_location == "s3://outputbucket/output/test-t2i"
     assert len(world.topic.published) == 1
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"uid": "x"}, {"id": "../x"}, {"prefix": "a/../b"}, {"tasktype": "sing"}]
+    "wrong",
+    [{"uid": "x"}, {"id": "../x"}, {"prefix": "a/../b"}, {"tasktype": "sing"}, TOO_LONG],
 )
 async def test_a_submission_that_ingest_should_have_refused_is_refused_here(
-    stub: RouterServiceAsyncStub, world: World, wrong: dict[str, str]
+    stub: RouterServiceAsyncStub, world: World, wrong: dict[str, Any]
 ) -> None:
     with pytest.raises(RejectedError) as caught, translated("submit"):
         await stub.SubmitTask(request(**wrong), timeout=5)
@@ -168,3 +176,67 @@ async def test_runtimes_are_listed_in_the_order_of_the_configuration(
     assert (fixed.name, fixed.model_filename) == ("fixed", "v1-5.safetensors")
     assert (dynamic.name, dynamic.dynamic_model) == ("dynamic", True)
     assert (comfy.type, list(comfy.tasktypes)) == ("comfyui", ["pipeline"])
+
+
+async def test_a_time_limit_travels_to_the_agent(
+    stub: RouterServiceAsyncStub, world: World
+) -> None:
+    await stub.SubmitTask(request(timeout=Duration(seconds=90, nanos=500_000_000)), timeout=5)
+    await stub.SubmitTask(request(), timeout=5)
+    limits = [message.timeout_seconds for _, _, message in world.topic.published]
+    assert limits == [90.5, None]
+
+
+async def test_a_key_that_is_used_again_answers_with_the_first_submission(
+    stub: RouterServiceAsyncStub, world: World
+) -> None:
+    key = {"idempotency_key": "secret-key", "fingerprint": "f"}
+    first = await stub.SubmitTask(request(**key), timeout=5)
+    assert await stub.SubmitTask(request(**key), timeout=5) == first
+    with pytest.raises(RejectedError) as caught, translated("submit"):
+        await stub.SubmitTask(request(idempotency_key="secret-key"), timeout=5)
+    assert caught.value.code == "idempotency_conflict"
+    assert "secret-key" not in str(caught.value)
+    assert list(world.ledger.records) == [first.uid]
+
+
+async def test_a_task_is_taken_back_by_the_clients_id(
+    stub: RouterServiceAsyncStub, world: World
+) -> None:
+    submitted = await stub.SubmitTask(request(), timeout=5)
+    asked = router_pb2.CancelTaskRequest(id="test-t2i")
+    answer = await stub.CancelTask(asked, timeout=5)
+    assert (answer.task.uid, answer.task.state) == (submitted.uid, "cancelled")
+    with pytest.raises(RejectedError) as caught, translated("cancel"):
+        await stub.CancelTask(asked, timeout=5)
+    assert caught.value.code == "already_finished"
+
+
+async def test_files_are_linked(stub: RouterServiceAsyncStub, world: World) -> None:
+    submitted = await stub.SubmitTask(request(), timeout=5)
+    (uid,) = world.ledger.records
+    result = Result(image_url=("s3://b/1.png", "s3://b/2.png"), output_url="s3://b/x.out")
+    await world.ledger.finish(uid, result, NOW)
+    asked = router_pb2.LinkFilesRequest(uid=submitted.uid, seconds=60)
+    answer = await stub.LinkFiles(asked, timeout=5)
+    assert list(answer.image_url) == [
+        "https://b/1.png?seconds=60", "https://b/2.png?seconds=60"
+    ]  # fmt: skip
+    assert answer.output_url == "https://b/x.out?seconds=60"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"uid": "x", "seconds": 60}, "invalid_request"),
+        ({"uid": new_uid(), "seconds": 60}, "task_not_found"),
+        ({"uid": new_uid(), "seconds": 0}, "invalid_request"),
+        ({"uid": new_uid(), "seconds": 604_801}, "invalid_request"),
+    ],
+)
+async def test_wrong_links_are_refused(
+    stub: RouterServiceAsyncStub, wrong: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(RejectedError) as caught, translated("link"):
+        await stub.LinkFiles(router_pb2.LinkFilesRequest(**wrong), timeout=5)
+    assert caught.value.code == code

@@ -127,6 +127,7 @@ def services(
         output_bucket=resources.output_bucket,
         claim_bucket=resources.claim_bucket,
         model_sync_target=f"{HOST}:{addresses.model_sync}",
+        notifier_target=f"{HOST}:{addresses.notifier}",
     )
     agents = [
         service(
@@ -159,6 +160,7 @@ def services(
         api_keys_file=folder.api_keys_file,
         router_target=f"{HOST}:{addresses.router}",
         model_sync_target=f"{HOST}:{addresses.model_sync}",
+        notifier_target=f"{HOST}:{addresses.notifier}",
     )
     return [model_sync, notifier, router, *agents, ingest]
 

@@ -29,6 +29,8 @@ _CONFIG = AioConfig(
     retries={"mode": "standard", "total_max_attempts": 3},
     max_pool_connections=50,
 )
+# Presigned URLs would otherwise have version 2 in some regions, which the others refuse.
+_S3_CONFIG = _CONFIG.merge(AioConfig(signature_version="s3v4"))
 
 
 C = TypeVar("C")
@@ -51,7 +53,7 @@ def sns() -> AbstractAsyncContextManager[SNSClient]:
 
 def s3() -> AbstractAsyncContextManager[S3Client]:
     """Give a client for S3; raises `FatalError` if no region is configured."""
-    return _opened(get_session().create_client("s3", region_name=_region(), config=_CONFIG))
+    return _opened(get_session().create_client("s3", region_name=_region(), config=_S3_CONFIG))
 
 
 def dynamodb() -> AbstractAsyncContextManager[DynamoDBClient]:

@@ -1,29 +1,35 @@
-"""`Ledger` on Amazon DynamoDB: one item a submission, two indexes, removal after 30 days."""
+"""`Ledger` on Amazon DynamoDB: one item a submission, three indexes, removal after 30 days."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from awsio.errors import ConditionFailedError, translated
-from contracts.callback import Failure
-from contracts.ids import Prefix, TaskId, Uid
-from contracts.kinds import TaskType
+from contracts.ids import TaskId, Uid
+from ledger import transitions
+from ledger.expressions import COMMON, NAMES, NEXT, NO, OPEN, RUNS, YES, finishing, mentioned
+from ledger.items import (
+    DUE_SINCE,
+    to_item,
+    to_record,
+    write_progress,
+    write_time,
+)
 from ledger.port import Page
-from ledger.record import Progress, Record, Result, State
+from ledger.record import CANCELLED, Progress, Record, Result, State
+from ledger.transitions import DEFAULT_LIMITS, REASON_CHARACTERS, Limits
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
 BY_ID: Final = "by_id"  # client's id, then uid
 BY_RUNTIME: Final = "by_runtime"  # runtime, then uid
-KEPT: Final = timedelta(days=30)
+DUE: Final = "due"  # callbacks to send; sparse, so reading it whole is cheap
 # A filter reads before it drops: this bounds what one page may cost.
 _QUERIES_A_PAGE = 10
-
-_TIMES = ("created_at", "started_at", "finished_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,170 +130,140 @@ class DynamoDbLedger:
             Uid(last["uid"]["S"]) if last else None
         )
 
-    async def begin(self, uid: Uid, now: datetime) -> Record | None:
-        return await self._update(
-            uid,
-            "SET #state = :running, started_at = :now ADD attempt :one REMOVE progress",
-            "#state IN (:queued, :running)",
-            {
-                ":queued": {"S": "queued"},
-                ":running": {"S": "running"},
-                ":now": {"S": _time(now)},
-                ":one": {"N": "1"},
-            },
-        )
+    async def begin(
+        self, uid: Uid, now: datetime, receives: int = 0, *, limits: Limits = DEFAULT_LIMITS
+    ) -> Record | None:
+        if receives < limits.receives:
+            record, begun = await self._try(
+                uid,
+                f"SET #state = :running, started_at = :now, receives = :receives, {NEXT} "
+                "ADD attempt :one REMOVE progress",
+                "#state = :queued AND #cancel = :no AND failures < :failures",
+                {
+                    ":now": {"S": write_time(now)},
+                    ":no": NO,
+                    ":receives": {"N": str(receives)},
+                    ":failures": {"N": str(limits.failures)},
+                },
+            )
+        else:
+            record, begun = await self.get(uid), False
+        # It was not the usual case: decide here, and write on condition that nothing changed.
+        while record is not None and not record.terminal and not begun:
+            following = transitions.begin(record, now, receives, limits)
+            record, begun = await self._swap(record, following)
+        return record
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress) -> None:
-        await self._update(
+    async def report(self, uid: Uid, attempt: int, progress: Progress) -> Record | None:
+        values = {":progress": write_progress(progress), ":attempt": {"N": str(attempt)}}
+        record, _ = await self._try(uid, f"SET progress = :progress, {NEXT}", RUNS, values)
+        return record
+
+    async def release(
+        self, uid: Uid, attempt: int, *, interrupted: bool, reason: str
+    ) -> Record | None:
+        counted = "interruptions" if interrupted else "failures"
+        record, _ = await self._try(
             uid,
-            "SET progress = :progress",
-            "#state = :running AND attempt = :attempt",
-            {
-                ":progress": _progress(progress),
-                ":running": {"S": "running"},
-                ":attempt": {"N": str(attempt)},
-            },
+            "SET #state = :queued, released_attempt = :attempt, last_reason = :reason, "
+            f"{NEXT} ADD {counted} :one REMOVE progress, started_at",
+            RUNS,
+            {":attempt": {"N": str(attempt)}, ":reason": {"S": reason[:REASON_CHARACTERS]}},
         )
+        return record
+
+    async def mark_cancelled(self, uid: Uid) -> Record | None:
+        record, _ = await self._try(
+            uid,
+            f"SET #cancel = :yes, {NEXT}",
+            f"{OPEN} AND (attribute_not_exists(#cancel) OR #cancel <> :yes)",
+            {":yes": YES},
+        )
+        return record
+
+    async def settle_cancel(self, uid: Uid, now: datetime) -> tuple[Record | None, bool]:
+        change, values = finishing(CANCELLED, now)
+        condition = "#state = :queued AND #cancel = :yes"
+        return await self._try(uid, change, condition, values)
 
     async def finish(
         self, uid: Uid, result: Result, now: datetime
     ) -> tuple[Record | None, bool]:
-        values: dict[str, Any] = {
-            ":queued": {"S": "queued"},
-            ":running": {"S": "running"},
-            ":state": {"S": result.state},
-            ":now": {"S": _time(now)},
-            ":images": {"L": [{"S": url} for url in result.image_url]},
-            ":output": {"S": result.output_url},
-            ":due": {"BOOL": True},
-        }
-        change = (
-            "SET #state = :state, finished_at = :now, image_url = :images, "
-            "output_url = :output, callback_due = :due"
-        )
-        if result.error:
-            change += ", #error = :error"
-            values[":error"] = _failure(result.error)
-        change += " REMOVE progress"
-        try:
-            record = await self._change(uid, change, "#state IN (:queued, :running)", values)
-        except ConditionFailedError as found:
-            return (to_record(found.item) if found.item else None), False
-        return record, True
+        change, values = finishing(result, now)
+        return await self._try(uid, change, OPEN, values)
 
     async def told(self, uid: Uid) -> None:
-        await self._update(
-            uid, "SET callback_due = :due", "attribute_exists(uid)", {":due": {"BOOL": False}}
+        await self._try(
+            uid, "SET callback_due = :no REMOVE #due", "attribute_exists(uid)", {":no": NO}
         )
 
-    async def _update(
-        self, uid: Uid, change: str, condition: str, values: Mapping[str, Any]
-    ) -> Record | None:
-        """Give the record after the change, or as it is if the condition does not hold."""
+    async def overdue(self, before: datetime, limit: int) -> tuple[Uid, ...]:
+        found: list[Uid] = []
+        extra: dict[str, Any] = {}
+        while True:
+            with translated("dynamodb.scan"):
+                answer = await self.client.scan(
+                    TableName=self.table,
+                    IndexName=DUE,
+                    FilterExpression="#due < :before",
+                    ExpressionAttributeNames={"#due": DUE_SINCE},
+                    ExpressionAttributeValues={":before": {"S": write_time(before)}},
+                    **extra,
+                )
+            found += [Uid(item["uid"]["S"]) for item in answer["Items"]]
+            last = answer.get("LastEvaluatedKey")
+            if not last or len(found) >= limit:
+                return tuple(found[:limit])
+            extra = {"ExclusiveStartKey": last}
+
+    async def take_overdue(self, uid: Uid, before: datetime, now: datetime) -> Record | None:
+        record, taken = await self._try(
+            uid,
+            "SET #due = :now",
+            "#due < :before",
+            {":now": {"S": write_time(now)}, ":before": {"S": write_time(before)}},
+        )
+        return record if taken else None
+
+    async def _swap(self, old: Record, new: Record) -> tuple[Record | None, bool]:
+        """Store `new` if the ledger still has `old`; else give what it has."""
+        before, after = to_item(old), to_item(new)
+        values = {f":{name}": after[name] for name in after if after[name] != before.get(name)}
+        sets = ", ".join(f"#{name[1:]} = {name}" for name in values)
+        gone = ", ".join(f"#{name}" for name in before if name not in after)
+        return await self._try(
+            old.uid,
+            f"SET {sets}" + (f" REMOVE {gone}" if gone else ""),
+            # An item of an older release has no sequence.
+            "attribute_exists(uid) AND (attribute_not_exists(#sequence) OR #sequence = :seen)",
+            {**values, ":seen": before["sequence"]},
+            {f"#{name}": name for name in {*before, *after}},
+        )
+
+    async def _try(
+        self,
+        uid: Uid,
+        change: str,
+        condition: str,
+        values: Mapping[str, Any],
+        names: Mapping[str, str] = NAMES,
+    ) -> tuple[Record | None, bool]:
+        """Give the record after the change and True, or as it is if the condition fails."""
+        text = f"{change} {condition}"
+        used = mentioned(names, text)
+        extra: dict[str, Any] = {"ExpressionAttributeNames": used} if used else {}
         try:
-            return await self._change(uid, change, condition, values)
+            with translated("dynamodb.update_item"):
+                answer = await self.client.update_item(
+                    TableName=self.table,
+                    Key={"uid": {"S": uid}},
+                    UpdateExpression=change,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=mentioned({**COMMON, **values}, text),
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **extra,
+                )
         except ConditionFailedError as found:
-            return to_record(found.item) if found.item else None
-
-    async def _change(
-        self, uid: Uid, change: str, condition: str, values: Mapping[str, Any]
-    ) -> Record:
-        known = {"#state": "state", "#error": "error"}
-        names = {name: real for name, real in known.items() if name in change + condition}
-        extra: dict[str, Any] = {"ExpressionAttributeNames": names} if names else {}
-        with translated("dynamodb.update_item"):
-            answer = await self.client.update_item(
-                TableName=self.table,
-                Key={"uid": {"S": uid}},
-                UpdateExpression=change,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=dict(values),
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **extra,
-            )
-        return to_record(answer["Attributes"])
-
-
-def to_item(record: Record) -> dict[str, Any]:
-    """Give the item that stores `record`; what is None is left out."""
-    item: dict[str, Any] = {
-        name: {"S": str(getattr(record, name))}
-        for name in (
-            "uid", "id", "tenant", "runtime", "tasktype", "bucket", "prefix", "context_json",
-            "state",
-        )
-    }  # fmt: skip
-    for name in _TIMES:
-        if (moment := getattr(record, name)) is not None:
-            item[name] = {"S": _time(moment)}
-    item["attempt"] = {"N": str(record.attempt)}
-    item["image_url"] = {"L": [{"S": url} for url in record.image_url]}
-    item["callback_due"] = {"BOOL": record.callback_due}
-    item["expires_at"] = {"N": str(int((record.created_at + KEPT).timestamp()))}
-    if record.output_url is not None:
-        item["output_url"] = {"S": record.output_url}
-    if record.error is not None:
-        item["error"] = _failure(record.error)
-    if record.progress is not None:
-        item["progress"] = _progress(record.progress)
-    return item
-
-
-def to_record(item: Mapping[str, Any]) -> Record:
-    """Give the record that an item stores."""
-    times = {name: _moment(item[name]["S"]) for name in _TIMES if name in item}
-    return Record(
-        uid=Uid(item["uid"]["S"]),
-        id=TaskId(item["id"]["S"]),
-        tenant=item["tenant"]["S"],
-        runtime=item["runtime"]["S"],
-        tasktype=TaskType(item["tasktype"]["S"]),
-        bucket=item["bucket"]["S"],
-        prefix=Prefix(item["prefix"]["S"]),
-        context_json=item["context_json"]["S"],
-        created_at=times["created_at"],
-        started_at=times.get("started_at"),
-        finished_at=times.get("finished_at"),
-        state=State(item["state"]["S"]),
-        attempt=int(item["attempt"]["N"]),
-        image_url=tuple(url["S"] for url in item["image_url"]["L"]),
-        output_url=item["output_url"]["S"] if "output_url" in item else None,
-        error=_to_failure(item["error"]["M"]) if "error" in item else None,
-        progress=_to_progress(item["progress"]["M"]) if "progress" in item else None,
-        callback_due=item["callback_due"]["BOOL"],
-    )
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _failure(error: Failure) -> dict[str, Any]:
-    return {
-        "M": {
-            "code": {"S": error.code},
-            "message": {"S": error.message},
-            "retryable": {"BOOL": error.retryable},
-        }
-    }
-
-
-def _to_failure(item: Mapping[str, Any]) -> Failure:
-    return Failure(
-        code=item["code"]["S"],
-        message=item["message"]["S"],
-        retryable=item["retryable"]["BOOL"],
-    )
-
-
-def _progress(progress: Progress) -> dict[str, Any]:
-    return {"M": {"step": {"N": str(progress.step)}, "total": {"N": str(progress.total)}}}
-
-
-def _to_progress(item: Mapping[str, Any]) -> Progress:
-    return Progress(step=int(item["step"]["N"]), total=int(item["total"]["N"]))
+            return (to_record(found.item) if found.item else None), False
+        return to_record(answer["Attributes"]), True

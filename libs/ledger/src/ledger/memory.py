@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from contracts.ids import TaskId, Uid
+from ledger import transitions
 from ledger.port import Page
-from ledger.record import OPEN, Progress, Record, Result, State
+from ledger.record import CANCELLED, OPEN, Progress, Record, Result, State
+from ledger.transitions import DEFAULT_LIMITS, Limits
 
 
 @dataclass
@@ -15,6 +17,7 @@ class MemoryLedger:
     """Keeps every record until the process ends."""
 
     records: dict[Uid, Record] = field(default_factory=dict)
+    due_since: dict[Uid, datetime] = field(default_factory=dict)
 
     async def create(self, record: Record) -> Record:
         return self.records.setdefault(record.uid, record)
@@ -51,41 +54,71 @@ class MemoryLedger:
         records = tuple(found[:limit])
         return Page(records=records, next_before=records[-1].uid if more else None)
 
-    async def begin(self, uid: Uid, now: datetime) -> Record | None:
+    async def begin(
+        self, uid: Uid, now: datetime, receives: int = 0, *, limits: Limits = DEFAULT_LIMITS
+    ) -> Record | None:
         record = self.records.get(uid)
-        if record and record.state in OPEN:
-            record = self.records[uid] = replace(
-                record,
-                state=State.RUNNING,
-                attempt=record.attempt + 1,
-                started_at=now,
-                progress=None,
-            )
-        return record
+        if record is None or record.terminal:
+            return record
+        return self._store(transitions.begin(record, now, receives, limits))
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress) -> None:
+    async def report(self, uid: Uid, attempt: int, progress: Progress) -> Record | None:
         record = self.records.get(uid)
-        if record and record.state == State.RUNNING and record.attempt == attempt:
-            self.records[uid] = replace(record, progress=progress)
+        if record is None or not _runs(record, attempt):
+            return record
+        return self._store(replace(record, progress=progress, sequence=record.sequence + 1))
+
+    async def release(
+        self, uid: Uid, attempt: int, *, interrupted: bool, reason: str
+    ) -> Record | None:
+        record = self.records.get(uid)
+        if record is None or not _runs(record, attempt):
+            return record
+        return self._store(
+            transitions.release(record, attempt, interrupted=interrupted, reason=reason)
+        )
+
+    async def mark_cancelled(self, uid: Uid) -> Record | None:
+        record = self.records.get(uid)
+        if record is None or record.terminal or record.cancel_requested:
+            return record
+        return self._store(replace(record, cancel_requested=True, sequence=record.sequence + 1))
+
+    async def settle_cancel(self, uid: Uid, now: datetime) -> tuple[Record | None, bool]:
+        record = self.records.get(uid)
+        if record is None or record.state != State.QUEUED or not record.cancel_requested:
+            return record, False
+        return self._store(transitions.finish(record, CANCELLED, now)), True
 
     async def finish(
         self, uid: Uid, result: Result, now: datetime
     ) -> tuple[Record | None, bool]:
         record = self.records.get(uid)
-        if record is None or record.terminal:
+        if record is None or record.state not in OPEN:
             return record, False
-        self.records[uid] = replace(
-            record,
-            state=result.state,
-            finished_at=now,
-            image_url=result.image_url,
-            output_url=result.output_url,
-            error=result.error,
-            progress=None,
-            callback_due=True,
-        )
-        return self.records[uid], True
+        return self._store(transitions.finish(record, result, now)), True
 
     async def told(self, uid: Uid) -> None:
         if record := self.records.get(uid):
-            self.records[uid] = replace(record, callback_due=False)
+            self._store(replace(record, callback_due=False))
+
+    async def overdue(self, before: datetime, limit: int) -> tuple[Uid, ...]:
+        return tuple(uid for uid, since in self.due_since.items() if since < before)[:limit]
+
+    async def take_overdue(self, uid: Uid, before: datetime, now: datetime) -> Record | None:
+        if uid not in self.due_since or self.due_since[uid] >= before:
+            return None
+        self.due_since[uid] = now
+        return self.records[uid]
+
+    def _store(self, record: Record) -> Record:
+        if not record.callback_due:
+            self.due_since.pop(record.uid, None)
+        elif record.finished_at:
+            self.due_since.setdefault(record.uid, record.finished_at)
+        self.records[record.uid] = record
+        return record
+
+
+def _runs(record: Record, attempt: int) -> bool:
+    return record.state == State.RUNNING and record.attempt == attempt

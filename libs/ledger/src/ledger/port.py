@@ -8,6 +8,7 @@ from typing import Protocol
 
 from contracts.ids import TaskId, Uid
 from ledger.record import Progress, Record, Result, State
+from ledger.transitions import DEFAULT_LIMITS, Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +44,42 @@ class Ledger(Protocol):
         """Give up to `limit` records of one runtime, older than `before`."""
         ...
 
-    async def begin(self, uid: Uid, now: datetime) -> Record | None:
-        """Count one more attempt and mark it as running, unless the record is terminal.
+    async def begin(
+        self, uid: Uid, now: datetime, receives: int = 0, *, limits: Limits = DEFAULT_LIMITS
+    ) -> Record | None:
+        """Count one more attempt and mark it as running, unless the task has to end.
 
-        Gives the record as it then stands, None if there is none.
+        A task with a cancel mark ends as cancelled, one that is over a limit as failed with the
+        code `poisoned`. Gives the record as it then stands, None if there is none.
         """
         ...
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress) -> None:
-        """Keep the progress of the present attempt; ignored for another or an ended one."""
+    async def report(self, uid: Uid, attempt: int, progress: Progress) -> Record | None:
+        """Keep the progress of the present attempt; ignored for another or an ended one.
+
+        Gives the record as it then stands.
+        """
+        ...
+
+    async def release(
+        self, uid: Uid, attempt: int, *, interrupted: bool, reason: str
+    ) -> Record | None:
+        """Note that the present attempt ended without a result; the task is queued again.
+
+        Counts a failure unless it was interrupted. Ignored for another attempt, an ended task,
+        or when it was noted before. Gives the record as it then stands.
+        """
+        ...
+
+    async def mark_cancelled(self, uid: Uid) -> Record | None:
+        """Note that the client takes an open task back; gives the record as it then stands."""
+        ...
+
+    async def settle_cancel(self, uid: Uid, now: datetime) -> tuple[Record | None, bool]:
+        """Commit a marked task as cancelled if no agent works on it.
+
+        Gives the record as it stands, and whether this call committed it.
+        """
         ...
 
     async def finish(
@@ -59,10 +87,22 @@ class Ledger(Protocol):
     ) -> tuple[Record | None, bool]:
         """Commit the terminal state once, with its callback due and no progress left.
 
-        Gives the record as it stands, and whether this call committed it.
+        The first result wins, also a completed one over a cancel mark. Gives the record as it
+        stands, and whether this call committed it.
         """
         ...
 
     async def told(self, uid: Uid) -> None:
         """Note that the callback was sent. Safe to repeat."""
+        ...
+
+    async def overdue(self, before: datetime, limit: int) -> tuple[Uid, ...]:
+        """Give up to `limit` tasks whose callback is due since before then; may lag."""
+        ...
+
+    async def take_overdue(self, uid: Uid, before: datetime, now: datetime) -> Record | None:
+        """Give the record if its callback is due since before then, to one caller only.
+
+        From then on it counts as due since `now`.
+        """
         ...

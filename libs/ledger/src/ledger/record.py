@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from contracts.callback import Failure
 from contracts.ids import Prefix, TaskId, Uid
@@ -35,16 +36,23 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What an attempt came to; `error` is None if it is completed."""
+    """What a task came to: completed, unless it has an error or was cancelled."""
 
-    image_url: tuple[str, ...]
-    output_url: str
+    image_url: tuple[str, ...] = ()
+    output_url: str | None = None  # None only if no attempt wrote one
     error: Failure | None = None
+    cancelled: bool = False
 
     @property
     def state(self) -> State:
         """Give the terminal state that this result leads to."""
+        if self.cancelled:
+            return State.CANCELLED
         return State.COMPLETED if self.error is None else State.FAILED
+
+
+CANCELLED = Result(cancelled=True)
+POISONED: Final = "poisoned"  # code of the error of a task that was given up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +77,23 @@ class Record:
     error: Failure | None = None
     progress: Progress | None = None
     callback_due: bool = False  # committed, but not known to be told: the outbox
+    sequence: int = 1  # numbers the changes that clients may see, across attempts
+    cancel_requested: bool = False
+    receives: int = 0  # how often the queue had handed it over at the last begin; 0: unknown
+    released_attempt: int = 0  # the last attempt that ended without a result and said so
+    failures: int = 0  # attempts that the platform failed: lost, or released as not interrupted
+    interruptions: int = 0  # attempts that were released as interrupted
+    last_reason: str = ""  # why the last attempt ended without a result, for operators
 
     @property
     def terminal(self) -> bool:
         """Tell whether nothing more can happen to it."""
         return self.state not in OPEN
+
+    @property
+    def poisoned(self) -> bool:
+        """Tell whether it was given up, so that its message belongs to the dead letters."""
+        return self.error is not None and self.error.code == POISONED
 
     @property
     def place(self) -> OutputPlace:

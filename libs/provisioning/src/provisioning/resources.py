@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from awsio import clients
 from awsio.errors import translated
 from contracts.runtimes import Runtime
-from ledger.dynamodb import BY_ID, BY_RUNTIME
+from ledger.dynamodb import BY_ID, BY_RUNTIME, DUE
+from ledger.items import DUE_SINCE
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -198,16 +199,21 @@ async def _expire(s3: S3Client, bucket: str, days: int) -> None:
 async def _table(dynamodb: DynamoDBClient, name: str) -> None:
     with translated("dynamodb.create_table"):
         if name in (await dynamodb.list_tables())["TableNames"]:
+            await _add_due_index(dynamodb, name)
             return
         await dynamodb.create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[
                 {"AttributeName": attribute, "AttributeType": "S"}
-                for attribute in ("uid", "id", "runtime")
+                for attribute in ("uid", "id", "runtime", DUE_SINCE)
             ],
             KeySchema=[{"AttributeName": "uid", "KeyType": "HASH"}],
-            GlobalSecondaryIndexes=[_index(BY_ID, "id"), _index(BY_RUNTIME, "runtime")],
+            GlobalSecondaryIndexes=[
+                _index(BY_ID, "id"),
+                _index(BY_RUNTIME, "runtime"),
+                _DUE_INDEX,
+            ],
         )
         waiter = dynamodb.get_waiter("table_exists")
         async with asyncio.timeout(60):
@@ -216,6 +222,29 @@ async def _table(dynamodb: DynamoDBClient, name: str) -> None:
             TableName=name,
             TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"},
         )
+
+
+async def _add_due_index(dynamodb: DynamoDBClient, name: str) -> None:
+    """Add the index to a table of an older release; items that it misses are long told."""
+    described = (await dynamodb.describe_table(TableName=name))["Table"]
+    if any(index["IndexName"] == DUE for index in described.get("GlobalSecondaryIndexes", [])):
+        return
+    await dynamodb.update_table(
+        TableName=name,
+        AttributeDefinitions=[
+            *described["AttributeDefinitions"],
+            {"AttributeName": DUE_SINCE, "AttributeType": "S"},
+        ],
+        GlobalSecondaryIndexUpdates=[{"Create": _DUE_INDEX}],
+    )
+
+
+# Spread over the partitions by time; it is read whole, and holds next to nothing.
+_DUE_INDEX: Final[Any] = {
+    "IndexName": DUE,
+    "KeySchema": [{"AttributeName": DUE_SINCE, "KeyType": "HASH"}],
+    "Projection": {"ProjectionType": "KEYS_ONLY"},
+}
 
 
 def _index(name: str, key: str) -> Any:

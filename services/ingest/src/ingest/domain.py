@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -13,6 +13,8 @@ from contracts.kinds import TaskType
 CONTEXT_LIMIT_BYTES: Final = 16 * 2**10  # as compact JSON
 DEFAULT_PAGE: Final = 20  # tasks
 LARGEST_PAGE: Final = 100  # tasks
+LONGEST_LINK: Final = 604_800  # seconds that a download link may work
+LONGEST_WAIT: Final = 60  # seconds that a submission may wait for its end
 
 
 class TaskState(StrEnum):
@@ -37,12 +39,22 @@ class Submission:
     context_json: str
     content: bytes  # the runtime's own body as JSON, without routing keys
     checkpoint: str  # empty means the runtime's own
+    timeout: timedelta | None = None  # of one attempt; None: as the agent has it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotency:
+    """How a client says that a request is the same as an earlier one."""
+
+    key: str = field(repr=False)
+    fingerprint: str  # SHA-256 of what it sent, in lower-case hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """Where an accepted submission went."""
 
+    uid: str  # of an earlier submission, if an idempotency key was used again
     runtime: str
     output_location: str  # s3://bucket/prefix/id
 
@@ -88,6 +100,20 @@ class Task:
     output_url: str | None  # None before the end
     error: Failure | None
     progress: Progress | None
+
+    @property
+    def terminal(self) -> bool:
+        """Tell whether nothing more can happen to it."""
+        return self.state not in {TaskState.QUEUED, TaskState.RUNNING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A task after a change."""
+
+    sequence: int  # numbers the changes of one task, across attempts
+    state_changed: bool  # or its attempt has; otherwise only its progress has
+    task: Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

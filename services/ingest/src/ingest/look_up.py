@@ -7,7 +7,7 @@ import binascii
 from dataclasses import dataclass
 
 from contracts.ids import task_id, uid
-from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE, Task, TaskState
+from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE, LONGEST_LINK, Task, TaskState
 from ingest.payload import invalid, name, wrong
 from ingest.ports import Router
 from servicekit.errors import FieldError, RejectedError
@@ -39,6 +39,27 @@ async def find_task(router: Router, id: str) -> Task:
         # No task can have this name, and it is not safe to say it again.
         raise RejectedError("there is no such task", code="task_not_found") from None
     return await router.task(known)
+
+
+async def cancel_task(router: Router, id: str) -> Task:
+    """Take back the task of that uid or client's id; gives it as it then stands.
+
+    Raises `RejectedError` if there is none, or if it has ended before.
+    """
+    try:
+        known = task_id(id)
+    except ValueError:
+        raise RejectedError("there is no such task", code="task_not_found") from None
+    return await router.cancel(known)
+
+
+async def link_files(router: Router, task: Task, seconds: str) -> tuple[str, ...]:
+    """Give links for the files of a task; raises `RejectedError` for a wrong time."""
+    if seconds.isascii() and seconds.isdigit() and len(seconds) <= len(str(LONGEST_LINK)):
+        number = int(seconds)
+        if 1 <= number <= LONGEST_LINK:
+            return await router.links(task.uid, number)
+    raise invalid([wrong("links", f"must be 1 to {LONGEST_LINK}")])
 
 
 async def list_tasks(router: Router, filters: Filters) -> TaskList:

@@ -10,6 +10,7 @@ import grpc
 
 from darkroom.tasks.v1.tasks_pb2_grpc import add_TaskServiceServicer_to_server
 from ingest.adapters.models import GrpcModels
+from ingest.adapters.notifier import GrpcNotifier
 from ingest.adapters.router import GrpcRouter
 from ingest.http.app import rest_app
 from ingest.keys import KeysFile, open_gate, watch_keys
@@ -17,6 +18,7 @@ from ingest.measures import Measures
 from ingest.ports import Router
 from ingest.rpc import SERVICE, TaskRpc
 from ingest.settings import Settings
+from ingest.watch import Watches
 from servicekit.health import Health
 from servicekit.lifecycle import stop_on_signals
 from servicekit.rpc import channel, serving
@@ -43,9 +45,15 @@ async def serve(settings: Settings) -> None:
             await stack.enter_async_context(channel(settings.model_sync_target)),
             timeout=settings.call_timeout,
         )
+        notifier = GrpcNotifier(
+            await stack.enter_async_context(channel(settings.notifier_target)),
+            timeout=settings.watch_timeout,
+        )
+        watches = Watches(notifier, limit=settings.streams, patience=settings.watch_patience)
         app = rest_app(
             router=router,
             models=models,
+            watches=watches,
             gate=gate,
             measures=measures,
             health=health,
@@ -53,7 +61,7 @@ async def serve(settings: Settings) -> None:
         )
 
         def register(server: grpc.aio.Server) -> None:
-            add_TaskServiceServicer_to_server(TaskRpc(router, gate, measures), server)
+            add_TaskServiceServicer_to_server(TaskRpc(router, watches, gate, measures), server)
 
         await stack.enter_async_context(http_serving(app, settings.host, settings.http_port))
         address = f"{settings.host}:{settings.grpc_port}"
@@ -67,6 +75,7 @@ async def serve(settings: Settings) -> None:
             await stop.wait()
             readiness.cancel()
             await health.not_ready("stopping")
+            watches.close()
 
 
 async def _become_ready(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -14,14 +15,15 @@ from pydantic_core import from_json
 from contracts.ids import new_uid
 from contracts.message import CONTENT_LIMIT_BYTES
 from darkroom.tasks.v1 import tasks_pb2, tasks_pb2_grpc
-from ingest.domain import Caller, Task, TaskState
+from ingest.domain import Caller, Idempotency, Task, TaskState
 from ingest.keys import Gate
-from ingest.look_up import Filters, find_task, list_tasks
+from ingest.look_up import Filters, cancel_task, find_task, list_tasks
 from ingest.measures import Measures
 from ingest.payload import invalid, parse_object, too_large, wrong
 from ingest.ports import Router
-from ingest.submit import submit
+from ingest.submit import idempotency_of, submit
 from ingest.translate_v1alpha2 import translate_flat
+from ingest.watch import Watches
 from servicekit.errors import FieldError, RejectedError, TransientError
 from servicekit.status import REFUSALS
 
@@ -42,8 +44,11 @@ _WHOLE_BELOW = 2.0**53  # from here on a double does not hold each whole number
 class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
     """Answers clients; what it raises becomes a status in `servicekit.rpc`."""
 
-    def __init__(self, router: Router, gate: Gate, measures: Measures) -> None:
+    def __init__(
+        self, router: Router, watches: Watches, gate: Gate, measures: Measures
+    ) -> None:
         self._router = router
+        self._watches = watches
         self._gate = gate
         self._measures = measures
 
@@ -56,14 +61,15 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
         async with self._admitted("submit_task", context) as caller:
             if request.ByteSize() > CONTENT_LIMIT_BYTES:
                 raise too_large()
+            idempotency = _idempotency(request)
             fields, errors = _fields(request)
             submission = translate_flat(fields, new_uid(), errors)
-            accepted = await submit(self._router, submission, caller)
+            accepted = await submit(self._router, submission, caller, idempotency=idempotency)
             return tasks_pb2.SubmitTaskResponse(
                 id=submission.id,
                 runtime=accepted.runtime,
                 output_location=accepted.output_location,
-                uid=submission.uid,
+                uid=accepted.uid,
             )
 
     async def GetTask(  # noqa: N802  # the name in the proto
@@ -71,9 +77,7 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
     ) -> tasks_pb2.GetTaskResponse:
         """Give one task."""
         async with self._admitted("get_task", context):
-            if not request.id:
-                raise invalid([wrong("id", "is missing")])
-            task = await find_task(self._router, request.id)
+            task = await find_task(self._router, _named(request.id))
             return tasks_pb2.GetTaskResponse(task=_task(task))
 
     async def ListTasks(  # noqa: N802  # the name in the proto
@@ -93,12 +97,33 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
                 tasks=[_task(task) for task in found.tasks], cursor=found.cursor or ""
             )
 
+    async def CancelTask(  # noqa: N802  # the name in the proto
+        self, request: tasks_pb2.CancelTaskRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> tasks_pb2.CancelTaskResponse:
+        """Take one task back."""
+        async with self._admitted("cancel_task", context):
+            task = await cancel_task(self._router, _named(request.id))
+            return tasks_pb2.CancelTaskResponse(task=_task(task))
+
+    async def WatchTask(  # noqa: N802  # the name in the proto
+        self, request: tasks_pb2.WatchTaskRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[tasks_pb2.WatchTaskResponse]:
+        """Stream one task until it has ended."""
+        async with self._admitted("watch_task", context):
+            task = await find_task(self._router, _named(request.id))
+            after = max(request.after_sequence, 0)
+            async with aclosing(self._watches.follow(task.uid, after)) as changes:
+                async for change in changes:
+                    yield tasks_pb2.WatchTaskResponse(
+                        sequence=change.sequence, task=_task(change.task)
+                    )
+
     @asynccontextmanager
     async def _admitted(
         self, operation: str, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Caller]:
         with self._measures.measured(operation, "grpc") as call:
-            code = "internal"
+            code, status = "internal", grpc.StatusCode.OK
             try:
                 metadata = context.invocation_metadata() or ()
                 keys = [
@@ -111,12 +136,31 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
             except TransientError:
                 code = "unavailable"
                 raise
+            except (asyncio.CancelledError, GeneratorExit):  # the client has gone
+                code, status = "", grpc.StatusCode.CANCELLED
+                raise
             else:
                 code = ""
             finally:
-                call.status = REFUSALS[code].grpc.name if code else grpc.StatusCode.OK.name
+                call.status = (REFUSALS[code].grpc if code else status).name
                 if code:
                     self._measures.refused(code, "grpc")
+
+
+def _named(id: str) -> str:
+    if not id:
+        raise invalid([wrong("id", "is missing")])
+    return id
+
+
+def _idempotency(request: tasks_pb2.SubmitTaskRequest) -> Idempotency | None:
+    if not request.idempotency_key:
+        return None
+    sent = tasks_pb2.SubmitTaskRequest()
+    sent.CopyFrom(request)
+    sent.ClearField("idempotency_key")
+    text = sent.SerializeToString(deterministic=True)
+    return idempotency_of(request.idempotency_key, "idempotency_key", b"grpc", text)
 
 
 def _fields(

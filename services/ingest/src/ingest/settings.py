@@ -26,9 +26,13 @@ class Settings(ServiceSettings):
     api_keys_file: Path  # {"keys": [{"name", "tenant", "sha256", "rate_per_second", "burst"}]}
     router_target: str = Field(min_length=1)  # host:port
     model_sync_target: str = Field(min_length=1)  # host:port
+    notifier_target: str = Field(min_length=1)  # host:port
     rate_per_second: float = Field(default=30, gt=0, allow_inf_nan=False)  # of one key
     burst: int = Field(default=50, ge=1)  # of one key
     call_timeout: timedelta = Field(default=timedelta(seconds=5), ge=_SOON)
     submit_timeout: timedelta = Field(default=timedelta(seconds=10), ge=_SOON)
     body_timeout: timedelta = Field(default=timedelta(seconds=60), ge=_SOON)  # to read a body
+    streams: int = Field(default=500, ge=1)  # of events at the same time, waits included
+    watch_timeout: timedelta = Field(default=timedelta(minutes=5), ge=_SOON)  # of a call
+    watch_patience: timedelta = Field(default=timedelta(seconds=60), ge=timedelta(0))
     readiness_interval: timedelta = Field(default=timedelta(seconds=1), ge=_SOON)

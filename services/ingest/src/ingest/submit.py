@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 from types import MappingProxyType
+from typing import Final
 
 from opentelemetry import trace
 
-from ingest.domain import Accepted, Caller, Submission
-from ingest.payload import INCORRECT
+from ingest.domain import Accepted, Caller, Idempotency, Submission
+from ingest.payload import INCORRECT, invalid, wrong
 from ingest.ports import Router
 from servicekit.errors import RejectedError
+
+_LONGEST_KEY: Final = 255
+
+
+def idempotency_of(key: str, field: str, *sent: bytes) -> Idempotency:
+    """Give the checked key with the fingerprint of what was sent; raises `RejectedError`.
+
+    The refusal names `field` and never the key.
+    """
+    if not (0 < len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise invalid([wrong(field, f"must be 1 to {_LONGEST_KEY} printable ASCII characters")])
+    return Idempotency(key=key, fingerprint=sha256(b"\0".join(sent)).hexdigest())
 
 
 async def submit(
@@ -19,6 +33,7 @@ async def submit(
     submission: Submission,
     caller: Caller,
     fields: Mapping[str, str] = MappingProxyType({}),
+    idempotency: Idempotency | None = None,
 ) -> Accepted:
     """Give where the task went once it is durably queued; any error means that it is not.
 
@@ -30,7 +45,7 @@ async def submit(
     span.set_attribute("darkroom.id", submission.id)
     span.set_attribute("darkroom.tasktype", submission.tasktype)
     try:
-        accepted = await router.submit(submission, caller.tenant)
+        accepted = await router.submit(submission, caller.tenant, idempotency)
     except RejectedError as error:
         if error.code != "invalid_request":
             raise

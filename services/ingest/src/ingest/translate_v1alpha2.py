@@ -5,9 +5,10 @@ gRPC has the same fields without the outer objects, so both edges share the rule
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, Strict
 
 from contracts.ids import DEFAULT_PREFIX, PrefixField, TaskIdField, Uid
 from contracts.kinds import TaskType
@@ -50,6 +51,12 @@ class Metadata(BaseModel):
     context: Annotated[Any, AfterValidator(compact_context)] = Field(
         default_factory=lambda: "{}",
         description="Any JSON value up to 16 KiB, which comes back in the callback.",
+    )
+    timeout_seconds: Annotated[float, Strict()] | None = Field(
+        default=None,
+        ge=1,
+        le=86400,
+        description="How long one attempt may take; without it, as long as the agent allows.",
     )
 
 
@@ -115,6 +122,7 @@ def _submission(
             content = without_routing(content, webui.alwayson_scripts, metadata.tasktype)
             checkpoint = webui.alwayson_scripts.sd_model_checkpoint or ""
         checkpoint = checkpoint or _own_checkpoint(content, field)
+    seconds = metadata.timeout_seconds
     return Submission(
         uid=uid,
         id=metadata.id,
@@ -124,6 +132,7 @@ def _submission(
         context_json=metadata.context,
         content=compact_content(content, field),
         checkpoint=checkpoint,
+        timeout=None if seconds is None else timedelta(seconds=seconds),
     )
 
 

@@ -22,13 +22,21 @@ class Verdict(Enum):
     PROCEED = auto()
     FINISHED = auto()
     UNKNOWN = auto()
+    POISONED = auto()
 
 
 def judge(record: Record | None) -> Verdict:
     """Give the verdict on a delivery, from its record after the attempt was counted."""
     if record is None:
         return Verdict.UNKNOWN
+    if record.poisoned:
+        return Verdict.POISONED
     return Verdict.FINISHED if record.terminal else Verdict.PROCEED
+
+
+def is_taken_back(record: Record | None) -> bool:
+    """Tell whether an agent shall stop, because the client took the task back."""
+    return record is not None and (record.cancel_requested or record.state is State.CANCELLED)
 
 
 def callback_of(record: Record) -> Callback:

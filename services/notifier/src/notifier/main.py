@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 
 from awsio import clients
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
 from ledger.dynamodb import DynamoDbLedger
+from ledger.port import Ledger
+from ledger.transitions import Limits
 from notifier.adapters.sns import SnsResultTopic
+from notifier.changes import Changes
+from notifier.pace import Pace
+from notifier.ports import ResultTopic
 from notifier.rpc import NotifierService
 from notifier.settings import Settings
 from notifier.settle import Settle
+from notifier.sweep import Sweep
+from notifier.watch import Watch
 from servicekit.health import Health
 from servicekit.lifecycle import stop_on_signals
 from servicekit.rpc import serving
@@ -22,16 +30,25 @@ async def serve(settings: Settings) -> None:
     """Run until told to stop. What is opened last is closed first."""
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
-        settle = Settle(
-            ledger=DynamoDbLedger(
-                client=await stack.enter_async_context(clients.dynamodb()), table=settings.table
-            ),
-            topic=SnsResultTopic(
-                client=await stack.enter_async_context(clients.sns()),
-                topic_arn=settings.result_topic_arn,
-            ),
+        ledger = DynamoDbLedger(
+            client=await stack.enter_async_context(clients.dynamodb()), table=settings.table
         )
-        service = NotifierService(settle)
+        topic = SnsResultTopic(
+            client=await stack.enter_async_context(clients.sns()),
+            topic_arn=settings.result_topic_arn,
+        )
+        changes = Changes()
+        settle = build_settle(settings, ledger, topic, changes)
+        watch = Watch(
+            ledger=ledger, changes=changes, poll=settings.watch_poll, limit=settings.watchers
+        )
+        sweep = Sweep(
+            ledger=ledger,
+            settle=settle,
+            interval=settings.sweep_interval,
+            age=settings.sweep_age,
+        )
+        service = NotifierService(settle, watch)
         health = Health()
         await stack.enter_async_context(
             http_serving(ops_app(health), settings.host, settings.ops_port)
@@ -46,9 +63,25 @@ async def serve(settings: Settings) -> None:
                 ),
             )
         )
-        await health.ready()
-        await stop.wait()
-        await health.not_ready("stopping")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sweep.until(stop), name="sweep")
+            await health.ready()
+            await stop.wait()
+            await health.not_ready("stopping")
+            changes.close()
+
+
+def build_settle(
+    settings: Settings, ledger: Ledger, topic: ResultTopic, changes: Changes
+) -> Settle:
+    """Give the use case with its limits."""
+    return Settle(
+        ledger=ledger,
+        topic=topic,
+        changes=changes,
+        pace=Pace(settings.progress_interval),
+        limits=Limits(failures=settings.failures, receives=settings.receives),
+    )
 
 
 def main() -> None:

@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from contracts import ids
 from contracts.callback import Failure
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
 from ledger.record import Progress, Result
+from ledger.wire import to_wire
 from notifier.domain import Verdict
 from notifier.settle import Settle
+from notifier.watch import Watch
 from servicekit.errors import FieldError, RejectedError
 
 _VERDICTS = {
     Verdict.PROCEED: notifier_pb2.VERDICT_PROCEED,
     Verdict.FINISHED: notifier_pb2.VERDICT_FINISHED,
     Verdict.UNKNOWN: notifier_pb2.VERDICT_UNKNOWN,
+    Verdict.POISONED: notifier_pb2.VERDICT_POISONED,
 }
 
 
 class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
-    """Answers queue agents; errors become statuses in servicekit.rpc."""
+    """Answers agents, the router and ingest; errors become statuses in servicekit.rpc."""
 
-    def __init__(self, settle: Settle) -> None:
+    def __init__(self, settle: Settle, watch: Watch) -> None:
         self._settle = settle
+        self._watch = watch
 
     async def BeginAttempt(  # noqa: N802  # gRPC names its methods
         self, request: notifier_pb2.BeginAttemptRequest, context: Any
     ) -> notifier_pb2.BeginAttemptResponse:
         """Judge a delivery."""
-        verdict, attempt = await self._settle.begin(_uid(request.uid), request.agent)
+        verdict, attempt = await self._settle.begin(
+            _uid(request.uid), request.agent, max(request.receives, 0)
+        )
         return notifier_pb2.BeginAttemptResponse(verdict=_VERDICTS[verdict], attempt=attempt)
 
     async def ReportProgress(  # noqa: N802
         self, request: notifier_pb2.ReportProgressRequest, context: Any
     ) -> notifier_pb2.ReportProgressResponse:
-        """Keep the progress of an attempt."""
-        progress = Progress(step=max(request.step, 0), total=max(request.total, 1))
-        await self._settle.report(_uid(request.uid), request.attempt, progress)
-        return notifier_pb2.ReportProgressResponse()
+        """Keep the progress of an attempt, and tell whether to go on."""
+        progress = None
+        if request.total > 0:
+            progress = Progress(step=max(request.step, 0), total=request.total)
+        cancelled = await self._settle.report(_uid(request.uid), request.attempt, progress)
+        return notifier_pb2.ReportProgressResponse(cancelled=cancelled)
 
     async def FinishTask(  # noqa: N802
         self, request: notifier_pb2.FinishTaskRequest, context: Any
@@ -52,10 +62,44 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
                 retryable=request.error.retryable,
             )
         result = Result(
-            image_url=tuple(request.image_url), output_url=request.output_url, error=error
+            image_url=tuple(request.image_url),
+            output_url=request.output_url or None,
+            error=error,
+            cancelled=request.cancelled,
         )
         committed = await self._settle.finish(_uid(request.uid), result)
         return notifier_pb2.FinishTaskResponse(committed=committed)
+
+    async def ReleaseAttempt(  # noqa: N802
+        self, request: notifier_pb2.ReleaseAttemptRequest, context: Any
+    ) -> notifier_pb2.ReleaseAttemptResponse:
+        """Note an attempt without a result."""
+        await self._settle.release(
+            _uid(request.uid),
+            request.attempt,
+            interrupted=request.interrupted,
+            reason=request.reason,
+        )
+        return notifier_pb2.ReleaseAttemptResponse()
+
+    async def SettleCancel(  # noqa: N802
+        self, request: notifier_pb2.SettleCancelRequest, context: Any
+    ) -> notifier_pb2.SettleCancelResponse:
+        """End a task that the router has marked, unless an agent works on it."""
+        cancelled = await self._settle.settle_cancel(_uid(request.uid))
+        return notifier_pb2.SettleCancelResponse(cancelled=cancelled)
+
+    async def WatchTask(  # noqa: N802
+        self, request: notifier_pb2.WatchTaskRequest, context: Any
+    ) -> AsyncIterator[notifier_pb2.WatchTaskResponse]:
+        """Stream the record of a task."""
+        async with aclosing(self._watch(_uid(request.uid), request.after_sequence)) as found:
+            async for change in found:
+                yield notifier_pb2.WatchTaskResponse(
+                    sequence=change.record.sequence,
+                    state_changed=change.state_changed,
+                    task=to_wire(change.record),
+                )
 
 
 def _uid(text: str) -> ids.Uid:

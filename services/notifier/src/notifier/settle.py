@@ -11,8 +11,11 @@ from opentelemetry import metrics
 
 from contracts.ids import Uid
 from ledger.port import Ledger
-from ledger.record import Progress, Record, Result
-from notifier.domain import Verdict, callback_of, judge
+from ledger.record import Progress, Record, Result, State
+from ledger.transitions import DEFAULT_LIMITS, Limits
+from notifier.changes import Changes
+from notifier.domain import Verdict, callback_of, is_taken_back, judge
+from notifier.pace import Pace
 from notifier.ports import ResultTopic
 
 log = logging.getLogger(__name__)
@@ -38,27 +41,66 @@ class Settle:
 
     ledger: Ledger
     topic: ResultTopic
+    changes: Changes
+    pace: Pace  # of the progress of one task
+    limits: Limits = DEFAULT_LIMITS
     now: Callable[[], datetime] = _now
 
-    async def begin(self, uid: Uid, agent: str) -> tuple[Verdict, int]:
-        """Give the verdict on a delivery, and the number of the attempt."""
-        record = await self.ledger.begin(uid, self.now())
+    async def begin(self, uid: Uid, agent: str, receives: int = 0) -> tuple[Verdict, int]:
+        """Give the verdict on a delivery, and the number of the attempt.
+
+        A task that was taken back or has failed too often is ended by it.
+        """
+        now = self.now()
+        record = await self.ledger.begin(uid, now, receives, limits=self.limits)
         verdict = judge(record)
-        if record is not None and verdict is Verdict.FINISHED:
-            # An earlier delivery may have died between the commit and the callback.
-            await self._tell(record)
         if record is None or verdict is not Verdict.PROCEED:
             log.info(
                 "delivery needs no work", extra={"uid": uid, "verdict": verdict.name.lower()}
             )
+            if record is not None:
+                # Ended just now; or earlier, by one who may have died before the callback.
+                await self._ended(record, committed=record.finished_at == now)
             return verdict, 0
+        self.changes.ring(uid)
         _begun.add(1, {"runtime": record.runtime})
         log.info("begun", extra={"uid": uid, "attempt": record.attempt, "agent": agent})
         return verdict, record.attempt
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress) -> None:
-        """Keep how far the present attempt is."""
-        await self.ledger.report(uid, attempt, progress)
+    async def report(self, uid: Uid, attempt: int, progress: Progress | None) -> bool:
+        """Keep how far the present attempt is; gives whether the task was taken back.
+
+        Without news, or within a second of the last ones, nothing is written.
+        """
+        if progress is None or not self.pace.allows(uid, self.now()):
+            return is_taken_back(await self.ledger.get(uid))
+        record = await self.ledger.report(uid, attempt, progress)
+        self.changes.ring(uid)
+        return is_taken_back(record)
+
+    async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
+        """Note that an attempt ended without a result; a task that was taken back ends."""
+        record = await self.ledger.release(uid, attempt, interrupted=interrupted, reason=reason)
+        self.changes.ring(uid)
+        log.info(
+            "released",
+            extra={
+                "uid": uid,
+                "attempt": attempt,
+                "interrupted": interrupted,
+                "reason": reason,
+            },
+        )
+        if is_taken_back(record):
+            await self.settle_cancel(uid)
+
+    async def settle_cancel(self, uid: Uid) -> bool:
+        """End a marked task that no agent works on; gives whether it is cancelled."""
+        record, committed = await self.ledger.settle_cancel(uid, self.now())
+        if record is None or not record.terminal:
+            return False
+        await self._ended(record, committed=committed)
+        return record.state is State.CANCELLED
 
     async def finish(self, uid: Uid, result: Result) -> bool:
         """Commit the result and tell the world; gives whether it is the one that counts.
@@ -70,16 +112,21 @@ class Settle:
         if record is None:
             log.warning("finished task has no record", extra={"uid": uid})
             return False
-        if committed:
-            _ended.add(1, {"runtime": record.runtime, "state": record.state})
-            log.info("ended", extra={"uid": uid, "state": record.state})
-        await self._tell(record)
+        await self._ended(record, committed=committed)
         return committed
 
-    async def _tell(self, record: Record) -> None:
+    async def tell(self, record: Record) -> None:
+        """Send the callback of an ended task if it is due."""
         if not record.callback_due:
             return
         await self.topic.publish(callback_of(record), record.tasktype)
         _told.add(1, {"state": record.state})
         log.info("told", extra={"uid": record.uid, "event": "notified"})
         await self.ledger.told(record.uid)
+
+    async def _ended(self, record: Record, *, committed: bool) -> None:
+        if committed:
+            self.changes.ring(record.uid)
+            _ended.add(1, {"runtime": record.runtime, "state": record.state})
+            log.info("ended", extra={"uid": record.uid, "state": record.state})
+        await self.tell(record)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from contracts.checkpoints import names_checkpoint
 from contracts.ids import Prefix, TaskId, Uid
@@ -25,6 +26,27 @@ class Submission:
     context_json: str
     content_json: bytes
     checkpoint: str  # empty: the runtime's own
+    timeout: timedelta | None = None  # of one attempt; None: as the agent has it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a submission with an idempotency key wants to hold."""
+
+    tenant: str
+    key: str = field(repr=False)  # may be a secret of the client's
+    fingerprint: str  # SHA-256 of what the client sent
+    uid: Uid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Who holds an idempotency key."""
+
+    uid: Uid
+    fingerprint: str
+    claimed_at: datetime
+    accepted: bool  # whether the submission is known to be queued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ class LookUp:
         with suppress(ValueError):
             record = record or await self.ledger.newest(ids.task_id(name))
         if record is None:
-            raise RejectedError(f"there is no task '{name[:128]}'", code="task_not_found")
+            raise task_not_found(name)
         return record
 
     async def page(
@@ -46,6 +46,11 @@ class LookUp:
                 for name in names
             ]
         return merged([task.result() for task in asked], limit)
+
+
+def task_not_found(name: str) -> RejectedError:
+    """Give the refusal of a name that no task has."""
+    return RejectedError(f"there is no task '{name[:128]}'", code="task_not_found")
 
 
 def merged(pages: Sequence[Page], limit: int) -> Page:

@@ -9,15 +9,21 @@ from pydantic import ValidationError
 from awsio import clients
 from contracts.runtimes import Runtime, RuntimesFile
 from darkroom.modelsync.v1 import modelsync_pb2_grpc
+from darkroom.notifier.v1 import notifier_pb2_grpc
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from ledger.dynamodb import DynamoDbLedger
+from router.adapters.dynamodb import DynamoDbKeys
 from router.adapters.model_sync import GrpcModels
-from router.adapters.s3 import S3Claims
+from router.adapters.notifier import GrpcNotifier
+from router.adapters.s3 import S3Claims, S3Files
 from router.adapters.sns import SnsTaskTopic
+from router.cancel import Cancel
+from router.links import LinkFiles
 from router.look_up import LookUp
 from router.rpc import RouterService
 from router.settings import Settings
 from router.submit import Submit
+from router.submit_once import SubmitOnce
 from servicekit.errors import FatalError
 from servicekit.health import Health
 from servicekit.lifecycle import stop_on_signals
@@ -31,28 +37,7 @@ async def serve(settings: Settings) -> None:
     runtimes = read_runtimes(settings)
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
-        ledger = DynamoDbLedger(
-            client=await stack.enter_async_context(clients.dynamodb()), table=settings.table
-        )
-        model_sync = await stack.enter_async_context(channel(settings.model_sync_target))
-        submit = Submit(
-            runtimes=runtimes,
-            ledger=ledger,
-            models=GrpcModels(
-                stub=modelsync_pb2_grpc.ModelServiceStub(model_sync),
-                timeout=settings.model_sync_timeout,
-            ),
-            topic=SnsTaskTopic(
-                client=await stack.enter_async_context(clients.sns()),
-                topic_arn=settings.task_topic_arn,
-            ),
-            claims=S3Claims(
-                client=await stack.enter_async_context(clients.s3()),
-                bucket=settings.claim_bucket,
-            ),
-            output_bucket=settings.output_bucket,
-        )
-        service = RouterService(submit, LookUp(runtimes=runtimes, ledger=ledger), runtimes)
+        service = await build_service(stack, settings, runtimes)
         health = Health()
         await stack.enter_async_context(
             http_serving(ops_app(health), settings.host, settings.ops_port)
@@ -70,6 +55,43 @@ async def serve(settings: Settings) -> None:
         await health.ready()
         await stop.wait()
         await health.not_ready("stopping")
+
+
+async def build_service(
+    stack: AsyncExitStack, settings: Settings, runtimes: tuple[Runtime, ...]
+) -> RouterService:
+    """Give the gRPC service; the stack closes what it holds."""
+    dynamodb = await stack.enter_async_context(clients.dynamodb())
+    s3 = await stack.enter_async_context(clients.s3())
+    sns = await stack.enter_async_context(clients.sns())
+    model_sync = await stack.enter_async_context(channel(settings.model_sync_target))
+    notifier = await stack.enter_async_context(channel(settings.notifier_target))
+    ledger = DynamoDbLedger(client=dynamodb, table=settings.table)
+    look_up = LookUp(runtimes=runtimes, ledger=ledger)
+    submit = Submit(
+        runtimes=runtimes,
+        ledger=ledger,
+        models=GrpcModels(
+            stub=modelsync_pb2_grpc.ModelServiceStub(model_sync),
+            timeout=settings.model_sync_timeout,
+        ),
+        topic=SnsTaskTopic(
+            client=sns, topic_arn=settings.task_topic_arn, fair_queues=settings.fair_queues
+        ),
+        claims=S3Claims(client=s3, bucket=settings.claim_bucket),
+        output_bucket=settings.output_bucket,
+    )
+    told = GrpcNotifier(
+        stub=notifier_pb2_grpc.NotifierServiceStub(notifier), timeout=settings.notifier_timeout
+    )
+    keys = DynamoDbKeys(client=dynamodb, table=settings.table)
+    return RouterService(
+        submit=SubmitOnce(submit=submit, keys=keys, ledger=ledger),
+        look_up=look_up,
+        cancel=Cancel(look_up=look_up, ledger=ledger, notifier=told),
+        link_files=LinkFiles(ledger=ledger, files=S3Files(client=s3)),
+        runtimes=runtimes,
+    )
 
 
 def read_runtimes(settings: Settings) -> tuple[Runtime, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 from contracts.ids import Key, Uid
 from contracts.kinds import TaskType
+from router.domain import Claim, Held
 
 
 class Models(Protocol):
@@ -23,7 +25,9 @@ class Models(Protocol):
 class TaskTopic(Protocol):
     """Where tasks go to the queues of their runtimes."""
 
-    async def publish(self, message: bytes, *, runtime: str, tasktype: TaskType) -> None:
+    async def publish(
+        self, message: bytes, *, runtime: str, tasktype: TaskType, tenant: str
+    ) -> None:
         """Hand the message over; raises `TransientError` when that is not certain."""
         ...
 
@@ -33,4 +37,40 @@ class Claims(Protocol):
 
     async def put(self, uid: Uid, content_json: bytes) -> Key:
         """Store a body and give its key; raises `TransientError`."""
+        ...
+
+
+class IdempotencyKeys(Protocol):
+    """Who holds which key, for 24 hours. Every method raises `TransientError`."""
+
+    async def claim(self, claim: Claim, now: datetime) -> Held:
+        """Hold the key unless another submission does; gives who holds it then."""
+        ...
+
+    async def take_over(self, claim: Claim, held: Held, now: datetime) -> bool:
+        """Hold the key instead of `held`; False if that is no longer what holds it."""
+        ...
+
+    async def accept(self, claim: Claim) -> bool:
+        """Note that the submission is queued; False if the key was taken over."""
+        ...
+
+    async def release(self, claim: Claim) -> None:
+        """Give the key up if this claim holds it and was not accepted."""
+        ...
+
+
+class Notifier(Protocol):
+    """Commits what becomes of tasks."""
+
+    async def settle_cancel(self, uid: Uid) -> None:
+        """End a marked task that no agent works on; raises `TransientError`."""
+        ...
+
+
+class Files(Protocol):
+    """The output bucket."""
+
+    async def link(self, url: str, seconds: int) -> str:
+        """Give a URL by which anybody can read the `s3://` object for that time."""
         ...

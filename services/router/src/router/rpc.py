@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from contracts import ids
 from contracts.kinds import TaskType
 from contracts.runtimes import Runtime
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
-from ledger.record import Record, State
-from router.domain import Submission
+from ledger.record import State
+from ledger.wire import to_wire
+from router.cancel import Cancel
+from router.domain import Claim, Submission
+from router.links import LinkFiles
 from router.look_up import LookUp
-from router.submit import Submit
+from router.submit_once import SubmitOnce
 from servicekit.errors import FieldError, RejectedError
 
 PAGE_LIMIT = 100
+SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=1)  # of an attempt
 
 
 class RouterService(router_pb2_grpc.RouterServiceServicer):
     """Answers ingest; errors become statuses in servicekit.rpc."""
 
-    def __init__(self, submit: Submit, look_up: LookUp, runtimes: Sequence[Runtime]) -> None:
+    def __init__(
+        self,
+        *,
+        submit: SubmitOnce,
+        look_up: LookUp,
+        cancel: Cancel,
+        link_files: LinkFiles,
+        runtimes: Sequence[Runtime],
+    ) -> None:
         self._submit = submit
         self._look_up = look_up
+        self._cancel = cancel
+        self._link_files = link_files
         self._runtimes = runtimes
 
     async def SubmitTask(  # noqa: N802  # gRPC names its methods
         self, request: router_pb2.SubmitTaskRequest, context: Any
     ) -> router_pb2.SubmitTaskResponse:
         """Accept one task."""
-        record = await self._submit(_to_submission(request))
+        record = await self._submit(_to_submission(request), _to_claim(request))
         return router_pb2.SubmitTaskResponse(
-            runtime=record.runtime, output_location=record.place.location
+            runtime=record.runtime, output_location=record.place.location, uid=record.uid
         )
 
     async def GetTask(  # noqa: N802
@@ -62,6 +74,25 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         return router_pb2.ListTasksResponse(
             tasks=[to_wire(record) for record in page.records],
             next_before_uid=page.next_before or "",
+        )
+
+    async def CancelTask(  # noqa: N802
+        self, request: router_pb2.CancelTaskRequest, context: Any
+    ) -> router_pb2.CancelTaskResponse:
+        """Take one task back."""
+        return router_pb2.CancelTaskResponse(task=to_wire(await self._cancel(request.id)))
+
+    async def LinkFiles(  # noqa: N802
+        self, request: router_pb2.LinkFilesRequest, context: Any
+    ) -> router_pb2.LinkFilesResponse:
+        """Give links to the files of one task."""
+        try:
+            uid = ids.uid(request.uid)
+        except ValueError as error:
+            raise _invalid("uid", str(error)) from error
+        links = await self._link_files(uid, request.seconds)
+        return router_pb2.LinkFilesResponse(
+            image_url=links.image_url, output_url=links.output_url or ""
         )
 
     async def ListRuntimes(  # noqa: N802
@@ -94,9 +125,30 @@ def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:
             context_json=request.context_json,
             content_json=request.content_json,
             checkpoint=request.checkpoint,
+            timeout=_timeout(request),
         )
     except ValueError as error:
         raise _invalid("request", str(error)) from error
+
+
+def _timeout(request: router_pb2.SubmitTaskRequest) -> timedelta | None:
+    if not request.HasField("timeout"):
+        return None
+    timeout = request.timeout.ToTimedelta()
+    if not SHORTEST <= timeout <= LONGEST:
+        raise ValueError("timeout must be 1 to 86400 seconds")
+    return timeout
+
+
+def _to_claim(request: router_pb2.SubmitTaskRequest) -> Claim | None:
+    if not request.idempotency_key:
+        return None
+    return Claim(
+        tenant=request.tenant,
+        key=request.idempotency_key,
+        fingerprint=request.fingerprint,
+        uid=ids.Uid(request.uid),
+    )
 
 
 def _invalid(field: str, message: str) -> RejectedError:
@@ -105,36 +157,3 @@ def _invalid(field: str, message: str) -> RejectedError:
         code="invalid_request",
         errors=(FieldError(field, message),),
     )
-
-
-def to_wire(record: Record) -> router_pb2.TaskRecord:
-    """Give the wire form of a record."""
-    wire = router_pb2.TaskRecord(
-        uid=record.uid,
-        id=record.id,
-        runtime=record.runtime,
-        tasktype=record.tasktype,
-        state=record.state,
-        attempt=record.attempt,
-        context_json=record.context_json,
-        created_at=_timestamp(record.created_at),
-        started_at=_timestamp(record.started_at),
-        finished_at=_timestamp(record.finished_at),
-        output_location=record.place.location,
-        image_url=record.image_url,
-        output_url=record.output_url or "",
-    )
-    if record.error:
-        wire.error.CopyFrom(router_pb2.TaskError(**record.error.model_dump()))
-    if record.progress:
-        wire.progress.step = record.progress.step
-        wire.progress.total = record.progress.total
-    return wire
-
-
-def _timestamp(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp

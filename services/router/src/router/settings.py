@@ -24,3 +24,6 @@ class Settings(ServiceSettings):
     claim_bucket: str
     model_sync_target: str  # host:port
     model_sync_timeout: timedelta = timedelta(seconds=5)
+    notifier_target: str  # host:port
+    notifier_timeout: timedelta = timedelta(seconds=5)
+    fair_queues: bool = True  # publish with the tenant as message group

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -35,9 +35,12 @@ class Submit:
     claims: Claims
     output_bucket: str
 
-    async def __call__(self, task: Submission) -> Record:
+    async def __call__(
+        self, task: Submission, confirm: Callable[[], Awaitable[None]] | None = None
+    ) -> Record:
         """Give the record of the accepted task. Safe to repeat with the same uid.
 
+        What `confirm` raises, after the task was published, is as if that had failed.
         Raises `RejectedError` when no runtime takes it and `TransientError` when it could not
         be recorded or published: then it was not accepted.
         """
@@ -52,8 +55,13 @@ class Submit:
                 return record  # a repeated call, and an agent has the task already
             log.info("recorded", extra={"uid": task.uid, "event": "accepted"})
             await self.topic.publish(
-                message, runtime=choice.runtime.name, tasktype=task.tasktype
+                message,
+                runtime=choice.runtime.name,
+                tasktype=task.tasktype,
+                tenant=task.tenant,
             )
+            if confirm:
+                await confirm()
         except (AppError, asyncio.CancelledError) as error:
             # The message may be out all the same. Then either an agent finds no record and
             # drops it, or it has begun and the task is accepted after all.
@@ -103,6 +111,7 @@ class Submit:
             bucket=self.output_bucket,
             checkpoint=choice.checkpoint or None,
             accepted_at=datetime.now(UTC),
+            timeout_seconds=task.timeout.total_seconds() if task.timeout else None,
             content_key=key,
         )
         head = message.model_dump_json(exclude_none=True).encode()

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
-from ingest.domain import (
-    Accepted,
-    Failure,
-    Page,
-    Progress,
-    Runtime,
-    Submission,
-    Task,
-    TaskState,
-)
+from ingest.adapters.records import to_task
+from ingest.domain import Accepted, Idempotency, Page, Runtime, Submission, Task, TaskState
 from servicekit.rpc import translated
 
 if TYPE_CHECKING:
@@ -37,7 +28,9 @@ class GrpcRouter:
         self._seconds = timeout.total_seconds()
         self._submit_seconds = submit_timeout.total_seconds()
 
-    async def submit(self, submission: Submission, tenant: str) -> Accepted:
+    async def submit(
+        self, submission: Submission, tenant: str, idempotency: Idempotency | None = None
+    ) -> Accepted:
         request = router_pb2.SubmitTaskRequest(
             uid=submission.uid,
             id=submission.id,
@@ -48,16 +41,22 @@ class GrpcRouter:
             content_json=submission.content,
             checkpoint=submission.checkpoint,
             tenant=tenant,
+            idempotency_key=idempotency.key if idempotency else "",
+            fingerprint=idempotency.fingerprint if idempotency else "",
         )
+        if submission.timeout is not None:
+            request.timeout.FromTimedelta(submission.timeout)
         with translated("router.SubmitTask"):
             answer = await self._stub.SubmitTask(request, timeout=self._submit_seconds)
-        return Accepted(runtime=answer.runtime, output_location=answer.output_location)
+        return Accepted(
+            uid=answer.uid, runtime=answer.runtime, output_location=answer.output_location
+        )
 
     async def task(self, id: str) -> Task:
         request = router_pb2.GetTaskRequest(id=id)
         with translated("router.GetTask"):
             answer = await self._stub.GetTask(request, timeout=self._seconds)
-        return _task(answer.task)
+        return to_task(answer.task)
 
     async def tasks(
         self, *, runtime: str, state: TaskState | None, limit: int, before_uid: str
@@ -68,9 +67,21 @@ class GrpcRouter:
         with translated("router.ListTasks"):
             answer = await self._stub.ListTasks(request, timeout=self._seconds)
         return Page(
-            tasks=tuple(_task(record) for record in answer.tasks),
+            tasks=tuple(to_task(record) for record in answer.tasks),
             next_before_uid=answer.next_before_uid or None,
         )
+
+    async def cancel(self, id: str) -> Task:
+        request = router_pb2.CancelTaskRequest(id=id)
+        with translated("router.CancelTask"):
+            answer = await self._stub.CancelTask(request, timeout=self._submit_seconds)
+        return to_task(answer.task)
+
+    async def links(self, uid: str, seconds: int) -> tuple[str, ...]:
+        request = router_pb2.LinkFilesRequest(uid=uid, seconds=seconds)
+        with translated("router.LinkFiles"):
+            answer = await self._stub.LinkFiles(request, timeout=self._seconds)
+        return (*answer.image_url, *filter(None, [answer.output_url]))
 
     async def runtimes(self) -> tuple[Runtime, ...]:
         request = router_pb2.ListRuntimesRequest()
@@ -95,32 +106,3 @@ def _runtime(runtime: router_pb2.Runtime) -> Runtime:
         dynamic_model=runtime.dynamic_model,
         tasktypes=tuple(runtime.tasktypes),
     )
-
-
-def _task(record: router_pb2.TaskRecord) -> Task:
-    error, progress = record.error, record.progress
-    return Task(
-        uid=record.uid,
-        id=record.id,
-        runtime=record.runtime,
-        tasktype=record.tasktype,
-        state=TaskState(record.state),
-        attempt=record.attempt,
-        context_json=record.context_json or "{}",
-        created_at=_time(record.created_at),
-        started_at=_time(record.started_at) if record.HasField("started_at") else None,
-        finished_at=_time(record.finished_at) if record.HasField("finished_at") else None,
-        output_location=record.output_location,
-        image_url=tuple(record.image_url),
-        output_url=record.output_url or None,
-        error=Failure(code=error.code, message=error.message, retryable=error.retryable)
-        if record.HasField("error")
-        else None,
-        progress=Progress(step=progress.step, total=progress.total)
-        if record.HasField("progress")
-        else None,
-    )
-
-
-def _time(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(tzinfo=UTC)

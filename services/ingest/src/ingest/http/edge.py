@@ -34,10 +34,12 @@ _FOR_OPERATORS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _KEYLESS: Final = frozenset({"openapi", "docs"})
 
 
-def operation_of(path: str) -> str:
-    """Give the name of what a path asks for: one of few, so that it may label a metric."""
+def operation_of(method: str, path: str) -> str:
+    """Give the name of what is asked for: one of few, so that it may label a metric."""
     if path.startswith("/v1/tasks/"):
-        return "get_task"
+        if path.endswith("/events"):
+            return "watch_task"
+        return "cancel_task" if method == "DELETE" else "get_task"
     return _OPERATIONS.get(path, "unknown")
 
 
@@ -61,7 +63,7 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; never raises."""
         scope = {**scope, "query_string": scope.pop(_QUERY, b"")}
-        operation = operation_of(scope["path"])
+        operation = operation_of(scope["method"], scope["path"])
         with self._measures.measured(operation, "rest") as call:
             started = False
 
@@ -95,7 +97,7 @@ class Front:
             default_span_details=_span_details,
             meter_provider=NoOpMeterProvider(),  # `Measures` counts, with fixed names
             exclude_spans=["receive", "send"],
-            http_capture_headers_sanitize_fields=["x-api-key"],
+            http_capture_headers_sanitize_fields=["x-api-key", "idempotency-key"],
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,4 +110,4 @@ class Front:
 
 
 def _span_details(scope: Scope) -> tuple[str, dict[str, Any]]:
-    return operation_of(scope["path"]), {}
+    return operation_of(scope["method"], scope["path"]), {}

@@ -12,15 +12,17 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE, TaskState
+from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE, LONGEST_LINK, LONGEST_WAIT, TaskState
 from ingest.http.problems import MEDIA_TYPE, Problem
 from ingest.translate_v1alpha1 import V1Alpha1Request
 from ingest.translate_v1alpha2 import V1Alpha2Request
 from servicekit.status import REFUSALS
 
 READING: Final = (401, 404, 405, 429, 500, 503)
-LISTING: Final = (400, *READING)
-SUBMITTING: Final = (400, 401, 404, 405, 413, 415, 429, 500, 503)
+FINDING: Final = (400, *READING)
+LISTING: Final = FINDING
+CANCELLING: Final = (*READING, 409)
+SUBMITTING: Final = (400, 401, 404, 405, 409, 413, 415, 429, 500, 503)
 
 _REF: Final = "#/components/schemas/{model}"
 _RETRY_AFTER: Final = {
@@ -30,7 +32,7 @@ _RETRY_AFTER: Final = {
         "schema": {"type": "integer", "minimum": 1},
     }
 }
-_LIST_FILTERS: Final = {
+_LIST_FILTERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "runtime": ("Only tasks of this runtime.", {"type": "string"}),
     "state": ("Only tasks in this state.", {"type": "string", "enum": list(TaskState)}),
     "limit": (
@@ -57,8 +59,77 @@ def _refusal(status: int) -> dict[str, Any]:
     return response
 
 
-def json_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Give the `openapi_extra` of an operation that takes such a body."""
+def accepted(example: dict[str, Any]) -> dict[str, Any]:
+    """Give the answer to a submission."""
+    applied = "How long the answer waited, or would have, for the end of the task."
+    return {
+        "content": {"application/json": {"example": example}},
+        "headers": {
+            "Preference-Applied": {"description": applied, "schema": {"type": "string"}}
+        },
+    }
+
+
+def event_stream() -> dict[int | str, dict[str, Any]]:
+    """Give the answers with events."""
+    text = (
+        "Events `state`, whose data is a task, and `progress`, whose data has `uid`, "
+        "`attempt`, `step`, `total` and `percent`; the id of each is its sequence."
+    )
+    return {
+        200: {
+            "description": text,
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        204: {"description": "The task has ended, and nothing follows `Last-Event-ID`."},
+    }
+
+
+def links() -> dict[str, Any]:
+    """Give the `openapi_extra` of the operation that tells of one task."""
+    text = "Adds download links that work for this many seconds."
+    schema = {"type": "integer", "minimum": 1, "maximum": LONGEST_LINK}
+    return {"parameters": [_parameter("links", "query", text, schema)]}
+
+
+def resumption() -> dict[str, Any]:
+    """Give the `openapi_extra` of the operation that sends events."""
+    text = "The id of the last event that was received; only later ones are sent."
+    schema = {"type": "integer", "minimum": 0}
+    return {"parameters": [_parameter("Last-Event-ID", "header", text, schema)]}
+
+
+def submission(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Give the `openapi_extra` of an operation that takes a task."""
+    key = "The same key with the same body gives the first answer again, for 24 hours."
+    prefer = (
+        f"`wait=N`: answer when the task has ended, or after N seconds; {LONGEST_WAIT} at most."
+    )
+    return {
+        **_json_body(model, examples),
+        "parameters": [
+            _parameter(
+                "Idempotency-Key",
+                "header",
+                key,
+                {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+            ),
+            _parameter("Prefer", "header", prefer, {"type": "string"}),
+        ],
+    }
+
+
+def _parameter(name: str, place: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": place,
+        "required": False,
+        "description": text,
+        "schema": schema,
+    }
+
+
+def _json_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
     media = {
         "schema": {"$ref": _REF.format(model=model.__name__)},
         "examples": {title: {"value": value} for title, value in examples.items()},
@@ -70,13 +141,7 @@ def list_filters() -> dict[str, Any]:
     """Give the `openapi_extra` of the operation that lists tasks."""
     return {
         "parameters": [
-            {
-                "name": name,
-                "in": "query",
-                "required": False,
-                "description": text,
-                "schema": schema,
-            }
+            _parameter(name, "query", text, schema)
             for name, (text, schema) in _LIST_FILTERS.items()
         ]
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic_core import from_json
 from starlette.responses import Response
 
-from ingest.domain import Accepted, Model, Runtime, Submission, Task, TaskState
+from ingest.domain import Accepted, Model, Progress, Runtime, Submission, Task, TaskState
 from ingest.look_up import TaskList
 
 
@@ -21,55 +22,21 @@ def _rfc3339(time: datetime) -> str:
 Time = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
 
 
-class _View(BaseModel):
+class View(BaseModel):
+    """An answer; what was not set is not in it."""
+
     model_config = ConfigDict(protected_namespaces=())
 
-    def response(self) -> Response:
+    def text(self) -> str:
+        """Give it as JSON in one line."""
+        return self.model_dump_json(exclude_unset=True)
+
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
         """Give it as a response with status 200."""
-        return Response(self.model_dump_json(), media_type="application/json")
+        return Response(self.text(), headers=headers, media_type="application/json")
 
 
-class V1Alpha2Answer(_View):
-    """The task was accepted, and is durably queued."""
-
-    id_task: str
-    id: str = Field(description="Repeats `id_task`.")
-    runtime: str
-    output_location: str = Field(description="`s3://bucket/prefix/id`")
-    uid: str = Field(description="Names this submission: a ULID.")
-
-    @classmethod
-    def of(cls, submission: Submission, accepted: Accepted) -> V1Alpha2Answer:
-        """Give the answer to an accepted submission."""
-        return cls(
-            id_task=submission.id,
-            id=submission.id,
-            runtime=accepted.runtime,
-            output_location=accepted.output_location,
-            uid=submission.uid,
-        )
-
-
-class V1Alpha1Answer(_View):
-    """The task was accepted, and is durably queued."""
-
-    id_task: str
-    sd_model_checkpoint: str
-    output_location: str = Field(description="`s3://bucket/prefix/id`")
-    uid: str = Field(description="Names this submission: a ULID.")
-
-    @classmethod
-    def of(cls, submission: Submission, accepted: Accepted) -> V1Alpha1Answer:
-        """Give the answer to an accepted submission."""
-        return cls(
-            id_task=submission.id,
-            sd_model_checkpoint=submission.checkpoint,
-            output_location=accepted.output_location,
-            uid=submission.uid,
-        )
-
-
-class FailureView(_View):
+class FailureView(View):
     """Why a task failed."""
 
     code: str = Field(description="Stable, for programs.")
@@ -77,7 +44,7 @@ class FailureView(_View):
     retryable: bool
 
 
-class ProgressView(_View):
+class ProgressView(View):
     """How far a running task is."""
 
     step: int
@@ -85,7 +52,7 @@ class ProgressView(_View):
     percent: float = Field(description="0 to 100.")
 
 
-class TaskView(_View):
+class TaskView(View):
     """One submission and what became of it."""
 
     uid: str
@@ -103,6 +70,9 @@ class TaskView(_View):
     output_url: str | None
     error: FailureView | None
     progress: ProgressView | None
+    links: list[str] | None = Field(
+        default=None, description="Download links for the images, then for the `.out`."
+    )
 
     @classmethod
     def of(cls, task: Task) -> TaskView:
@@ -131,7 +101,74 @@ class TaskView(_View):
         )
 
 
-class TasksView(_View):
+class ProgressEvent(View):
+    """How far an attempt of a task is."""
+
+    uid: str
+    attempt: int
+    step: int
+    total: int
+    percent: float = Field(description="0 to 100.")
+
+    @classmethod
+    def of(cls, task: Task, progress: Progress) -> ProgressEvent:
+        """Give the view of one report."""
+        return cls(
+            uid=task.uid,
+            attempt=task.attempt,
+            step=progress.step,
+            total=progress.total,
+            percent=progress.percent,
+        )
+
+
+class V1Alpha2Answer(View):
+    """The task was accepted, and is durably queued."""
+
+    id_task: str
+    id: str = Field(description="Repeats `id_task`.")
+    runtime: str
+    output_location: str = Field(description="`s3://bucket/prefix/id`")
+    uid: str = Field(description="Names this submission: a ULID.")
+    task: TaskView | None = Field(
+        default=None, description="Present if it has ended while the client waited."
+    )
+
+    @classmethod
+    def of(cls, submission: Submission, accepted: Accepted) -> V1Alpha2Answer:
+        """Give the answer to an accepted submission."""
+        return cls(
+            id_task=submission.id,
+            id=submission.id,
+            runtime=accepted.runtime,
+            output_location=accepted.output_location,
+            uid=accepted.uid,
+        )
+
+
+class V1Alpha1Answer(View):
+    """The task was accepted, and is durably queued."""
+
+    id_task: str
+    sd_model_checkpoint: str
+    output_location: str = Field(description="`s3://bucket/prefix/id`")
+    uid: str = Field(description="Names this submission: a ULID.")
+    task: TaskView | None = Field(
+        default=None, description="Present if it has ended while the client waited."
+    )
+
+    @classmethod
+    def of(cls, submission: Submission, accepted: Accepted) -> V1Alpha1Answer:
+        """Give the answer to an accepted submission."""
+        return cls(
+            id_task=submission.id,
+            sd_model_checkpoint=submission.checkpoint,
+            output_location=accepted.output_location,
+            uid=accepted.uid,
+        )
+
+
+class TasksView(View):
     """Some tasks, newest first."""
 
     tasks: list[TaskView]
@@ -143,7 +180,7 @@ class TasksView(_View):
         return cls(tasks=[TaskView.of(task) for task in found.tasks], cursor=found.cursor)
 
 
-class RuntimeView(_View):
+class RuntimeView(View):
     """One configured runtime."""
 
     name: str
@@ -153,7 +190,7 @@ class RuntimeView(_View):
     tasktypes: list[str]
 
 
-class RuntimesView(_View):
+class RuntimesView(View):
     """What tasks can be sent to."""
 
     runtimes: list[RuntimeView]
@@ -175,7 +212,7 @@ class RuntimesView(_View):
         )
 
 
-class ModelView(_View):
+class ModelView(View):
     """One model file."""
 
     name: str
@@ -186,7 +223,7 @@ class ModelView(_View):
     problem: str | None
 
 
-class ModelsView(_View):
+class ModelsView(View):
     """What is in the model bucket."""
 
     models: list[ModelView]

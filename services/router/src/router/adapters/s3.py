@@ -1,4 +1,4 @@
-"""`Claims` on Amazon S3; the bucket's lifecycle removes them."""
+"""`Claims` and `Files` on Amazon S3; the bucket's lifecycle removes claims."""
 
 from __future__ import annotations
 
@@ -29,3 +29,17 @@ class S3Claims:
                 ContentType="application/json",
             )
         return key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Files:
+    """Signs with the credentials of this process: a URL dies with them, if they die first."""
+
+    client: S3Client
+
+    async def link(self, url: str, seconds: int) -> str:
+        bucket, _, key = url.removeprefix("s3://").partition("/")
+        with translated("s3.presign"):
+            return await self.client.generate_presigned_url(
+                "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
+            )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 
@@ -23,10 +25,14 @@ class SnsTaskTopic:
 
     client: SNSClient
     topic_arn: str
+    fair_queues: bool  # the message group makes the queue fair between tenants
 
-    async def publish(self, message: bytes, *, runtime: str, tasktype: TaskType) -> None:
+    async def publish(
+        self, message: bytes, *, runtime: str, tasktype: TaskType, tenant: str
+    ) -> None:
         with tracer.start_as_current_span("task publish", kind=trace.SpanKind.PRODUCER):
             attributes = {"runtime": runtime, "tasktype": tasktype, **outgoing_context()}
+            extra: Any = {"MessageGroupId": _group(tenant)} if self.fair_queues else {}
             with translated("sns.publish"):
                 await self.client.publish(
                     TopicArn=self.topic_arn,
@@ -35,4 +41,12 @@ class SnsTaskTopic:
                         name: {"DataType": "String", "StringValue": value}
                         for name, value in attributes.items()
                     },
+                    **extra,
                 )
+
+
+def _group(tenant: str) -> str:
+    # SNS takes 1 to 128 printable characters of ASCII.
+    if re.fullmatch(r"[!-~]{1,128}", tenant):
+        return tenant
+    return hashlib.sha256(tenant.encode()).hexdigest()

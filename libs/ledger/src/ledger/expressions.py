@@ -1,0 +1,50 @@
+"""The parts of DynamoDB expressions that the ledger's writes are made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ledger.items import DUE_SINCE, write_failure, write_time
+from ledger.record import Result
+
+V = TypeVar("V")
+
+OPEN = "#state IN (:queued, :running)"
+RUNS = "#state = :running AND attempt = :attempt"
+NEXT = "#sequence = if_not_exists(#sequence, :one) + :one"
+COMMON = {":queued": {"S": "queued"}, ":running": {"S": "running"}, ":one": {"N": "1"}}
+YES, NO = {"BOOL": True}, {"BOOL": False}
+NAMES = {
+    "#state": "state",
+    "#error": "error",
+    "#sequence": "sequence",
+    "#due": DUE_SINCE,
+    "#cancel": "cancel_requested",
+}
+
+
+def mentioned(known: Mapping[str, V], text: str) -> dict[str, V]:
+    """Give those placeholders that `text` has; DynamoDB refuses the others."""
+    return {name: known[name] for name in known if re.search(rf"{re.escape(name)}\b", text)}
+
+
+def finishing(result: Result, now: datetime) -> tuple[str, dict[str, Any]]:
+    """Give the change that commits a result, and its values."""
+    sets = ["#state = :state", "finished_at = :now", "image_url = :images", NEXT]
+    sets += ["callback_due = :yes", "#due = :now"]
+    values: dict[str, Any] = {
+        ":state": {"S": result.state},
+        ":now": {"S": write_time(now)},
+        ":images": {"L": [{"S": url} for url in result.image_url]},
+        ":yes": YES,
+    }
+    if result.output_url is not None:
+        sets.append("output_url = :output")
+        values[":output"] = {"S": result.output_url}
+    if result.error:
+        sets.append("#error = :error")
+        values[":error"] = write_failure(result.error)
+    return f"SET {', '.join(sets)} REMOVE progress", values

@@ -1,0 +1,112 @@
+"""Records as DynamoDB items, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from contracts.callback import Failure
+from contracts.ids import Prefix, TaskId, Uid
+from contracts.kinds import TaskType
+from ledger.record import Progress, Record, State
+
+KEPT: Final = timedelta(days=30)
+DUE_SINCE: Final = "due_since"  # present only while the callback is due: key of a sparse index
+
+_TIMES = ("created_at", "started_at", "finished_at")
+_COUNTS = ("attempt", "sequence", "receives", "released_attempt", "failures", "interruptions")
+
+
+def to_item(record: Record) -> dict[str, Any]:
+    """Give the item that stores `record`; what is None is left out."""
+    item: dict[str, Any] = {
+        name: {"S": str(getattr(record, name))}
+        for name in (
+            "uid", "id", "tenant", "runtime", "tasktype", "bucket", "prefix", "context_json",
+            "state",
+        )
+    }  # fmt: skip
+    for name in _TIMES:
+        if (moment := getattr(record, name)) is not None:
+            item[name] = {"S": write_time(moment)}
+    for name in _COUNTS:
+        item[name] = {"N": str(getattr(record, name))}
+    item["image_url"] = {"L": [{"S": url} for url in record.image_url]}
+    item["callback_due"] = {"BOOL": record.callback_due}
+    if record.callback_due and record.finished_at:
+        item[DUE_SINCE] = {"S": write_time(record.finished_at)}
+    item["cancel_requested"] = {"BOOL": record.cancel_requested}
+    item["expires_at"] = {"N": str(int((record.created_at + KEPT).timestamp()))}
+    optional = {
+        "output_url": record.output_url and {"S": record.output_url},
+        "error": record.error and write_failure(record.error),
+        "progress": record.progress and write_progress(record.progress),
+        "last_reason": record.last_reason and {"S": record.last_reason},
+    }
+    return item | {name: value for name, value in optional.items() if value}
+
+
+def to_record(item: Mapping[str, Any]) -> Record:
+    """Give the record that an item stores."""
+    times = {name: _moment(item[name]["S"]) for name in _TIMES if name in item}
+    return Record(
+        uid=Uid(item["uid"]["S"]),
+        id=TaskId(item["id"]["S"]),
+        tenant=item["tenant"]["S"],
+        runtime=item["runtime"]["S"],
+        tasktype=TaskType(item["tasktype"]["S"]),
+        bucket=item["bucket"]["S"],
+        prefix=Prefix(item["prefix"]["S"]),
+        context_json=item["context_json"]["S"],
+        created_at=times["created_at"],
+        started_at=times.get("started_at"),
+        finished_at=times.get("finished_at"),
+        state=State(item["state"]["S"]),
+        image_url=tuple(url["S"] for url in item["image_url"]["L"]),
+        output_url=item["output_url"]["S"] if "output_url" in item else None,
+        error=_read_failure(item["error"]["M"]) if "error" in item else None,
+        progress=_read_progress(item["progress"]["M"]) if "progress" in item else None,
+        callback_due=item["callback_due"]["BOOL"],
+        # An item of an older release lacks these.
+        cancel_requested=item.get("cancel_requested", {}).get("BOOL", False),
+        last_reason=item.get("last_reason", {}).get("S", ""),
+        **{name: int(item[name]["N"]) for name in _COUNTS if name in item},
+    )
+
+
+def write_time(moment: datetime) -> str:
+    """Give a moment as text that sorts by time."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def write_failure(error: Failure) -> dict[str, Any]:
+    """Give the attribute that stores an error."""
+    return {
+        "M": {
+            "code": {"S": error.code},
+            "message": {"S": error.message},
+            "retryable": {"BOOL": error.retryable},
+        }
+    }
+
+
+def _read_failure(item: Mapping[str, Any]) -> Failure:
+    return Failure(
+        code=item["code"]["S"],
+        message=item["message"]["S"],
+        retryable=item["retryable"]["BOOL"],
+    )
+
+
+def write_progress(progress: Progress) -> dict[str, Any]:
+    """Give the attribute that stores a progress."""
+    return {"M": {"step": {"N": str(progress.step)}, "total": {"N": str(progress.total)}}}
+
+
+def _read_progress(item: Mapping[str, Any]) -> Progress:
+    return Progress(step=int(item["step"]["N"]), total=int(item["total"]["N"]))

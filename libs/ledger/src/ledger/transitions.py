@@ -1,0 +1,87 @@
+"""What follows what: the record after each thing that may happen to an open task. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from contracts.callback import Failure
+from ledger.record import CANCELLED, POISONED, Record, Result, State
+
+REASON_CHARACTERS: Final = 500
+_LOST: Final = "the agent was lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When a task is given up; both are told in its error."""
+
+    failures: int = 3  # attempts that the platform failed
+    receives: int = 10  # as the queue's maxReceiveCount: it takes the message away after these
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+def begin(record: Record, now: datetime, receives: int, limits: Limits) -> Record:
+    """Give an open record after a delivery: running, or at its end.
+
+    An attempt that still counts as running was lost with its agent, which is a failure of the
+    platform; unless this is the same delivery again, whose first answer did not arrive.
+    """
+    repeated = receives > 0 and receives == record.receives
+    if record.state is State.RUNNING and not repeated:
+        record = replace(record, failures=record.failures + 1, last_reason=_LOST)
+    record = replace(record, receives=receives)
+    if record.cancel_requested:
+        return finish(record, CANCELLED, now)
+    if record.failures >= limits.failures or receives >= limits.receives:
+        return finish(record, Result(error=_poison(record)), now)
+    return replace(
+        record,
+        state=State.RUNNING,
+        attempt=record.attempt + 1,
+        started_at=now,
+        progress=None,
+        sequence=record.sequence + 1,
+    )
+
+
+def release(record: Record, attempt: int, *, interrupted: bool, reason: str) -> Record:
+    """Give the record after its running attempt ended without a result."""
+    return replace(
+        record,
+        state=State.QUEUED,
+        started_at=None,
+        progress=None,
+        released_attempt=attempt,
+        failures=record.failures + (not interrupted),
+        interruptions=record.interruptions + interrupted,
+        last_reason=reason[:REASON_CHARACTERS],
+        sequence=record.sequence + 1,
+    )
+
+
+def finish(record: Record, result: Result, now: datetime) -> Record:
+    """Give an open record with its result, and its callback due."""
+    return replace(
+        record,
+        state=result.state,
+        finished_at=now,
+        image_url=result.image_url,
+        output_url=result.output_url,
+        error=result.error,
+        progress=None,
+        callback_due=True,
+        sequence=record.sequence + 1,
+    )
+
+
+def _poison(record: Record) -> Failure:
+    last = f"; the last time: {record.last_reason}" if record.last_reason else ""
+    message = (
+        f"given up after {record.attempt} attempts and {record.receives} deliveries, "
+        f"of which the platform failed {record.failures}{last}"
+    )
+    return Failure(code=POISONED, message=message, retryable=True)

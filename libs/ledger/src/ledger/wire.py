@@ -1,0 +1,43 @@
+"""A record as the router and the notifier send it over gRPC."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from darkroom.router.v1 import router_pb2
+from ledger.record import Record
+
+
+def to_wire(record: Record) -> router_pb2.TaskRecord:
+    """Give the wire form of a record."""
+    wire = router_pb2.TaskRecord(
+        uid=record.uid,
+        id=record.id,
+        runtime=record.runtime,
+        tasktype=record.tasktype,
+        state=record.state,
+        attempt=record.attempt,
+        context_json=record.context_json,
+        created_at=_timestamp(record.created_at),
+        started_at=_timestamp(record.started_at),
+        finished_at=_timestamp(record.finished_at),
+        output_location=record.place.location,
+        image_url=record.image_url,
+        output_url=record.output_url or "",
+    )
+    if record.error:
+        wire.error.CopyFrom(router_pb2.TaskError(**record.error.model_dump()))
+    if record.progress:
+        wire.progress.step = record.progress.step
+        wire.progress.total = record.progress.total
+    return wire
+
+
+def _timestamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp

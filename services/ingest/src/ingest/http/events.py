@@ -1,0 +1,67 @@
+"""Server-sent events: a task's state and progress while they change."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Final
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
+
+from ingest.domain import Change, Task
+from ingest.http import views
+from ingest.payload import invalid, wrong
+from ingest.watch import Watches
+
+_KEEP_ALIVE: Final = timedelta(seconds=15)
+_SEND: Final = timedelta(seconds=30)  # a client that takes nothing for so long is gone
+_DIGITS: Final = 18  # of a sequence, so that it fits 64 bits
+
+
+def last_sequence(text: str) -> int:
+    """Give the sequence in a `Last-Event-ID`; raises `RejectedError`."""
+    if not text:
+        return 0
+    if text.isascii() and text.isdigit() and len(text) <= _DIGITS:
+        return int(text)
+    raise invalid([wrong("Last-Event-ID", "must be the id of an earlier event")])
+
+
+async def events(
+    watches: Watches, task: Task, after: int, *, keep_alive: timedelta = _KEEP_ALIVE
+) -> Response:
+    """Give the stream of a task beyond the sequence `after`.
+
+    It has status 204 if nothing can follow: that tells a browser not to come again.
+    Raises `TransientError` if there is no room for another stream.
+    """
+    watches.check_room()
+    if task.terminal and after and not [c async for c in watches.follow(task.uid, after)]:
+        return Response(status_code=204)
+    return EventSourceResponse(
+        _stream(watches, task.uid, after),
+        ping=keep_alive.total_seconds(),
+        ping_message_factory=lambda: ServerSentEvent(comment="keep-alive"),
+        send_timeout=_SEND.total_seconds(),
+        sep="\n",
+    )
+
+
+async def _stream(
+    watches: Watches, uid: str, after: int
+) -> AsyncGenerator[ServerSentEvent, None]:
+    async with aclosing(watches.follow(uid, after)) as changes:
+        async for change in changes:
+            yield _event(change)
+
+
+def _event(change: Change) -> ServerSentEvent:
+    task, progress = change.task, change.task.progress
+    view: views.View
+    if change.state_changed or progress is None:
+        name, view = "state", views.TaskView.of(task)
+    else:
+        name, view = "progress", views.ProgressEvent.of(task, progress)
+    return ServerSentEvent(view.text(), event=name, id=str(change.sequence), sep="\n")

@@ -1,0 +1,199 @@
+"""Server-sent events through the real server, and what gRPC makes of the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from ingest_fakes import KEY, TASK, UID, World, change, free_port, rest, rpc
+
+from darkroom.tasks.v1 import tasks_pb2
+from ingest.domain import Progress, TaskState
+from ingest.http.events import events
+from servicekit.errors import TransientError
+from servicekit.web import http_serving
+
+DONE = change(9, state=TaskState.COMPLETED, progress=None, image_url=("s3://b/1.png",))
+WITH_KEY = (("x-api-key", KEY),)
+
+
+@asynccontextmanager
+async def stream(
+    client: httpx.AsyncClient, path: str = f"/v1/tasks/{UID}/events", **headers: str
+) -> AsyncIterator[httpx.Response]:
+    async with asyncio.timeout(20), client.stream("GET", path, headers=headers) as response:
+        yield response
+
+
+async def parsed(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
+    """Give each event as its fields, a comment under an empty name."""
+    fields: dict[str, str] = {}
+    async for line in lines:
+        if line:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+        elif fields:
+            yield fields
+            fields = {}
+
+
+async def everything(response: httpx.Response) -> list[tuple[str, str, dict[str, Any]]]:
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/event-stream")
+    return [
+        (event["id"], event["event"], json.loads(event["data"]))
+        async for event in parsed(response.aiter_lines())
+    ]
+
+
+async def test_a_task_is_followed_to_its_end(world: World) -> None:
+    world.notifier.tell(change(1, state=TaskState.QUEUED, progress=None), change(2))
+    world.notifier.tell(change(3, progress=Progress(step=2, total=3)), DONE)
+    async with rest(world) as client:
+        task = (await client.get(f"/v1/tasks/{UID}")).json()
+        async with stream(client, "/v1/tasks/test-t2i/events") as response:
+            found = await everything(response)
+
+    assert [(id, name) for id, name, _ in found] == [
+        ("1", "state"), ("2", "state"), ("3", "progress"), ("9", "state")
+    ]  # fmt: skip
+    assert found[1][2] == task
+    assert found[2][2] == {"uid": UID, "attempt": 1, "step": 2, "total": 3, "percent": 66.7}
+    assert found[3][2]["state"] == "completed"
+    assert world.notifier.asked == [(UID, 0)]
+
+
+async def test_a_client_resumes_after_the_last_event_that_it_has(world: World) -> None:
+    world.notifier.tell(DONE)
+    async with rest(world) as client, stream(client, **{"Last-Event-ID": "7"}) as response:
+        found = await everything(response)
+    assert [id for id, _, _ in found] == ["9"]
+    assert world.notifier.asked == [(UID, 7)]
+
+
+async def test_a_restart_of_the_notifier_is_not_seen_by_the_client(world: World) -> None:
+    world.notifier.tell(change(2), TransientError("it restarts"), DONE)
+    async with rest(world) as client, stream(client) as response:
+        found = await everything(response)
+    assert [id for id, _, _ in found] == ["2", "9"]
+    assert world.notifier.asked == [(UID, 0), (UID, 2)]
+
+
+async def test_a_client_that_has_seen_the_end_is_told_not_to_come_again(world: World) -> None:
+    world.router.known = [replace(TASK, state=TaskState.COMPLETED)]
+    world.notifier.tell(None)
+    async with rest(world) as client, stream(client, **{"Last-Event-ID": "9"}) as response:
+        assert (response.status_code, await response.aread()) == (204, b"")
+
+
+async def test_a_client_that_leaves_frees_the_stream_behind(world: World) -> None:
+    world.notifier.tell(change(2))
+    async with rest(world) as client:
+        async with stream(client) as response:
+            await anext(parsed(response.aiter_lines()))
+            assert world.watches.open == 1
+        async with asyncio.timeout(10):
+            await world.notifier.closed.wait()
+    assert (world.notifier.open, world.watches.open) == (0, 0)
+
+
+async def test_streams_end_when_the_process_stops(world: World) -> None:
+    world.notifier.tell(change(2))
+    async with rest(world) as client, stream(client) as response:
+        lines = parsed(response.aiter_lines())
+        await anext(lines)
+        world.watches.close()
+        assert [event async for event in lines] == []
+
+
+async def test_a_silent_stream_is_kept_alive_by_comments(world: World) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        soon = timedelta(milliseconds=5)
+        response = await events(world.watches, TASK, 0, keep_alive=soon)
+        await response(scope, receive, send)
+
+    port = free_port()
+    async with (
+        http_serving(app, "127.0.0.1", port),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+        stream(client, "/") as response,
+    ):
+        assert await anext(parsed(response.aiter_lines())) == {"": "keep-alive"}
+
+
+async def test_too_many_streams_are_told_to_come_again() -> None:
+    world = World(streams=1)
+    world.notifier.tell(change(2))
+    async with rest(world) as client, stream(client) as response:
+        await anext(parsed(response.aiter_lines()))
+        refused = await client.get(f"/v1/tasks/{UID}/events")
+    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "1.5", "9" * 19])
+async def test_a_wrong_last_event_is_named(world: World, text: str) -> None:
+    async with rest(world) as client:
+        refused = await client.get(f"/v1/tasks/{UID}/events", headers={"Last-Event-ID": text})
+    assert refused.status_code == 400
+    assert [error["field"] for error in refused.json()["errors"]] == ["Last-Event-ID"]
+
+
+@pytest.mark.parametrize("id", ["none", ".x"])
+async def test_a_task_that_does_not_exist_has_no_events(world: World, id: str) -> None:
+    async with rest(world) as client:
+        refused = await client.get(f"/v1/tasks/{id}/events")
+    assert (refused.status_code, refused.json()["code"]) == (404, "task_not_found")
+
+
+async def test_events_need_a_key(world: World) -> None:
+    async with rest(world, None) as client:
+        assert (await client.get(f"/v1/tasks/{UID}/events")).status_code == 401
+
+
+async def test_grpc_streams_the_same(world: World) -> None:
+    world.notifier.tell(change(4), TransientError("it restarts"), DONE)
+    request = tasks_pb2.WatchTaskRequest(id="test-t2i", after_sequence=3)
+    async with rpc(world) as stub:
+        call = stub.WatchTask(request, metadata=WITH_KEY, timeout=10)
+        found = [(each.sequence, each.task.state) async for each in call]
+    assert found == [(4, tasks_pb2.TASK_STATE_RUNNING), (9, tasks_pb2.TASK_STATE_COMPLETED)]
+    assert world.notifier.asked == [(UID, 3), (UID, 4)]
+
+
+async def test_a_grpc_client_that_leaves_frees_the_stream_behind(world: World) -> None:
+    world.notifier.tell(change(4))
+    async with rpc(world) as stub, asyncio.timeout(10):
+        call = stub.WatchTask(tasks_pb2.WatchTaskRequest(id=UID), metadata=WITH_KEY)
+        await call.read()
+        call.cancel()
+        await world.notifier.closed.wait()
+    assert world.notifier.open == 0
+
+
+@pytest.mark.parametrize(
+    ("id", "key", "status"),
+    [
+        ("none", KEY, grpc.StatusCode.NOT_FOUND),
+        ("", KEY, grpc.StatusCode.INVALID_ARGUMENT),
+        (UID, "wrong", grpc.StatusCode.UNAUTHENTICATED),
+    ],
+)
+async def test_grpc_refuses_as_for_one_task(
+    world: World, id: str, key: str, status: grpc.StatusCode
+) -> None:
+    async with rpc(world) as stub:
+        call = stub.WatchTask(
+            tasks_pb2.WatchTaskRequest(id=id), metadata=(("x-api-key", key),), timeout=10
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+    assert caught.value.code() is status

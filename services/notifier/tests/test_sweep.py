@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from notifier_fakes import DONE, NEVER, NOW, UID, World
+
+from notifier.domain import callback_of
+from notifier.sweep import Sweep
+from servicekit.errors import TransientError
+
+AGE = timedelta(seconds=60)
+
+
+def sweep(world: World, interval: timedelta = NEVER) -> Sweep:
+    return Sweep(ledger=world.ledger, settle=world.settle, interval=interval, age=AGE)
+
+
+async def test_a_callback_that_was_never_sent_is_sent_after_its_age(world: World) -> None:
+    await world.ledger.finish(UID, DONE, NOW)
+    world.now = NOW + AGE
+    assert await sweep(world).once() == 0
+    world.now += timedelta(milliseconds=1)
+    assert await sweep(world).once() == 1
+    assert world.callbacks == [callback_of(world.record)]
+    assert not world.record.callback_due
+    assert await sweep(world).once() == 0
+
+
+async def test_of_two_sweepers_one_sends(world: World) -> None:
+    await world.ledger.finish(UID, DONE, NOW)
+    world.now = NOW + 2 * AGE
+    async with asyncio.TaskGroup() as group:
+        for number in range(2):
+            group.create_task(sweep(world).once(), name=f"sweep-{number}")
+    assert len(world.callbacks) == 1
+
+
+async def test_an_outage_leaves_it_due_for_a_later_sweep(world: World) -> None:
+    await world.ledger.finish(UID, DONE, NOW)
+    world.now = NOW + 2 * AGE
+    world.topic.down = True
+    with pytest.raises(TransientError):
+        await sweep(world).once()
+    world.topic.down = False
+    assert await sweep(world).once() == 0
+    world.now += 2 * AGE
+    assert await sweep(world).once() == 1
+
+
+async def test_sweeping_outlives_an_outage_and_ends_when_it_is_told(world: World) -> None:
+    await world.ledger.finish(UID, DONE, NOW)
+    world.now = NOW + 2 * AGE
+    world.topic.down = True
+    stop = asyncio.Event()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(sweep(world, timedelta(milliseconds=1)).until(stop), name="sweep")
+        await world.topic.refused.wait()
+        world.topic.down = False
+        world.now += 2 * AGE
+        await world.topic.accepted.wait()
+        stop.set()
+    assert len(world.callbacks) == 1
