@@ -484,7 +484,8 @@ async def test_interrupt_by_somebody_else_is_no_failure_of_the_attempt(plant: Pl
 
 
 async def test_outage_before_the_run_is_no_failure_of_the_attempt(plant: Plant) -> None:
-    (sent,) = plant.put(1, content=None, content_key="claim")
+    uid = new_uid()
+    (sent,) = plant.put(1, uid=uid, content=None, content_key=claim_key(uid))
 
     async def away(key: str) -> bytes:
         plant.stop.set()
