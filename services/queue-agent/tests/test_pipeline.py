@@ -21,7 +21,7 @@ from queue_agent_fakes import (
     message,
 )
 
-from contracts.ids import Uid
+from contracts.ids import Uid, claim_key, new_uid
 from contracts.message import TaskMessage
 from queue_agent import consumer as consumer_module
 from queue_agent import delivery as delivery_module
