@@ -42,7 +42,7 @@ from servicekit.service import run_service
 from servicekit.web import http_serving, ops_app
 
 # ComfyUI has a queue of its own: the next prompt waits there while one runs.
-_WIDTHS = {RuntimeType.SDWEBUI: 1, RuntimeType.COMFYUI: 2}
+_WIDTHS = {RuntimeType.SDWEBUI: 1, RuntimeType.COMFYUI: 2, RuntimeType.INVOKEAI: 1}
 
 DESCRIPTION = "Takes tasks from one queue and has one Stable Diffusion runtime do them."
 
