@@ -78,7 +78,7 @@ class SdWebuiRuntime:
         self.known.hanging = False
 
     async def upload(self, name: str, body: bytes) -> str:
-        raise NotImplementedError("SD WebUI takes its inputs in the body")
+        raise FatalError("SD WebUI takes its inputs in the body")
 
     async def encode(self, job: Job) -> Job:
         content = dict(job.content)
