@@ -32,6 +32,7 @@ from queue_agent.domain import (
 )
 from queue_agent.out_document import read_info
 from queue_agent.ports import Free, Report, no_one_waits
+from servicekit.errors import FatalError
 
 log = logging.getLogger(__name__)
 
