@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import schemathesis
@@ -77,7 +78,7 @@ def send(url: str, method: str, path: str, mode: GenerationMode, key: str | None
         suppress_health_check=list(HealthCheck),
     )
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
-    def ask(case: Case) -> None:
+    def ask(case: Case[Any]) -> None:
         case.headers.pop("x-api-key", None)
         headers = {} if key is None else {"x-api-key": key}
         checks = CHECKS_OF_EVENTS if path == EVENTS else CHECKS
