@@ -89,7 +89,12 @@ async def rest(target: str, key: str, clients: int) -> AsyncIterator[list[Submit
 @asynccontextmanager
 async def rpc(target: str, key: str, clients: int) -> AsyncIterator[list[Submit]]:
     """Give clients of gRPC; `target` is host:port."""
-    request = tasks_pb2.SubmitTaskRequest(content_json=json.dumps(CONTENT), **METADATA)
+    request = tasks_pb2.SubmitTaskRequest(
+        id=METADATA["id"],
+        runtime=METADATA["runtime"],
+        tasktype=METADATA["tasktype"],
+        content_json=json.dumps(CONTENT),
+    )
     request.context.struct_value.update(CONTEXT)
     metadata = (("x-api-key", key),)
     options = [("grpc.use_local_subchannel_pool", 1)]  # else all share one connection
