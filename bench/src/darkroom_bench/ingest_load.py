@@ -1,0 +1,205 @@
+"""The benchmark `ingest`: how many submissions one core of ingest takes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import psutil
+import typer
+from rich.console import Console
+
+from darkroom_bench.figures import Grid, Marks, replace_section
+from darkroom_bench.ingest_run import Level, Plan, RouterKind, measure
+from darkroom_cli.errors import CommandError
+from servicekit.errors import AppError
+from servicekit.lifecycle import stop_on_signals
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+out = Console(soft_wrap=True)
+notes = Console(stderr=True)
+
+MARKS: Final = Marks(begin="<!-- ingest:begin -->", end="<!-- ingest:end -->")
+BUSY: Final = 0.9  # a core that is more than this is what limits the rate
+
+MEANINGS: Final = (
+    "**router**: `real` is our router before DynamoDB and SNS that answer at once; `stub` is a"
+    " router that answers at once itself, so that little but ingest is measured.",
+    "**CPU**: user and system time of the process, warm-up included, for one submission.",
+    "**a core's worth**: submissions for which the CPU time of one whole second suffices: what"
+    " ingest would take if nothing else had its core and nothing made it wait.",
+    "**ingest's core**, **other core**: how busy each was. The other core has the router, the"
+    " AWS stub and the clients.",
+    "**limit**: the core that was more than 90 % busy; `latency` if neither was, so that ingest"
+    " waited for the others or for its turn on a machine that does something else.",
+    "Each client submits again as soon as it has its answer, on a connection of its own.",
+)
+
+
+@app.command()
+def ingest(
+    *,
+    clients: Annotated[str, typer.Option(help="Levels: how many clients.")] = "1,16,64",
+    seconds: Annotated[float, typer.Option(help="Seconds of each level.", min=0.5)] = 8,
+    router: Annotated[
+        RouterKind | None, typer.Option(help="What is behind ingest; both if not given.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="File for the figures.", dir_okay=False)
+    ] = None,
+    markdown_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--markdown",
+            help="File whose section between the ingest marks is replaced.",
+            dir_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Measure how many submissions ingest takes on one core, over REST and gRPC.
+
+    Starts ingest on the first core, and a router, a stub of AWS and the clients on the second.
+    Needs Linux and a machine that does nothing else.
+
+    Examples:
+
+    ./pants run bench:ingest
+
+    ./pants run bench:ingest -- --router stub --clients 16 --seconds 20
+
+    ./pants run bench:ingest -- --markdown docs/performance.md
+    """
+    counts = levels_of(clients)
+    kinds = [router] if router else list(RouterKind)
+    plans = [Plan(clients=counts, seconds=seconds, router=kind) for kind in kinds]
+    try:
+        _check_targets(json_file, markdown_file)
+        found = asyncio.run(_measured(plans))
+        out.print(grid(found).rich())
+        if json_file:
+            json_file.write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
+        if markdown_file:
+            markdown_file.write_text(_updated(markdown_file, section(found)))
+    except* (CommandError, AppError, OSError) as failed:
+        _fail(failed)
+
+
+def levels_of(text: str) -> tuple[int, ...]:
+    """Give the numbers of clients; raises `typer.BadParameter`."""
+    try:
+        levels = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        levels = ()
+    if not levels or min(levels) < 1 or len(set(levels)) < len(levels):
+        raise typer.BadParameter("must be different positive numbers, for example 1,16,64")
+    return levels
+
+
+def limit(level: Level) -> str:
+    """Give what keeps the rate from being higher."""
+    if level.ingest_busy > BUSY:
+        return "ingest"
+    return "other core" if level.rest_busy > BUSY else "latency"
+
+
+def grid(found: Iterable[Level]) -> Grid:
+    """Give the figures as a table, a level a row."""
+    header = (
+        "router", "API", "clients", "submissions a second", "ingest CPU ms", "a core's worth",
+        "router CPU ms", "p50 ms", "p99 ms", "ingest's core", "other core", "limit",
+    )  # fmt: skip
+    rows: list[tuple[str, ...]] = [
+        (
+            level.router,
+            "REST" if level.protocol == "rest" else "gRPC",
+            str(level.clients),
+            f"{level.submitted.a_second:.0f}",
+            f"{level.ingest_ms:.2f}",
+            f"{1000 / level.ingest_ms:.0f}",
+            f"{level.router_ms:.2f}",
+            f"{level.submitted.p50_ms:.1f}",
+            f"{level.submitted.p99_ms:.1f}",
+            f"{level.ingest_busy:.0%}",
+            f"{level.rest_busy:.0%}",
+            limit(level),
+        )
+        for level in found
+    ]
+    return Grid(title="What one core of ingest takes", header=header, rows=rows)
+
+
+def section(found: Sequence[Level]) -> str:
+    """Give the section of a document, without its marks."""
+    machine = (
+        f"Machine: {psutil.cpu_count()} cores ({platform.machine()}), {platform.system()},"
+        f" {platform.python_implementation()} {platform.python_version()}, everything on it."
+    )
+    listed = "\n".join(f"- {line}" for line in (machine, *MEANINGS))
+    return f"{grid(found).markdown()}\n\n{listed}"
+
+
+def _check_targets(json_file: Path | None, markdown_file: Path | None) -> None:
+    """Fail before the run, not after it."""
+    for file in (json_file, markdown_file):
+        if file and not file.parent.is_dir():
+            raise CommandError(f"{file.parent} is not a folder")
+    if markdown_file:
+        _updated(markdown_file, "")
+
+
+def _updated(file: Path, text: str) -> str:
+    document = file.read_text() if file.exists() else ""
+    try:
+        return replace_section(document, text, MARKS)
+    except CommandError as error:
+        raise CommandError(f"{file}: {error}") from None
+
+
+async def _measured(plans: Sequence[Plan]) -> list[Level]:
+    """Measure until done or told to stop; the logs stay only if it fails."""
+    folder = Path(tempfile.mkdtemp(prefix="darkroom-bench-"))
+    found: list[Level] = []
+    try:
+        with stop_on_signals() as stop:
+            async with asyncio.TaskGroup() as group:
+                interrupt = group.create_task(_interrupt(stop), name="interrupt")
+                for plan in plans:
+                    found += await measure(plan, folder / plan.router, _say)
+                interrupt.cancel()
+    except BaseException:
+        _say(f"logs are in {folder}")
+        raise
+    await asyncio.to_thread(shutil.rmtree, folder)
+    return found
+
+
+async def _interrupt(stop: asyncio.Event) -> None:
+    await stop.wait()
+    raise CommandError("interrupted")
+
+
+def _say(text: str) -> None:
+    notes.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _fail(failed: BaseException) -> NoReturn:
+    while isinstance(failed, BaseExceptionGroup):
+        failed = failed.exceptions[0]
+    notes.print(f"ingest: {failed}", highlight=False, markup=False, soft_wrap=True)
+    raise SystemExit(1)
+
+
+def main() -> None:
+    """Run the command."""
+    app(prog_name="ingest")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""A stand-in for DynamoDB and SNS that says yes at once and keeps nothing.
+
+Run as `python -m darkroom_bench.instant_aws PORT`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from aiohttp import web
+
+HOST: Final = "127.0.0.1"
+
+_PUBLISHED: Final = (
+    b'<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>'
+    b"<MessageId>00000000-0000-0000-0000-000000000000</MessageId></PublishResult>"
+    b"<ResponseMetadata><RequestId>0</RequestId></ResponseMetadata></PublishResponse>"
+)
+
+
+async def _answer(request: web.Request) -> web.Response:
+    await request.read()
+    if "X-Amz-Target" in request.headers:  # DynamoDB: a write that found nothing in its way
+        return web.Response(body=b"{}", content_type="application/x-amz-json-1.0")
+    return web.Response(body=_PUBLISHED, content_type="text/xml")
+
+
+def create_app() -> web.Application:
+    """Give the server."""
+    app = web.Application()
+    app.router.add_route("*", "/", _answer)
+    return app
+
+
+if __name__ == "__main__":
+    web.run_app(
+        create_app(), host=HOST, port=int(sys.argv[1]), access_log=None, print=lambda _: None
+    )
