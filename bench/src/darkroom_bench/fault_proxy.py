@@ -132,9 +132,9 @@ async def fault_proxy(target: str, port: int) -> AsyncIterator[FaultProxy]:
 
         app = web.Application(client_max_size=BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", handle)
-        runner = web.AppRunner(app, access_log=None, auto_decompress=False)
+        runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=1)
         await runner.setup()
-        await web.TCPSite(runner, HOST, port, shutdown_timeout=1).start()
+        await web.TCPSite(runner, HOST, port).start()
         try:
             yield proxy
         finally:
