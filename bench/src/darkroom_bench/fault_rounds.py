@@ -1,0 +1,243 @@
+"""Rounds of one fault each, under a steady load, on a stack that is started for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from awsio import clients
+from awsio.errors import translated
+from contracts.kinds import RuntimeType
+from contracts.runtimes import Runtime
+from darkroom_bench.fault_catalogue import OUT_OF_MEMORY, Fault, Site, deck
+from darkroom_bench.fault_checks import Verdict, check
+from darkroom_bench.fault_load import Box, Client, Handed, client, task
+from darkroom_bench.fault_proxy import fault_proxy
+from darkroom_cli.embedded import programs
+from darkroom_cli.embedded.folder import Folder
+from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT
+from darkroom_cli.embedded.processes import Processes, Report
+from darkroom_cli.embedded.programs import HOST, Attached
+from darkroom_cli.embedded.stack import STACK, Options, stack
+from provisioning import emulator
+from provisioning.resources import Resources, provision, subscribe_queue
+
+IMAGE_SECONDS: Final = 0.05
+SPREAD_SECONDS: Final = 1.5  # over which the tasks of a round are handed in
+ROUND_SECONDS: Final = 60  # for the callbacks of a round; those that come later count, too
+LAST_SECONDS: Final = 120
+COPIES: Final = 5  # deliveries that are made again in one round
+
+_ARGUMENTS: Final = (
+    "--checkpoint", SAMPLE_CHECKPOINT, "--seconds-per-image", str(IMAGE_SECONDS),
+    "--fail-when", OUT_OF_MEMORY,
+)  # fmt: skip
+
+SETTINGS: Final = {
+    "QUEUE_AGENT_LEASE": "PT6S",
+    "QUEUE_AGENT_RUNTIME_SILENCE": "PT3S",
+    "QUEUE_AGENT_RUNTIME_STALL": "PT5S",
+    "NOTIFIER_SWEEP_INTERVAL": "PT2S",
+    "NOTIFIER_SWEEP_AGE": "PT4S",
+    "INGEST_RATE_PER_SECOND": "1000",
+    "INGEST_BURST": "1000",
+}
+"""Short times, so that a round is over in seconds; the limits for poison are the usual ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is about."""
+
+    faults: list[Fault]
+    rounds: int
+    seed: int
+    tasks: int = 10  # of each round
+
+
+@dataclass(slots=True, kw_only=True)
+class Round:
+    """One fault and the tasks around it."""
+
+    fault: str
+    struck: float | None
+    tasks: list[Handed]
+    recovered: float | None = None  # seconds to the last result of what was in flight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a run found."""
+
+    rounds: list[Round]
+    verdict: Verdict
+    seconds: float
+
+    @property
+    def tasks(self) -> list[Handed]:
+        """Give the tasks of all rounds."""
+        return [task for each in self.rounds for task in each.tasks]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A running stack with all that a round needs."""
+
+    resources: Resources
+    site: Site
+    client: Client
+    callbacks: Box
+    report: Report
+
+
+async def run_rounds(plan: Plan, folder: Path, report: Report) -> Outcome:
+    """Run the rounds and check every accepted task; logs and state are in `folder`.
+
+    Raises `CommandError` when anything does not start or come back, an `AppError` when the
+    emulator itself fails. Both may come in an exception group.
+    """
+    rng, loop = random.Random(plan.seed), asyncio.get_running_loop()  # noqa: S311  # chooses faults
+    started, rounds = loop.time(), []
+    async with _field(folder, report) as field:
+        for number, fault in enumerate(islice(deck(plan.faults, rng), plan.rounds), 1):
+            report(f"round {number} of {plan.rounds}: {fault.name}")
+            rounds.append(await _play(field, fault, number, plan, rng))
+        accepted = [one.uid for each in rounds for one in each.tasks if one.uid]
+        report(f"{len(accepted)} tasks accepted; waiting for the last callbacks")
+        await field.callbacks.hold(accepted, LAST_SECONDS)
+        for each in rounds:
+            each.recovered = recovery(each, field.callbacks)
+        verdict = await check(accepted, field.callbacks.kept, field.resources.table)
+    return Outcome(rounds=rounds, verdict=verdict, seconds=loop.time() - started)
+
+
+def recovery(played: Round, callbacks: Box) -> float | None:
+    """Give the seconds from the fault to the last first callback of what it met in flight."""
+    if played.struck is None:
+        return None
+    ends = [
+        callbacks.kept[one.uid][0].moment
+        for one in played.tasks
+        if one.uid in callbacks.kept and one.posted <= played.struck
+    ]
+    late = [end - played.struck for end in ends if end > played.struck]
+    return max(late, default=None)
+
+
+async def _play(
+    field: Field, fault: Fault, number: int, plan: Plan, rng: random.Random
+) -> Round:
+    site, loop = field.site, asyncio.get_running_loop()
+    site.moment = None
+    prompt = OUT_OF_MEMORY if fault.family == OUT_OF_MEMORY else "a lighthouse at dusk"
+    handed: list[Handed] = []
+    # The fault's own, so that it does not race with the tasks for numbers.
+    own = random.Random(rng.random())  # noqa: S311  # chooses faults
+
+    async def strike(delay: float) -> None:
+        await asyncio.sleep(delay)
+        await fault.inject(site, own)
+
+    async def hand_in(order: int, wrong: str) -> None:
+        body = task(f"fault-{number}-{order}", rng, wrong)
+        await asyncio.sleep(order * SPREAD_SECONDS / plan.tasks)
+        one = Handed(task_id=body["metadata"]["id"], posted=loop.time())
+        handed.append(one)
+        await field.client.hand_in(body, one)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(strike(rng.uniform(0.1, SPREAD_SECONDS)), name="strike")
+        for order in range(plan.tasks):
+            # Of the tasks of a round that is to fail every other one is sound.
+            wrong = prompt if order % 2 else "a lighthouse at dusk"
+            group.create_task(hand_in(order, wrong), name=f"task-{order}")
+    site.proxy.clear()
+    uids = [one.uid for one in handed if one.uid]
+    if not await field.callbacks.hold(uids, ROUND_SECONDS):
+        field.report(f"not all callbacks came within {ROUND_SECONDS} s; going on")
+    return Round(fault=fault.name, struck=site.moment, tasks=handed)
+
+
+@asynccontextmanager
+async def _field(folder: Path, report: Report) -> AsyncIterator[Field]:
+    runtimes = (
+        Runtime(name="sdruntime", type=RuntimeType.SDWEBUI, model_filename=SAMPLE_CHECKPOINT),
+        Runtime(name="comfyruntime", type=RuntimeType.COMFYUI),
+    )
+    ports = {runtime.name: emulator.free_port() for runtime in runtimes}
+    attached = tuple(
+        Attached(runtime=one, url=f"http://{HOST}:{ports[one.name]}") for one in runtimes
+    )
+    base = Folder(folder / "base")
+    aws_port, proxy_port = emulator.free_port(), emulator.free_port()
+    url = f"http://{HOST}:{aws_port}"
+    async with AsyncExitStack() as exits:
+        own = {**SETTINGS, **emulator.CREDENTIALS, "AWS_ENDPOINT_URL": url}
+        exits.enter_context(_environment(own))
+        proxy = await exits.enter_async_context(fault_proxy(url, proxy_port))
+        processes = Processes(report, exits.enter_context(base.locked()))
+        exits.push_async_callback(processes.stop)
+        await processes.start(programs.emulated_aws(aws_port, base))
+        devices = [programs.sample_runtime(one, base, _ARGUMENTS) for one in attached]
+        await processes.start(*devices)
+        options = Options(
+            folder=Folder(folder / "stack"),
+            attached=attached,
+            aws_endpoint_url=f"http://{HOST}:{proxy_port}",
+        )
+        running = await exits.enter_async_context(stack(options, report))
+        os.environ["AWS_ENDPOINT_URL"] = url  # what this process asks passes no fault
+        resources = await provision(STACK, runtimes)
+        sqs = await exits.enter_async_context(clients.sqs())
+        told = await subscribe_queue(resources.result_topic_arn, "fault-callbacks")
+        taken = await subscribe_queue(resources.task_topic_arn, "fault-tasks")
+        callbacks, messages = Box(sqs, told), Box(sqs, taken)
+
+        async def redeliver(rng: random.Random) -> None:
+            kept = list(messages.kept.values())[-3 * COPIES :]
+            for copies in rng.sample(kept, min(COPIES, len(kept))):
+                queue_url = resources.queues[copies[0].content["runtime"]]
+                with translated("sqs.send"):
+                    await sqs.send_message(QueueUrl=queue_url, MessageBody=copies[0].text)
+
+        site = Site(proxy=proxy, runtime_ports=ports, redeliver=redeliver)
+        proxy.on_hit = site.struck
+        http = await exits.enter_async_context(client(running.endpoint, running.api_key))
+        async with asyncio.TaskGroup() as group:
+            beside = [
+                group.create_task(processes.watch(*devices), name="watch-runtimes"),
+                group.create_task(callbacks.receive(), name="callbacks"),
+                group.create_task(messages.receive(), name="messages"),
+            ]
+            try:
+                yield Field(
+                    resources=resources,
+                    site=site,
+                    client=http,
+                    callbacks=callbacks,
+                    report=report,
+                )
+            finally:
+                for each in beside:
+                    each.cancel()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set variables for the processes that are started in the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

@@ -1,0 +1,181 @@
+"""The fault injector `faults`: what is lost when parts of Darkroom fail under load."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Final, NoReturn
+
+import psutil
+import typer
+from rich.console import Console
+
+from darkroom_bench.fault_catalogue import catalogue
+from darkroom_bench.fault_rounds import Outcome, Plan, run_rounds
+from darkroom_bench.figures import Grid, Marks, replace_section
+from darkroom_cli.errors import CommandError
+from servicekit.errors import AppError
+from servicekit.lifecycle import stop_on_signals
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+out = Console()
+notes = Console(stderr=True)
+
+MARKS: Final = Marks(begin="<!-- faults:begin -->", end="<!-- faults:end -->")
+
+
+@app.command()
+def faults(
+    *,
+    rounds: Annotated[int, typer.Option(help="Rounds of one fault each.", min=1)] = 300,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the choice of faults; as shown for a new one.")
+    ] = None,
+    tasks: Annotated[int, typer.Option(help="Tasks of each round.", min=1)] = 10,
+    skip_slow: Annotated[
+        bool, typer.Option("--skip-slow", help="Leave out what takes half a minute.")
+    ] = False,
+    markdown_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--markdown",
+            help="File whose section between the faults marks is replaced.",
+            dir_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Inject faults under a steady load, then check every accepted task.
+
+    Starts a stack of its own with an AWS emulator behind a proxy and two sample runtimes, and
+    stops it. Ends with status 1 if a task was lost, told differently, or left without its
+    images. A seed gives the same faults in the same order; when they meet a task, the machine
+    decides.
+
+    Examples:
+
+    ./pants run bench:faults -- --rounds 20 --seed 1
+
+    ./pants run bench:faults -- --rounds 300 --markdown docs/reliability.md
+    """
+    chosen = [each for each in catalogue() if not (skip_slow and each.is_slow)]
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    plan = Plan(faults=chosen, rounds=rounds, seed=seed, tasks=tasks)
+    try:
+        if markdown_file:
+            _updated(markdown_file, "")
+        outcome = asyncio.run(_run(plan))
+        out.print(grid(outcome).rich())
+        for line in summary(plan, outcome):
+            out.print(line, highlight=False, soft_wrap=True)
+        if markdown_file:
+            markdown_file.write_text(_updated(markdown_file, section(plan, outcome)))
+    except* (CommandError, AppError, OSError) as failed:
+        _fail(failed)
+    if outcome.verdict.violations:
+        for violation in outcome.verdict.violations:
+            notes.print(violation, highlight=False, markup=False, soft_wrap=True)
+        raise SystemExit(1)
+
+
+def grid(outcome: Outcome) -> Grid:
+    """Give a row a fault: how often, and how soon its tasks were done."""
+    seconds = defaultdict(list)
+    times: dict[str, int] = defaultdict(int)
+    for each in outcome.rounds:
+        times[each.fault] += 1
+        if each.recovered is not None:
+            seconds[each.fault].append(each.recovered)
+    rows: list[tuple[str, ...]] = [
+        (fault, str(number), *_p50_and_max(seconds[fault]))
+        for fault, number in sorted(times.items())
+    ]
+    everything = [value for values in seconds.values() for value in values]
+    rows.append(("all", str(len(outcome.rounds)), *_p50_and_max(everything)))
+    header = ("fault", "times", "recovered in p50 s", "max s")
+    return Grid(title="Faults", header=header, rows=rows)
+
+
+def summary(plan: Plan, outcome: Outcome) -> list[str]:
+    """Say what the run was and what it found."""
+    tasks, verdict = outcome.tasks, outcome.verdict
+    accepted = [one for one in tasks if one.uid]
+    ends = ", ".join(f"{count} {name}" for name, count in sorted(verdict.outcomes.items()))
+    return [
+        f"{len(outcome.rounds)} rounds in {outcome.seconds / 60:.0f} minutes, seed {plan.seed},"
+        f" {psutil.cpu_count()} cores with everything on them.",
+        f"{len(accepted)} of {len(tasks)} tasks accepted, {sum(one.refusals for one in tasks)}"
+        " refusals were tried again with the same key.",
+        f"Results: {ends or 'none'}.",
+        f"{verdict.told_again} tasks told more than once with the same content;"
+        f" {verdict.unaccepted} tasks ran that no client got a 200 for.",
+        f"{len(verdict.violations)} violations.",
+    ]
+
+
+def section(plan: Plan, outcome: Outcome) -> str:
+    """Give the section of a document, without its marks."""
+    listed = "\n".join(f"- {line}" for line in summary(plan, outcome))
+    return f"{listed}\n\n{grid(outcome).markdown()}"
+
+
+def _p50_and_max(seconds: list[float]) -> tuple[str, str]:
+    if not seconds:
+        return ("nothing in flight", "")
+    return (f"{median(seconds):.1f}", f"{max(seconds):.1f}")
+
+
+def _updated(file: Path, text: str) -> str:
+    document = file.read_text() if file.exists() else ""
+    try:
+        return replace_section(document, text, MARKS)
+    except CommandError as error:
+        raise CommandError(f"{file}: {error}") from None
+
+
+async def _run(plan: Plan) -> Outcome:
+    """Run until done or told to stop; the logs stay only if something is wrong."""
+    folder = Path(tempfile.mkdtemp(prefix="darkroom-faults-"))
+    try:
+        with stop_on_signals() as stop:
+            async with asyncio.TaskGroup() as group:
+                interrupt = group.create_task(_interrupt(stop), name="interrupt")
+                outcome = await run_rounds(plan, folder, _say)
+                interrupt.cancel()
+    except BaseException:
+        _say(f"logs are in {folder}")
+        raise
+    if outcome.verdict.violations:
+        _say(f"logs are in {folder}")
+    else:
+        await asyncio.to_thread(shutil.rmtree, folder)
+    return outcome
+
+
+async def _interrupt(stop: asyncio.Event) -> None:
+    await stop.wait()
+    raise CommandError("interrupted")
+
+
+def _say(text: str) -> None:
+    notes.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _fail(failed: BaseException) -> NoReturn:
+    while isinstance(failed, BaseExceptionGroup):
+        failed = failed.exceptions[0]
+    notes.print(f"faults: {failed}", highlight=False, markup=False, soft_wrap=True)
+    raise SystemExit(1)
+
+
+def main() -> None:
+    """Run the command."""
+    app(prog_name="faults")
+
+
+if __name__ == "__main__":
+    main()
