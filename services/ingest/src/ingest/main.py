@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 
@@ -94,6 +95,8 @@ async def _become_ready(
 
 def main() -> None:
     """Run ingest as a process."""
+    # At DEBUG it would write every event, with its client's context, to the log.
+    logging.getLogger("sse_starlette").setLevel(logging.INFO)
     run_service(
         "ingest", Settings, serve, "The edge of Darkroom: takes tasks over REST and gRPC."
     )
