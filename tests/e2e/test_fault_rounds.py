@@ -11,7 +11,7 @@ from darkroom_bench.faults import grid, summary
 # One of each family that is over in seconds.
 CHOSEN = (
     "SIGKILL of agent of sdruntime at a step",
-    "SIGTERM of router at random",
+    "SIGTERM of runtime sdruntime at random",
     "dynamodb: throttled",
     "sns: connection lost after the call",
     "redelivery",

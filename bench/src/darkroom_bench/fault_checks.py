@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 from PIL import Image, UnidentifiedImageError
@@ -16,13 +16,12 @@ from PIL import Image, UnidentifiedImageError
 from awsio import clients
 from darkroom_bench.fault_load import Told
 from ledger.dynamodb import DynamoDbLedger
-from ledger.record import State
+from ledger.record import OPEN
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
-TERMINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
-IN_PARALLEL = 8
+IN_PARALLEL: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +82,7 @@ async def _of_record(
     record = await ledger.get(uid)  # type: ignore[arg-type]  # uids of the stack's own
     if record is None:
         return ["no record"]
-    if record.state not in TERMINAL:
+    if record.state in OPEN:
         return [f"its record is {record.state}"]
     status = {callback["status"] for callback in callbacks}
     return [f"record {record.state}, callbacks {status}"] if status - {record.state} else []
@@ -114,6 +113,6 @@ def _decodes(content: bytes, *, is_image: bool) -> bool:
             Image.open(io.BytesIO(content)).load()
         else:
             json.loads(content)
-    except (UnidentifiedImageError, OSError, ValueError):
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):  # Pillow raises all
         return False
     return True
