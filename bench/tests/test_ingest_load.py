@@ -14,7 +14,9 @@ from darkroom_bench.ingest_run import Level, RouterKind, cores, on_core
 from darkroom_bench.submitters import Submitted, drive
 
 
-def level(*, ingest_busy: float = 0.95, rest_busy: float = 0.5) -> Level:
+def level(
+    *, ingest_busy: float = 0.95, rest_busy: float = 0.5, foreign_busy: float = 0
+) -> Level:
     return Level(
         router=RouterKind.STUB,
         protocol="grpc",
@@ -24,6 +26,7 @@ def level(*, ingest_busy: float = 0.95, rest_busy: float = 0.5) -> Level:
         router_ms=0.5,
         ingest_busy=ingest_busy,
         rest_busy=rest_busy,
+        foreign_busy=foreign_busy,
     )
 
 
@@ -32,16 +35,23 @@ def test_a_row_has_what_a_core_of_ingest_is_worth() -> None:
 
     assert row == (
         "stub", "gRPC", "16", "900", "1.25", "800", "0.50", "16.0", "30.0", "95%", "50%",
-        "ingest",
+        "0%", "ingest",
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("ingest_busy", "rest_busy", "named"),
-    [(0.95, 0.95, "ingest"), (0.5, 0.95, "other core"), (0.5, 0.5, "latency")],
+    ("busy", "named"),
+    [
+        ((0.95, 0.95, 0.0), "ingest"),
+        ((0.5, 0.95, 0.0), "other core"),
+        ((0.5, 0.5, 0.5), "other programs"),
+        ((0.5, 0.5, 0.0), "latency"),
+    ],
 )
-def test_the_busy_core_is_the_limit(ingest_busy: float, rest_busy: float, named: str) -> None:
-    assert limit(level(ingest_busy=ingest_busy, rest_busy=rest_busy)) == named
+def test_what_is_busy_is_the_limit(busy: tuple[float, float, float], named: str) -> None:
+    ingest_busy, rest_busy, foreign_busy = busy
+    found = level(ingest_busy=ingest_busy, rest_busy=rest_busy, foreign_busy=foreign_busy)
+    assert limit(found) == named
 
 
 def test_the_section_goes_between_its_own_marks() -> None:

@@ -28,6 +28,7 @@ notes = Console(stderr=True)
 
 MARKS: Final = Marks(begin="<!-- ingest:begin -->", end="<!-- ingest:end -->")
 BUSY: Final = 0.9  # a core that is more than this is what limits the rate
+QUIET: Final = 0.1  # what is not ours may take so much of both cores
 
 MEANINGS: Final = (
     "**router**: `real` is our router before DynamoDB and SNS that answer at once; `stub` is a"
@@ -37,8 +38,10 @@ MEANINGS: Final = (
     " ingest would take if nothing else had its core and nothing made it wait.",
     "**ingest's core**, **other core**: how busy each was. The other core has the router, the"
     " AWS stub and the clients.",
-    "**limit**: the core that was more than 90 % busy; `latency` if neither was, so that ingest"
-    " waited for the others or for its turn on a machine that does something else.",
+    "**not ours**: how much of both cores went to programs that are not of the benchmark; if it"
+    " is more than 10 %, neither the rates nor the times say anything, and CPU is too high.",
+    "**limit**: the core that was more than 90 % busy, else `other programs` if they are that"
+    " many, else `latency`.",
     "Each client submits again as soon as it has its answer, on a connection of its own.",
 )
 
@@ -106,14 +109,16 @@ def limit(level: Level) -> str:
     """Give what keeps the rate from being higher."""
     if level.ingest_busy > BUSY:
         return "ingest"
-    return "other core" if level.rest_busy > BUSY else "latency"
+    if level.rest_busy > BUSY:
+        return "other core"
+    return "other programs" if level.foreign_busy > QUIET else "latency"
 
 
 def grid(found: Iterable[Level]) -> Grid:
     """Give the figures as a table, a level a row."""
     header = (
         "router", "API", "clients", "submissions a second", "ingest CPU ms", "a core's worth",
-        "router CPU ms", "p50 ms", "p99 ms", "ingest's core", "other core", "limit",
+        "router CPU ms", "p50 ms", "p99 ms", "ingest's core", "other core", "not ours", "limit",
     )  # fmt: skip
     rows: list[tuple[str, ...]] = [
         (
@@ -128,6 +133,7 @@ def grid(found: Iterable[Level]) -> Grid:
             f"{level.submitted.p99_ms:.1f}",
             f"{level.ingest_busy:.0%}",
             f"{level.rest_busy:.0%}",
+            f"{level.foreign_busy:.0%}",
             limit(level),
         )
         for level in found

@@ -59,7 +59,8 @@ class Level:
     ingest_ms: float  # CPU a submission
     router_ms: float  # CPU a submission
     ingest_busy: float  # of its core
-    rest_busy: float  # of the other core: all but ingest
+    rest_busy: float  # of the other core: all of this run but ingest
+    foreign_busy: float  # of both cores: what is not of this run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,24 +108,28 @@ async def _level(
     plan: Plan, processes: Processes, targets: _Targets, protocol: str, clients: int
 ) -> Level:
     ingest, router = (psutil.Process(processes.pid(name)) for name in ("ingest", "router"))
-    cpu, started = (_cpu(ingest), _cpu(router), _others(processes)), time.perf_counter()
+    aws = psutil.Process(processes.pid("aws"))
+
+    def used() -> tuple[float, ...]:
+        return (_cpu(ingest), _cpu(router), _cpu(aws), _busy_seconds())
+
+    before, started = used(), time.perf_counter()
     submitted, own = await _submitted(plan.seconds, targets, protocol, clients)
     wall = time.perf_counter() - started
-    used = [
-        after - before
-        for before, after in zip(
-            cpu, (_cpu(ingest), _cpu(router), _others(processes)), strict=True
-        )
-    ]
+    by_ingest, by_router, by_aws, by_all = (
+        late - early for early, late in zip(before, used(), strict=True)
+    )
+    others = by_router + by_aws + own
     return Level(
         router=plan.router,
         protocol=protocol,
         clients=clients,
         submitted=submitted,
-        ingest_ms=used[0] * 1000 / submitted.submissions,
-        router_ms=used[1] * 1000 / submitted.submissions,
-        ingest_busy=used[0] / wall,
-        rest_busy=(used[1] + used[2] + own) / wall,
+        ingest_ms=by_ingest * 1000 / submitted.submissions,
+        router_ms=by_router * 1000 / submitted.submissions,
+        ingest_busy=by_ingest / wall,
+        rest_busy=others / wall,
+        foreign_busy=max(0.0, by_all - by_ingest - others) / (wall * CORES),
     )
 
 
@@ -133,8 +138,10 @@ def _cpu(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def _others(processes: Processes) -> float:
-    return _cpu(psutil.Process(processes.pid("aws")))
+def _busy_seconds() -> float:
+    """Give how long the two cores have worked, for whomever."""
+    each = psutil.cpu_times(percpu=True)
+    return sum(sum(each[core]) - each[core].idle - each[core].iowait for core in cores())
 
 
 async def _submitted(
