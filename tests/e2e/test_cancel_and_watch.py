@@ -16,7 +16,7 @@ from httpx_sse import aconnect_sse
 
 from provisioning.resources import subscribe_queue
 
-IMAGE_SECONDS = 4
+IMAGE_SECONDS = 6  # an agent hears of a cancellation within a second or two
 EVENT_SECONDS = 60
 
 

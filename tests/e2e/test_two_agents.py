@@ -15,6 +15,9 @@ from harness import Callbacks, Stack, environment, pipeline, running_stack, text
 from provisioning.emulator import free_port
 from provisioning.resources import subscribe_queue
 
+# Long enough for both to be seen running, and for an agent to hear of the cancellation.
+IMAGE_SECONDS = "12"
+
 KINDS = {"sdruntime": "sdwebui", "comfyruntime": "comfyui"}
 
 
@@ -24,7 +27,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder: Path = tmp_path_factory.mktemp("pair")
     started: list[subprocess.Popen[bytes]] = []
     with running_stack(
-        folder, "--sample-seconds", "4", extra={"QUEUE_AGENT_DEPTH": "0"}
+        folder, "--sample-seconds", IMAGE_SECONDS, extra={"QUEUE_AGENT_DEPTH": "0"}
     ) as stack:
         try:
             for runtime, kind in KINDS.items():
@@ -47,7 +50,7 @@ def second_agent(stack: Stack, runtime: str, kind: str) -> list[subprocess.Popen
         "QUEUE_AGENT_RUNTIME_URL": f"http://127.0.0.1:{port}",
     }
     sample = ["sample_runtime.main", "--type", kind, "--port", str(port)]
-    sample += ["--seconds-per-image", "4"]
+    sample += ["--seconds-per-image", IMAGE_SECONDS]
     return [
         subprocess.Popen(
             [sys.executable, "-m", *module],
