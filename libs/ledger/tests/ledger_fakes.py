@@ -9,7 +9,8 @@ from contracts.ids import Prefix, TaskId, new_uid
 from contracts.kinds import TaskType
 from ledger.record import Record, Result
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+# In the future, or the emulator removes what has expired.
+NOW = datetime(2126, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 DONE = Result(image_url=("s3://b/1.png", "s3://b/2.png"), output_url="s3://b/x.out")
 FAILED = Result(
     image_url=(),

@@ -17,7 +17,8 @@ from notifier.settle import Settle
 from notifier.watch import Watch
 from servicekit.errors import TransientError
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+# In the future, or the emulator removes what has expired.
+NOW = datetime(2126, 1, 2, 3, 4, 5, tzinfo=UTC)
 NEVER = timedelta(days=1)
 UID = Uid("01JD0000000000000000000000")
 RECORD = Record(

@@ -66,6 +66,7 @@ async def test_a_subscriber_gets_the_callback_with_what_it_may_filter_by(
         kept = await ledger.get(record.uid)
 
     ((body, attributes),) = await received(subscriber)
+    attributes.pop("traceparent", None)  # there is one where another room's tests trace
     assert kept is not None
     assert not kept.callback_due
     assert Callback.model_validate_json(body) == callback_of(kept)

@@ -21,7 +21,8 @@ from router.submit import Submit
 from router.submit_once import SubmitOnce
 from servicekit.errors import AppError, RejectedError, TransientError
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+# In the future, or the emulator removes what has expired.
+NOW = datetime(2126, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEPT = timedelta(hours=24)
 FIXED = Runtime(name="fixed", type=RuntimeType.SDWEBUI, model_filename="v1-5.safetensors")
 DYNAMIC = Runtime(name="dynamic", type=RuntimeType.SDWEBUI, dynamic_model=True)
