@@ -12,7 +12,7 @@ from darkroom_bench.gpu_idle import MARKS, app, published, section
 from darkroom_bench.idle_run import Idle, Point, summed_up
 from darkroom_bench.latency_proxy import latency_proxy
 from darkroom_bench.still_runtime import SIDE, noise
-from provisioning.emulator import free_port
+from servicekit.ports import free_port
 
 POINT = Point(seconds=0.2, latency_ms=20)
 

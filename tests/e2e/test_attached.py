@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from harness import environment, running_stack, text_to_image
 
-from provisioning.emulator import free_port
+from servicekit.ports import free_port
 from testkit.aws import start, wait_for
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from harness import Callbacks, Stack, environment, pipeline, running_stack, text_to_image
 
-from provisioning.emulator import free_port
 from provisioning.resources import subscribe_queue
+from servicekit.ports import free_port
 
 # Long enough for both to be seen running, and for an agent to hear of the cancellation.
 IMAGE_SECONDS = "12"

@@ -28,6 +28,7 @@ from darkroom_cli.embedded.programs import HOST, Attached
 from darkroom_cli.embedded.stack import STACK, Options, stack
 from provisioning import emulator
 from provisioning.resources import Resources, provision, subscribe_queue
+from servicekit.ports import free_port
 
 IMAGE_SECONDS: Final = 0.05
 SPREAD_SECONDS: Final = 1.5  # over which the tasks of a round are handed in
@@ -171,12 +172,12 @@ async def _field(folder: Path, report: Report) -> AsyncIterator[Field]:
         Runtime(name="sdruntime", type=RuntimeType.SDWEBUI, model_filename=SAMPLE_CHECKPOINT),
         Runtime(name="comfyruntime", type=RuntimeType.COMFYUI),
     )
-    ports = {runtime.name: emulator.free_port() for runtime in runtimes}
+    ports = {runtime.name: free_port() for runtime in runtimes}
     attached = tuple(
         Attached(runtime=one, url=f"http://{HOST}:{ports[one.name]}") for one in runtimes
     )
     base = Folder(folder / "base")
-    aws_port, proxy_port = emulator.free_port(), emulator.free_port()
+    aws_port, proxy_port = free_port(), free_port()
     url = f"http://{HOST}:{aws_port}"
     async with AsyncExitStack() as exits:
         own = {**SETTINGS, **emulator.CREDENTIALS, "AWS_ENDPOINT_URL": url}

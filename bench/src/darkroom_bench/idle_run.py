@@ -33,6 +33,7 @@ from ledger.dynamodb import DynamoDbLedger
 from ledger.record import Record, State
 from provisioning import emulator
 from provisioning.resources import Resources, provision
+from servicekit.ports import free_port
 
 RUNTIME: Final = "sdruntime"
 BATCH: Final = 10  # the most that SQS takes at once
@@ -87,7 +88,7 @@ async def measure_idle(point: Point, folder: Path, report: Report) -> Idle:
     """
     stacked = Folder(folder)
     async with AsyncExitStack() as exits:
-        port = emulator.free_port()
+        port = free_port()
         far = await exits.enter_async_context(latency_proxy(port, point.latency_ms / 1000))
         input_url = await exits.enter_async_context(_input_server())
         processes = Processes(report, exits.enter_context(stacked.locked()))
@@ -96,7 +97,7 @@ async def measure_idle(point: Point, folder: Path, report: Report) -> Idle:
         aws = {**emulator.CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
         os.environ.update(aws)  # this process fills the queue, without the latency
         runtime = Runtime(name=RUNTIME, type=RuntimeType.SDWEBUI)
-        attached = Attached(runtime=runtime, url=f"http://{HOST}:{emulator.free_port()}")
+        attached = Attached(runtime=runtime, url=f"http://{HOST}:{free_port()}")
         resources = await provision("bench", [runtime], region=aws["AWS_REGION"])
         uids = await _fill(resources, point, input_url)
         report(f"{point.tasks} tasks wait; starting the agent")
@@ -121,11 +122,11 @@ def _services(
     """Give the notifier and the agent as the embedded mode runs them."""
     addresses = Addresses(
         host=HOST,
-        rest=emulator.free_port(),
-        grpc=emulator.free_port(),
-        router=emulator.free_port(),
-        notifier=emulator.free_port(),
-        model_sync=emulator.free_port(),
+        rest=free_port(),
+        grpc=free_port(),
+        router=free_port(),
+        notifier=free_port(),
+        model_sync=free_port(),
     )
     listed = programs.services(addresses, (attached,), resources, folder, aws)
     named = {one.name: one for one in listed}
@@ -155,7 +156,7 @@ async def _input_server() -> AsyncIterator[str]:
     app.router.add_get("/input.png", give)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    port = emulator.free_port()
+    port = free_port()
     await web.TCPSite(runner, HOST, port).start()
     try:
         yield f"http://{HOST}:{port}/input.png"

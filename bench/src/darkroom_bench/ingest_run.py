@@ -26,7 +26,8 @@ from darkroom_cli.embedded.folder import Folder
 from darkroom_cli.embedded.processes import Processes, Program, Report
 from darkroom_cli.embedded.programs import HOST, answering
 from darkroom_cli.errors import CommandError
-from provisioning.emulator import CREDENTIALS, free_port
+from provisioning.emulator import CREDENTIALS
+from servicekit.ports import free_port
 
 PROTOCOLS: Final = ("rest", "grpc")
 CORES: Final = 2

@@ -24,8 +24,8 @@ from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT
 from darkroom_cli.embedded.processes import Processes, Report
 from darkroom_cli.embedded.programs import HOST, Attached
 from darkroom_cli.embedded.stack import Options, stack
-from provisioning.emulator import free_port
 from provisioning.resources import subscribe_queue
+from servicekit.ports import free_port
 
 RUNTIME: Final = "sdruntime"
 WARM_UP_TASKS: Final = 5

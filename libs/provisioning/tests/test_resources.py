@@ -12,6 +12,7 @@ from contracts.ids import new_uid
 from provisioning import emulator
 from provisioning.resources import Resources, provision, subscribe_queue
 from servicekit.errors import FatalError, TransientError
+from servicekit.ports import HOST, free_port
 
 # They count what is there, which a second run does not touch.
 COUNTERS = {
@@ -178,6 +179,6 @@ async def test_an_endpoint_that_cannot_be_reached_is_transient(
 ) -> None:
     for name, value in emulator.CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{emulator.HOST}:{emulator.free_port()}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{HOST}:{free_port()}")
     with pytest.raises(TransientError, match=r"cannot be reached for sns\.create_topic"):
         await provision("stack", RUNTIMES)

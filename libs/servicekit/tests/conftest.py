@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from servicekit_fakes import FakeModelService, free_port
+from servicekit_fakes import FakeModelService
+
+from servicekit.ports import free_port
 
 
 @pytest.fixture

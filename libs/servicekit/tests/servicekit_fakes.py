@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -52,13 +51,6 @@ class FakeModelService(modelsync_pb2_grpc.ModelServiceServicer):
         yield modelsync_pb2.WatchModelsResponse()
         if self.error:
             raise self.error
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -7,11 +7,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from servicekit_fakes import ASK, SERVICE, FakeModelService, called, free_port, served
+from servicekit_fakes import ASK, SERVICE, FakeModelService, called, served
 
 from darkroom.modelsync.v1 import modelsync_pb2
 from servicekit.errors import FatalError
 from servicekit.health import Health
+from servicekit.ports import free_port
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

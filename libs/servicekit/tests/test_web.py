@@ -5,7 +5,6 @@ import socket
 
 import httpx
 import pytest
-from servicekit_fakes import free_port
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -13,6 +12,7 @@ from starlette.routing import Route
 
 from servicekit.errors import FatalError
 from servicekit.health import Health
+from servicekit.ports import free_port
 from servicekit.web import http_serving, ops_app
 
 
@@ -88,5 +88,5 @@ async def test_an_error_in_the_block_ends_the_server_and_comes_through(port: int
         async with http_serving(ops_app(Health()), "127.0.0.1", port):
             raise FatalError("the GPU is gone")
     assert caught.value.subgroup(FatalError) is not None
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", port))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -39,6 +38,7 @@ from ingest.rpc import SERVICE, TaskRpc
 from ingest.watch import Watches
 from servicekit.errors import RejectedError
 from servicekit.health import Health
+from servicekit.ports import free_port
 from servicekit.rpc import serving
 from servicekit.web import http_serving
 
@@ -78,13 +78,6 @@ def golden(name: str) -> bytes:
 def digest(key: str) -> str:
     """Give what a keys file holds of a key."""
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -24,7 +24,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from ingest_fakes import KEY, UID, digest, free_port, v1alpha1, v1alpha2
+from ingest_fakes import KEY, UID, digest, v1alpha1, v1alpha2
 
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
@@ -39,6 +39,7 @@ from ingest.translate_v1alpha2 import translate_flat
 from ingest.watch import Watches
 from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
+from servicekit.ports import free_port
 from servicekit.rpc import channel, serving
 from servicekit.settings import read_settings
 

@@ -7,8 +7,9 @@ from model_sync_fakes import safetensors
 
 from awsio import clients
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
-from provisioning.emulator import CREDENTIALS, HOST, free_port
+from provisioning.emulator import CREDENTIALS
 from servicekit.errors import RejectedError
+from servicekit.ports import HOST, free_port
 from servicekit.rpc import channel, translated
 from testkit.processes import run_module, running, terminate
 

@@ -9,9 +9,9 @@ from model_sync_fakes import FakeModelBucket, safetensors
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from model_sync.catalogue import Catalogue
 from model_sync.rpc import ModelService
-from provisioning.emulator import HOST, free_port
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
+from servicekit.ports import HOST, free_port
 from servicekit.rpc import channel, serving, translated
 
 if TYPE_CHECKING:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from provisioning.emulator import CREDENTIALS, HOST, free_port
+from provisioning.emulator import CREDENTIALS
+from servicekit.ports import HOST, free_port
 from testkit.processes import run_module, running, terminate
 
 MODULE = "notifier.main"

@@ -10,9 +10,9 @@ from contracts.ids import new_uid
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
 from ledger.record import Progress, State
 from notifier.rpc import NotifierService
-from provisioning.emulator import HOST, free_port
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
+from servicekit.ports import HOST, free_port
 from servicekit.rpc import channel, serving, translated
 
 if TYPE_CHECKING:

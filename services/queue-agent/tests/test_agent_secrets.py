@@ -18,7 +18,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeStore, delivery, message, passage
 
-from provisioning.emulator import free_port
 from queue_agent import delivery as delivery_module
 from queue_agent import handling, work
 from queue_agent.adapters.fetch_http import http_inputs
@@ -36,6 +35,7 @@ from queue_agent.ports import ImageRuntime
 from queue_agent.timeouts import RunLimits
 from queue_agent.work import Preparer, Runner
 from servicekit.errors import AppError
+from servicekit.ports import free_port
 
 SECRET = "s3cr3t"  # noqa: S105  # what must not be seen
 HERE = AddressRules.read(["127.0.0.1/32"])

@@ -13,9 +13,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from input_servers import FakeResolver, fetch
 
-from provisioning.emulator import free_port
 from queue_agent.domain import InputUnavailableError
 from queue_agent.input_addresses import AddressRules
+from servicekit.ports import free_port
 
 HERE = AddressRules.read(["127.0.0.1/32"])
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -26,9 +26,9 @@ from darkroom.notifier.v1.notifier_pb2_grpc import (
     NotifierServiceServicer,
     add_NotifierServiceServicer_to_server,
 )
-from provisioning.emulator import free_port
 from provisioning.resources import Resources, provision
 from queue_agent.settings import Settings
+from servicekit.ports import free_port
 
 Process = tuple[str, subprocess.Popen[str]]
 

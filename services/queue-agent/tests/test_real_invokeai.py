@@ -19,10 +19,10 @@ from PIL import Image
 
 from contracts.ids import new_uid
 from contracts.kinds import TaskType
-from provisioning.emulator import free_port
 from queue_agent.adapters.invokeai import InvokeAiRuntime
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.domain import Job, Progress, RuntimeLostError, TaskFailedError
+from servicekit.ports import free_port
 
 COMMAND = os.environ.get("DARKROOM_INVOKEAI_BIN", "")
 START_SECONDS = 600

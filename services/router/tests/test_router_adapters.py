@@ -16,7 +16,6 @@ from contracts.kinds import TaskType
 from contracts.message import TaskMessage
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
-from provisioning.emulator import HOST, free_port
 from provisioning.resources import Resources, provision
 from router.adapters.model_sync import GrpcModels
 from router.adapters.notifier import GrpcNotifier
@@ -26,6 +25,7 @@ from router.ports import Claims
 from router.submit import Submit
 from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
+from servicekit.ports import HOST, free_port
 from servicekit.rpc import channel, serving
 
 UNKNOWN = Uid("01JD0000000000000000000009")

@@ -15,6 +15,7 @@ from darkroom_cli.embedded.folder import Folder
 from darkroom_cli.embedded.processes import Program
 from provisioning import emulator
 from provisioning.resources import Resources
+from servicekit.ports import free_port
 
 HOST = "127.0.0.1"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -99,7 +100,7 @@ def services(
             ready=answering(f"http://{HOST}:{ops_port}/readyz"),
         )
 
-    free = emulator.free_port
+    free = free_port
     model_sync = service(
         "model-sync",
         "model_sync.main",

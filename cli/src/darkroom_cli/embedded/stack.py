@@ -21,6 +21,7 @@ from darkroom_cli.errors import CommandError
 from provisioning import emulator
 from provisioning.resources import Resources, provision
 from servicekit.errors import AppError
+from servicekit.ports import free_port
 
 STACK: Final = "darkroom"
 PROVISION_SECONDS: Final = 60
@@ -64,11 +65,11 @@ async def stack(options: Options, report: Report) -> AsyncIterator[Running]:
 
         addresses = Addresses(
             host=options.host,
-            rest=options.port or emulator.free_port(),
-            grpc=emulator.free_port(),
-            router=emulator.free_port(),
-            notifier=emulator.free_port(),
-            model_sync=emulator.free_port(),
+            rest=options.port or free_port(),
+            grpc=free_port(),
+            router=free_port(),
+            notifier=free_port(),
+            model_sync=free_port(),
         )
         parts = programs.services(
             addresses,
@@ -113,8 +114,7 @@ def sample_runtimes() -> tuple[Attached, ...]:
         Runtime(name="comfyruntime", type=RuntimeType.COMFYUI),
     )
     return tuple(
-        Attached(runtime=runtime, url=f"http://{HOST}:{emulator.free_port()}")
-        for runtime in listed
+        Attached(runtime=runtime, url=f"http://{HOST}:{free_port()}") for runtime in listed
     )
 
 
@@ -129,7 +129,7 @@ async def _open_aws(
         }
         aws = {**own, "AWS_ENDPOINT_URL": options.aws_endpoint_url}
     else:
-        port = emulator.free_port()
+        port = free_port()
         program = programs.emulated_aws(port, options.folder)
         report("starting the AWS emulator")
         await processes.start(program)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Final
 
-HOST: Final = "127.0.0.1"
+from servicekit.ports import HOST
 
 CREDENTIALS: Final = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -48,11 +47,3 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)  # noqa: PLR2004  # HTTP's OK
     except (urllib.error.URLError, OSError):
         return False
-
-
-def free_port() -> int:
-    """Give a port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

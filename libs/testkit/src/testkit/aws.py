@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from provisioning import emulator
+from servicekit.ports import HOST, free_port
 
 START_SECONDS = 60
 
@@ -19,8 +20,8 @@ START_SECONDS = 60
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the endpoint URL of a fresh emulator that the SDK's environment points to."""
     folder = tmp_path_factory.mktemp("aws")
-    port = emulator.free_port()
-    url = f"http://{emulator.HOST}:{port}"
+    port = free_port()
+    url = f"http://{HOST}:{port}"
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**emulator.CREDENTIALS, "AWS_ENDPOINT_URL": url}.items():
             patch.setenv(name, value)
