@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 import httpx
+import psutil
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -43,6 +45,25 @@ async def test_metrics_are_in_the_text_format_of_prometheus(port: int) -> None:
         answer = await client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert "# TYPE python_info gauge" in answer.text
+
+
+async def test_an_answer_does_not_wait_for_its_headers_to_be_acknowledged(port: int) -> None:
+    held_back = []
+
+    async def look(request: Request) -> Response:
+        for connection in psutil.Process().net_connections("tcp4"):
+            if connection.laddr.port == port and connection.raddr:
+                with socket.socket(fileno=os.dup(connection.fd)) as accepted:
+                    no_delay = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                held_back.append(not no_delay)
+        return PlainTextResponse("done")
+
+    async with (
+        http_serving(Starlette(routes=[Route("/", look)]), "127.0.0.1", port),
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
+        await client.get(f"http://127.0.0.1:{port}/")
+    assert held_back == [False]
 
 
 async def test_an_http_port_in_use_is_fatal_in_one_sentence() -> None:
