@@ -128,7 +128,9 @@ def _services(
         notifier=free_port(),
         model_sync=free_port(),
     )
-    listed = programs.services(addresses, (attached,), resources, folder, aws)
+    listed = programs.services(
+        addresses, (attached,), resources, folder, aws, private_inputs=programs.LOOPBACK
+    )
     named = {one.name: one for one in listed}
     agent = named[f"queue-agent-{RUNTIME}"]
     environment = {**agent.environment, "QUEUE_AGENT_DEPTH": str(depth)}
@@ -241,4 +243,5 @@ async def _check_completed(resources: Resources, uids: list[Uid]) -> None:
         for uid in uids:
             record = await ledger.get(uid)
             if record is None or record.state is not State.COMPLETED:
-                raise CommandError(f"{uid} is {record.state if record else 'not known'}")
+                state = f"{record.state}: {record.error}" if record else "not known"
+                raise CommandError(f"{uid} is {state}")

@@ -1,0 +1,71 @@
+"""Images of the services and containers of them, as a cluster runs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from testcontainers.core.container import DockerContainer
+
+from darkroom_cli.embedded.processes import Program
+
+SERVICES = ("model-sync", "notifier", "router", "queue-agent", "ingest")
+DEBIAN = "bookworm"  # whose Python is 3.11
+
+
+def base_image() -> str:
+    """Give an image with Python 3.11: DARKROOM_BASE_IMAGE, or one of Debian's packages."""
+    if named := os.environ.get("DARKROOM_BASE_IMAGE"):
+        return named
+    tag = "darkroom-test-base"
+    with tempfile.TemporaryDirectory() as folder:
+        tarball = Path(folder) / "root.tar"
+        _run(
+            "mmdebstrap", "--quiet", "--variant=essential", "--include=python3,ca-certificates",
+            DEBIAN, str(tarball),
+        )  # fmt: skip
+        _run("docker", "import", str(tarball), tag)
+    return tag
+
+
+def build(service: str, base: str, root: Path) -> str:
+    """Build the image of a service from its PEX in `root`; gives the image's name."""
+    tag = f"darkroom-test-{service}"
+    with tempfile.TemporaryDirectory() as context:
+        shutil.copy(root / "images" / "Dockerfile", context)
+        (pex,) = root.rglob(f"{service}.pex")
+        shutil.copy(pex, context)
+        _run(
+            "docker", "build", "--network=host", "--tag", tag, "--build-arg", f"BASE={base}",
+            "--build-arg", f"SERVICE={service}", context,
+        )  # fmt: skip
+    return tag
+
+
+def container(program: Program, image: str, folder: Path) -> DockerContainer:
+    """Give a container, not yet started, that runs a service as its pod would."""
+    made = DockerContainer(image).with_volume_mapping(str(folder), str(folder), "ro")
+    for name, value in program.environment.items():
+        made = made.with_env(name, value)
+    return made.with_kwargs(
+        network_mode="host",
+        read_only=True,
+        tmpfs={"/tmp": "exec,mode=1777"},  # noqa: S108  # the only place it may write to
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+    )
+
+
+def user(image: str) -> str:
+    """Give the user and group that an image runs as."""
+    return _run("docker", "image", "inspect", "--format", "{{.Config.User}}", image).strip()
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
+    said = done.stdout[-2000:] + done.stderr[-2000:]
+    assert done.returncode == 0, f"{' '.join(command)}: {said}"
+    return done.stdout
