@@ -8,8 +8,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from darkroom_bench.command import levels
 from darkroom_bench.figures import replace_section
-from darkroom_bench.ingest_load import MARKS, app, grid, levels_of, limit, section
+from darkroom_bench.ingest_load import MARKS, app, grid, limit, section
 from darkroom_bench.ingest_run import Level, RouterKind, cores, on_core
 from darkroom_bench.submitters import Submitted, drive
 
@@ -94,7 +95,7 @@ def test_the_core_of_this_process_is_given_back() -> None:
 @pytest.mark.parametrize("text", ["", "0", "1,x", "1,1"])
 def test_numbers_of_clients_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
-        levels_of(text)
+        levels(text, "1,16")
 
 
 def test_a_document_with_half_a_pair_of_marks_is_refused_before_the_run(

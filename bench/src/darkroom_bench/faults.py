@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import random
-import shutil
-import tempfile
 from collections import defaultdict
-from pathlib import Path
+from dataclasses import asdict
 from statistics import median
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 import psutil
 import typer
 from rich.console import Console
 
+from darkroom_bench.command import (
+    JsonFile,
+    MarkdownFile,
+    Targets,
+    failures,
+    notes,
+    run,
+    say,
+)
 from darkroom_bench.fault_catalogue import catalogue
 from darkroom_bench.fault_rounds import Outcome, Plan, run_rounds
-from darkroom_bench.figures import Grid, Marks, replace_section
-from darkroom_cli.errors import CommandError
-from servicekit.errors import AppError
-from servicekit.lifecycle import stop_on_signals
+from darkroom_bench.figures import Grid, Marks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 out = Console()
-notes = Console(stderr=True)
 
 MARKS: Final = Marks(begin="<!-- faults:begin -->", end="<!-- faults:end -->")
 
@@ -40,14 +43,8 @@ def faults(
     skip_slow: Annotated[
         bool, typer.Option("--skip-slow", help="Leave out what takes half a minute.")
     ] = False,
-    markdown_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--markdown",
-            help="File whose section between the faults marks is replaced.",
-            dir_okay=False,
-        ),
-    ] = None,
+    json_file: JsonFile = None,
+    markdown_file: MarkdownFile = None,
 ) -> None:
     """Inject faults under a steady load, then check every accepted task.
 
@@ -65,17 +62,13 @@ def faults(
     chosen = [each for each in catalogue() if not (skip_slow and each.is_slow)]
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     plan = Plan(faults=chosen, rounds=rounds, seed=seed, tasks=tasks)
-    try:
-        if markdown_file:
-            _updated(markdown_file, "")
-        outcome = asyncio.run(_run(plan))
+    with failures("faults"):
+        targets = Targets(marks=MARKS, json_file=json_file, markdown_file=markdown_file)
+        outcome = run(lambda folder: run_rounds(plan, folder, say), keeps_logs=_went_wrong)
         out.print(grid(outcome).rich())
         for line in summary(plan, outcome):
             out.print(line, highlight=False, soft_wrap=True)
-        if markdown_file:
-            markdown_file.write_text(_updated(markdown_file, section(plan, outcome)))
-    except* (CommandError, AppError, OSError) as failed:
-        _fail(failed)
+        targets.write(figures=as_json(plan, outcome), section=section(plan, outcome))
     if outcome.verdict.violations:
         for violation in outcome.verdict.violations:
             notes.print(violation, highlight=False, markup=False, soft_wrap=True)
@@ -123,53 +116,21 @@ def section(plan: Plan, outcome: Outcome) -> str:
     return f"{listed}\n\n{grid(outcome).markdown()}"
 
 
+def as_json(plan: Plan, outcome: Outcome) -> str:
+    """Give what each round did and what the checks found, for programs."""
+    rounds = [{"fault": one.fault, "recovered": one.recovered} for one in outcome.rounds]
+    found = {"seed": plan.seed, "seconds": outcome.seconds, **asdict(outcome.verdict)}
+    return json.dumps({**found, "rounds": rounds}, indent=2)
+
+
 def _p50_and_max(seconds: list[float]) -> tuple[str, str]:
     if not seconds:
         return ("nothing in flight", "")
     return (f"{median(seconds):.1f}", f"{max(seconds):.1f}")
 
 
-def _updated(file: Path, text: str) -> str:
-    document = file.read_text() if file.exists() else ""
-    try:
-        return replace_section(document, text, MARKS)
-    except CommandError as error:
-        raise CommandError(f"{file}: {error}") from None
-
-
-async def _run(plan: Plan) -> Outcome:
-    """Run until done or told to stop; the logs stay only if something is wrong."""
-    folder = Path(tempfile.mkdtemp(prefix="darkroom-faults-"))
-    try:
-        with stop_on_signals() as stop:
-            async with asyncio.TaskGroup() as group:
-                interrupt = group.create_task(_interrupt(stop), name="interrupt")
-                outcome = await run_rounds(plan, folder, _say)
-                interrupt.cancel()
-    except BaseException:
-        _say(f"logs are in {folder}")
-        raise
-    if outcome.verdict.violations:
-        _say(f"logs are in {folder}")
-    else:
-        await asyncio.to_thread(shutil.rmtree, folder)
-    return outcome
-
-
-async def _interrupt(stop: asyncio.Event) -> None:
-    await stop.wait()
-    raise CommandError("interrupted")
-
-
-def _say(text: str) -> None:
-    notes.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
-
-
-def _fail(failed: BaseException) -> NoReturn:
-    while isinstance(failed, BaseExceptionGroup):
-        failed = failed.exceptions[0]
-    notes.print(f"faults: {failed}", highlight=False, markup=False, soft_wrap=True)
-    raise SystemExit(1)
+def _went_wrong(outcome: Outcome) -> bool:
+    return bool(outcome.verdict.violations)
 
 
 def main() -> None:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
-import psutil
 import typer
 from rich.console import Console
 
-from darkroom_bench.figures import Grid, Marks, replace_section
+from darkroom_bench.command import JsonFile, MarkdownFile, Targets, failures, machine, run, say
+from darkroom_bench.figures import Grid, Marks
 from darkroom_bench.idle_run import Idle, Point, measure_idle
-from darkroom_cli.errors import CommandError
-from servicekit.errors import AppError
-from servicekit.lifecycle import stop_on_signals
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 out = Console()
-notes = Console(stderr=True)
 
 MARKS: Final = Marks(begin="<!-- gpu-idle:begin -->", end="<!-- gpu-idle:end -->")
 LATENCIES_MS: Final = (0, 10, 20, 50, 100)
@@ -58,17 +51,8 @@ def gpu_idle(
     matrix: Annotated[
         bool, typer.Option("--matrix", help="Measure the published grid instead.")
     ] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="File for the figures.", dir_okay=False)
-    ] = None,
-    markdown_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--markdown",
-            help="File whose section between the gpu-idle marks is replaced.",
-            dir_okay=False,
-        ),
-    ] = None,
+    json_file: JsonFile = None,
+    markdown_file: MarkdownFile = None,
 ) -> None:
     """Measure how busy one runtime is kept while its queue is full.
 
@@ -88,33 +72,13 @@ def gpu_idle(
         depth=depth,
         with_input=with_input,
     )
-    try:
-        _check_targets(json_file, markdown_file)
-        found = asyncio.run(_measured(published(tasks) if matrix else [one]))
+    with failures("gpu_idle"):
+        targets = Targets(marks=MARKS, json_file=json_file, markdown_file=markdown_file)
+        points = published(tasks) if matrix else [one]
+        found = run(lambda folder: _measured(points, folder))
         out.print(grid(found).rich())
-        if json_file:
-            json_file.write_text(json.dumps([asdict(idle) for idle in found], indent=2) + "\n")
-        if markdown_file:
-            markdown_file.write_text(_updated(markdown_file, section(found)))
-    except* (CommandError, AppError, OSError) as failed:
-        _fail(failed)
-
-
-def _check_targets(json_file: Path | None, markdown_file: Path | None) -> None:
-    """Fail before the run, not after it."""
-    for file in (json_file, markdown_file):
-        if file and not file.parent.is_dir():
-            raise CommandError(f"{file.parent} is not a folder")
-    if markdown_file:
-        _updated(markdown_file, "")
-
-
-def _updated(file: Path, section: str) -> str:
-    document = file.read_text() if file.exists() else ""
-    try:
-        return replace_section(document, section, MARKS)
-    except CommandError as error:
-        raise CommandError(f"{file}: {error}") from None
+        figures = json.dumps([asdict(idle) for idle in found], indent=2)
+        targets.write(figures=figures, section=section(found))
 
 
 def published(tasks: int) -> list[Point]:
@@ -152,44 +116,16 @@ def grid(found: Iterable[Idle]) -> Grid:
 
 def section(found: Sequence[Idle]) -> str:
     """Give the section of a document, without its marks."""
-    machine = f"Machine: {psutil.cpu_count()} cores, every process of the run on it."
-    listed = "\n".join(f"- {line}" for line in (machine, *MEANINGS))
+    listed = "\n".join(f"- {line}" for line in (f"{machine()}.", *MEANINGS))
     return f"{grid(found).markdown()}\n\n{listed}"
 
 
-async def _measured(points: list[Point]) -> list[Idle]:
-    """Measure until done or told to stop; the logs stay only if it fails."""
-    folder = Path(tempfile.mkdtemp(prefix="darkroom-bench-"))
-    found: list[Idle] = []
-    try:
-        with stop_on_signals() as stop:
-            async with asyncio.TaskGroup() as group:
-                interrupt = group.create_task(_interrupt(stop), name="interrupt")
-                for number, point in enumerate(points):
-                    _say(f"{number + 1} of {len(points)}: {point}")
-                    found.append(await measure_idle(point, folder / str(number), _say))
-                interrupt.cancel()
-    except BaseException:
-        _say(f"logs are in {folder}")
-        raise
-    await asyncio.to_thread(shutil.rmtree, folder)
+async def _measured(points: list[Point], folder: Path) -> list[Idle]:
+    found = []
+    for number, point in enumerate(points):
+        say(f"{number + 1} of {len(points)}: {point}")
+        found.append(await measure_idle(point, folder / str(number), say))
     return found
-
-
-async def _interrupt(stop: asyncio.Event) -> None:
-    await stop.wait()
-    raise CommandError("interrupted")
-
-
-def _say(text: str) -> None:
-    notes.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
-
-
-def _fail(failed: BaseException) -> NoReturn:
-    while isinstance(failed, BaseExceptionGroup):
-        failed = failed.exceptions[0]
-    notes.print(f"gpu_idle: {failed}", highlight=False, markup=False, soft_wrap=True)
-    raise SystemExit(1)
 
 
 def main() -> None:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import platform
-import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
-import psutil
 import typer
 from rich.console import Console
 
-from darkroom_bench.figures import Grid, Marks, replace_section
+from darkroom_bench.command import (
+    JsonFile,
+    MarkdownFile,
+    Targets,
+    failures,
+    levels,
+    machine,
+    run,
+    say,
+)
+from darkroom_bench.figures import Grid, Marks
 from darkroom_bench.ingest_run import Level, Plan, RouterKind, measure
-from darkroom_cli.errors import CommandError
-from servicekit.errors import AppError
-from servicekit.lifecycle import stop_on_signals
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 out = Console(soft_wrap=True)
-notes = Console(stderr=True)
 
 MARKS: Final = Marks(begin="<!-- ingest:begin -->", end="<!-- ingest:end -->")
 BUSY: Final = 0.9  # a core that is more than this is what limits the rate
@@ -54,17 +55,8 @@ def ingest(
     router: Annotated[
         RouterKind | None, typer.Option(help="What is behind ingest; both if not given.")
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="File for the figures.", dir_okay=False)
-    ] = None,
-    markdown_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--markdown",
-            help="File whose section between the ingest marks is replaced.",
-            dir_okay=False,
-        ),
-    ] = None,
+    json_file: JsonFile = None,
+    markdown_file: MarkdownFile = None,
 ) -> None:
     """Measure how many submissions ingest takes on one core, over REST and gRPC.
 
@@ -79,30 +71,15 @@ def ingest(
 
     ./pants run bench:ingest -- --markdown docs/performance.md
     """
-    counts = levels_of(clients)
+    counts = levels(clients, "1,16,64")
     kinds = [router] if router else list(RouterKind)
     plans = [Plan(clients=counts, seconds=seconds, router=kind) for kind in kinds]
-    try:
-        _check_targets(json_file, markdown_file)
-        found = asyncio.run(_measured(plans))
+    with failures("ingest"):
+        targets = Targets(marks=MARKS, json_file=json_file, markdown_file=markdown_file)
+        found = run(lambda folder: _measured(plans, folder))
         out.print(grid(found).rich())
-        if json_file:
-            json_file.write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
-        if markdown_file:
-            markdown_file.write_text(_updated(markdown_file, section(found)))
-    except* (CommandError, AppError, OSError) as failed:
-        _fail(failed)
-
-
-def levels_of(text: str) -> tuple[int, ...]:
-    """Give the numbers of clients; raises `typer.BadParameter`."""
-    try:
-        levels = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        levels = ()
-    if not levels or min(levels) < 1 or len(set(levels)) < len(levels):
-        raise typer.BadParameter("must be different positive numbers, for example 1,16,64")
-    return levels
+        figures = json.dumps([asdict(one) for one in found], indent=2)
+        targets.write(figures=figures, section=section(found))
 
 
 def limit(level: Level) -> str:
@@ -143,63 +120,12 @@ def grid(found: Iterable[Level]) -> Grid:
 
 def section(found: Sequence[Level]) -> str:
     """Give the section of a document, without its marks."""
-    machine = (
-        f"Machine: {psutil.cpu_count()} cores ({platform.machine()}), {platform.system()},"
-        f" {platform.python_implementation()} {platform.python_version()}, everything on it."
-    )
-    listed = "\n".join(f"- {line}" for line in (machine, *MEANINGS))
+    listed = "\n".join(f"- {line}" for line in (f"{machine()}.", *MEANINGS))
     return f"{grid(found).markdown()}\n\n{listed}"
 
 
-def _check_targets(json_file: Path | None, markdown_file: Path | None) -> None:
-    """Fail before the run, not after it."""
-    for file in (json_file, markdown_file):
-        if file and not file.parent.is_dir():
-            raise CommandError(f"{file.parent} is not a folder")
-    if markdown_file:
-        _updated(markdown_file, "")
-
-
-def _updated(file: Path, text: str) -> str:
-    document = file.read_text() if file.exists() else ""
-    try:
-        return replace_section(document, text, MARKS)
-    except CommandError as error:
-        raise CommandError(f"{file}: {error}") from None
-
-
-async def _measured(plans: Sequence[Plan]) -> list[Level]:
-    """Measure until done or told to stop; the logs stay only if it fails."""
-    folder = Path(tempfile.mkdtemp(prefix="darkroom-bench-"))
-    found: list[Level] = []
-    try:
-        with stop_on_signals() as stop:
-            async with asyncio.TaskGroup() as group:
-                interrupt = group.create_task(_interrupt(stop), name="interrupt")
-                for plan in plans:
-                    found += await measure(plan, folder / plan.router, _say)
-                interrupt.cancel()
-    except BaseException:
-        _say(f"logs are in {folder}")
-        raise
-    await asyncio.to_thread(shutil.rmtree, folder)
-    return found
-
-
-async def _interrupt(stop: asyncio.Event) -> None:
-    await stop.wait()
-    raise CommandError("interrupted")
-
-
-def _say(text: str) -> None:
-    notes.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
-
-
-def _fail(failed: BaseException) -> NoReturn:
-    while isinstance(failed, BaseExceptionGroup):
-        failed = failed.exceptions[0]
-    notes.print(f"ingest: {failed}", highlight=False, markup=False, soft_wrap=True)
-    raise SystemExit(1)
+async def _measured(plans: Sequence[Plan], folder: Path) -> list[Level]:
+    return [level for plan in plans for level in await measure(plan, folder / plan.router, say)]
 
 
 def main() -> None:
