@@ -121,10 +121,12 @@ def section(found: Sequence[Idle]) -> str:
 
 
 async def _measured(points: list[Point], folder: Path) -> list[Idle]:
-    found = []
+    found: list[Idle] = []
     for number, point in enumerate(points):
         say(f"{number + 1} of {len(points)}: {point}")
-        found.append(await measure_idle(point, folder / str(number), say))
+        idle = await measure_idle(point, folder / str(number), say)
+        say(f"busy {idle.busy_fraction:.4f}, idle {idle.p50_ms:.1f} ms, p99 {idle.p99_ms:.1f}")
+        found.append(idle)
     return found
 
 
