@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from darkroom_cli.embedded.processes import Program
@@ -47,6 +48,7 @@ def build(service: str, base: str, root: Path) -> str:
 
 def container(program: Program, image: str, folder: Path) -> DockerContainer:
     """Give a container, not yet started, that runs a service as its pod would."""
+    testcontainers_config.ryuk_disabled = True  # its image is one more to pull; we stop our own
     made = DockerContainer(image).with_volume_mapping(str(folder), str(folder), "ro")
     for name, value in program.environment.items():
         made = made.with_env(name, value)
