@@ -25,7 +25,7 @@ def base_image() -> str:
     with tempfile.TemporaryDirectory() as folder:
         tarball = Path(folder) / "root.tar"
         _run(
-            "mmdebstrap", "--quiet", "--variant=essential", "--include=python3,ca-certificates",
+            "mmdebstrap", "--quiet", "--variant=essential", "--include=python3,ca-certificates,libstdc++6",
             DEBIAN, str(tarball),
         )  # fmt: skip
         _run("docker", "import", str(tarball), tag)
@@ -52,10 +52,10 @@ def container(program: Program, image: str, folder: Path) -> DockerContainer:
     made = DockerContainer(image).with_volume_mapping(str(folder), str(folder), "ro")
     for name, value in program.environment.items():
         made = made.with_env(name, value)
+    made = made.with_tmpfs_mount("/tmp")  # noqa: S108  # the only place it may write to
     return made.with_kwargs(
         network_mode="host",
         read_only=True,
-        tmpfs={"/tmp": "exec,mode=1777"},  # noqa: S108  # the only place it may write to
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
     )
