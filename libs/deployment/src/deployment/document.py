@@ -49,7 +49,7 @@ def read(source: str | bytes | Mapping[str, object]) -> Document:
 def _read_text(source: str | bytes, document: Document) -> None:
     content = source.encode(errors="surrogatepass") if isinstance(source, str) else source
     if len(content) > MAX_BYTES:
-        _refuse(document, (), f"{len(content)} bytes", f"at most {MAX_BYTES} bytes")
+        _refuse(document, (), f"more than {MAX_BYTES} bytes", "a smaller file")
         return
     try:
         text = content.decode("utf-8-sig")

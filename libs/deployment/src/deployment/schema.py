@@ -89,12 +89,12 @@ def _translated(error: ValidationError) -> Iterator[Finding]:
     elif error.validator == "required":
         yield from _missing(error, path)
     elif "propertyNames" in error.absolute_schema_path:
-        yield Finding((*path, str(error.instance)), "a key of this name", _words(error.schema))
+        yield Finding((*path, str(error.instance)), "a key of this name", allowed(error.schema))
     elif error.validator == "enum":
         yield _no_choice(error, path)
     else:
         quoted = ", in quotes" if _wants_quotes(error) else ""
-        yield Finding(path, _what(error), _words(error.schema) + quoted)
+        yield Finding(path, _what(error), allowed(error.schema) + quoted)
 
 
 def _unknown(error: ValidationError, path: Path) -> Iterator[Finding]:
@@ -111,8 +111,9 @@ def _missing(error: ValidationError, path: Path) -> Iterator[Finding]:
     described: Any = error.schema
     instance: Any = error.instance
     for name in (name for name in required if name not in instance):
-        allowed = _words(resolved(described["properties"][name]))
-        yield Finding((*path, name), "nothing", allowed)
+        yield Finding(
+            (*path, name), "nothing", allowed(resolved(described["properties"][name]))
+        )
 
 
 def _no_choice(error: ValidationError, path: Path) -> Finding:
@@ -120,7 +121,7 @@ def _no_choice(error: ValidationError, path: Path) -> Finding:
     instance = error.instance
     close = _closest(instance, choices) if isinstance(instance, str) else None
     hint = f" (did you mean {close}?)" if close else ""
-    return Finding(path, shown(instance), _words(error.schema) + hint)
+    return Finding(path, shown(instance), allowed(error.schema) + hint)
 
 
 def _closest(name: str, known: list[str]) -> str | None:
@@ -144,7 +145,7 @@ def _wants_quotes(error: ValidationError) -> bool:
     return error.validator == "type" and error.validator_value == "string" and is_scalar
 
 
-def _words(part: Any) -> str:
+def allowed(part: Any) -> str:
     """Say what a part of the schema allows."""
     if "enum" in part:
         return _or([str(choice) for choice in part["enum"]])
