@@ -40,7 +40,7 @@ def check(source: Source, region: str | None = None) -> Checked:
     values = read.values
     if not isinstance(values, dict) or any(not each.path for each in read.findings):
         return Checked({}, tuple(read.findings))
-    unread = {each.path for each in read.findings}
+    unread = {each.path for each in read.findings if each.level is Level.ERROR}
     found = [each for each in _findings(values, region) if each.path not in unread]
     if not any(each.level is Level.ERROR for each in [*read.findings, *found]):
         found += original.replace(values)

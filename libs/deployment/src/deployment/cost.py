@@ -18,6 +18,7 @@ MILLION: Final = Decimal(10**6)
 HOUR: Final = Decimal(3600)
 GIB: Final = Decimal(2**30)
 CENT: Final = Decimal("0.01")
+MOST: Final = Decimal(10**12)
 
 GUIDE_HOURS: Final = 720  # the guide's month
 MONTH_HOURS: Final = 730
@@ -93,10 +94,14 @@ def _price(name: str, text: str, known: Mapping[str, object]) -> Decimal:
     try:
         price = Decimal(text)
     except InvalidOperation:
-        price = Decimal(-1)
-    if not price.is_finite() or price < 0:
-        raise ValueError(f"the price {name}={text} is no number of at least 0")
+        raise ValueError(f"the price {name}: found {text!r}; allowed: a number") from None
+    _bounded(f"the price {name}", price, Decimal(0), MOST)
     return price
+
+
+def _bounded(name: str, value: Decimal, low: Decimal, high: Decimal) -> None:
+    if not (value.is_finite() and low <= value <= high):
+        raise ValueError(f"{name}: found {value}; allowed: {low} to {high}")
 
 
 @dataclass(frozen=True)
@@ -125,12 +130,9 @@ class Work:
 
     def __post_init__(self) -> None:
         """Refuse what is no work."""
-        if not (self.images.is_finite() and self.images >= 0):
-            raise ValueError(f"{self.images} is no number of images")
-        if not (self.seconds.is_finite() and self.seconds > 0):
-            raise ValueError(f"{self.seconds} is no number of seconds above 0")
-        if not (self.utilisation.is_finite() and 0 < self.utilisation <= 1):
-            raise ValueError(f"a utilisation of {self.utilisation} is not above 0 and up to 1")
+        _bounded("images", self.images, Decimal(0), MOST)
+        _bounded("seconds", self.seconds, Decimal("0.001"), Decimal(86_400))
+        _bounded("utilisation", self.utilisation, Decimal("0.0001"), Decimal(1))
 
     @property
     def working_hours(self) -> Decimal:
@@ -141,8 +143,8 @@ class Work:
 def guide_lines(work: Work, prices: Prices) -> tuple[Line, ...]:
     """Give the guide's table, its totals as it reckons them beside the right ones.
 
-    It charges one of two SNS requests, cuts figures of SNS data (half of the 16 KB a request that
-    it names) where others are rounded, and knows neither cold starts nor NAT gateways.
+    It charges one of two SNS requests, cuts figures of SNS data (half of the 16 KB a request
+    that it names) where others are rounded, and knows neither cold starts nor NAT gateways.
     """
     millions = work.images / MILLION
     return tuple(
@@ -208,9 +210,11 @@ class Stack:
     gateways: int = 3  # NAT gateways, one in each zone
     polling_seconds: int = 5
     log_kb: Decimal = Decimal(8)  # of one task, all services and the runtime
-    nat_kb: Decimal = Decimal(
-        64
-    )  # of one task: SNS, SQS, logs, traces; S3 and the ledger need none
+    nat_kb: Decimal = Decimal(64)  # of one task: SNS, SQS, logs, traces; others need no NAT
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be."""
+        _bounded("starts", self.starts, Decimal(0), MOST)
 
 
 def lines(work: Work, stack: Stack, prices: Prices) -> tuple[Line, ...]:

@@ -44,9 +44,10 @@ def report(work: Work, stack: Stack, prices: Prices) -> str:
     if thousand is not None:
         parts.append(f"A thousand images: {money(thousand)}.")
     parts.append(
-        f"Assumed: {stack.starts} starts of GPU nodes, {stack.start_seconds} s until each works, "
-        f"{stack.idle_seconds} s until it ends; {stack.gateways} NAT gateways; {stack.log_kb} KB "
-        "of logs a task. Not counted: data out to clients, images and models in ECR and S3, "
+        f"Assumed: {stack.starts} starts of GPU nodes, {stack.start_seconds} s until each "
+        f"works, {stack.idle_seconds} s until it ends; {stack.gateways} NAT gateways; "
+        f"{stack.log_kb} KB of logs a task. "
+        "Not counted: data out to clients, images and models in ECR and S3, "
         "metrics of Container Insights, support, taxes."
     )
     return "\n\n".join(parts) + "\n"

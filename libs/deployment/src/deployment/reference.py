@@ -70,6 +70,8 @@ def _rows(part: Mapping[str, Any], prefix: str, skip: tuple[str, ...] = ()) -> I
         else:
             yield _row(f"{prefix}{name}", leaf, required=name in required)
             yield from _entries(leaf, f"{prefix}{name}[].")
+            if leaf.get("properties"):
+                yield from _rows(leaf, f"{prefix}{name}.")
 
 
 def _entries(leaf: Mapping[str, Any], prefix: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ LEASE_SECONDS = 120  # of the queue agent
 RECEIVE_WAIT_SECONDS = 10  # of the queue agent
 SPOT_NOTICE_SECONDS = 120
 ROLE_NAME_CHARACTERS = 64
+LABEL_CHARACTERS = 40
 SHORTEST_REGION, LONGEST_REGION = len("us-east-1"), len("ap-southeast-1")
 
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
@@ -147,7 +148,8 @@ def _long_roles(
     longest = SHORTEST_REGION if region is None else len(region)
     room = ROLE_NAME_CHARACTERS - len(f"{stack}--queue-agent-") - longest
     for path, name in _texts(listed, "name"):
-        if len(name) > room:
+        # A longer one than a label may be has been refused already.
+        if room < len(name) <= LABEL_CHARACTERS:
             yield Finding(
                 (*path, "name"),
                 f"{shown(name)}, {len(name)} characters",

@@ -37,6 +37,7 @@ API_REQUESTS: Final = 10_000  # a second, of an account
 SNS_PUBLISHES: Final = 300  # a second, in the smallest regions; 9000 in us-west-2
 SQS_IN_FLIGHT: Final = 120_000  # of a queue
 TABLE_UNITS_FIRST: Final = 4_000  # a second, of a table that is new
+SPARING: Final = Decimal("0.8")  # how much of a partition is to be used
 PARTITION_UNITS: Final = 1_000  # a second, of a partition: of one key of an index
 S3_PUTS: Final = 3_500  # a second, of a prefix
 
@@ -83,12 +84,12 @@ class Sizing:
     @property
     def gpu_nodes(self) -> int:
         """Give the nodes with one GPU that keep up."""
-        return math.ceil(self.tasks * self.seconds / self.utilisation)
+        return math.ceil(self.per_minute * self.seconds / self.utilisation / 60)
 
     @property
     def waiting(self) -> int:
         """Give the tasks that come while the first nodes start."""
-        return math.ceil(self.tasks * START_SECONDS)
+        return math.ceil(self.per_minute * START_SECONDS / 60)
 
     @property
     def in_flight(self) -> int:
@@ -98,12 +99,12 @@ class Sizing:
     @property
     def index_units(self) -> int:
         """Give the write units a second of the index that one runtime is a key of."""
-        return math.ceil(self.tasks * writes_of(self.seconds))
+        return math.ceil(self.per_minute * writes_of(self.seconds) / 60)
 
     @property
     def runtimes(self) -> int:
         """Give the runtimes that the tasks must be spread over, for that index to keep up."""
-        return math.ceil(Decimal(self.index_units) / (PARTITION_UNITS * Decimal("0.8")))
+        return math.ceil(self.index_units / (PARTITION_UNITS * SPARING))
 
     def cores(self, service: str) -> Decimal:
         """Give the cores that a service is busy with."""
@@ -177,8 +178,8 @@ _ROWS: tuple[Row, ...] = (
     ),
     (
         "ledger: partitions of the table",
-        f"{PARTITION_UNITS:,} units each",
-        lambda of: f"{math.ceil(Decimal(of.index_units) / PARTITION_UNITS)}",
+        f"{PARTITION_UNITS:,} units each, 80 % used",
+        lambda of: f"{math.ceil(of.index_units / (PARTITION_UNITS * SPARING))}",
     ),
     (
         "ledger: units a second of index `by_runtime`",
@@ -190,7 +191,7 @@ _ROWS: tuple[Row, ...] = (
     (
         "cores: ingest, router, notifier",
         "",
-        lambda of: ", ".join(_rate(of.cores(name)) for name in CPU_MS),
+        lambda of: ", ".join(f"{of.cores(name):.2f}" for name in CPU_MS),
     ),
     ("small nodes (m5.large)", "default 2", lambda of: f"{of.small_nodes}"),
     ("cost of a month", "", lambda of: money(of.cost)),
@@ -204,14 +205,14 @@ def report(sizings: Sequence[Sizing]) -> str:
     rows = [(name, limit, *(value(each) for each in sizings)) for name, limit, value in _ROWS]
     first = sizings[0]
     return (
-        f"{first.seconds} s of a GPU an image, GPUs busy for {first.utilisation} of their time, "
+        f"{first.seconds} s of a GPU an image, GPUs busy {first.utilisation} of their time, "
         "nodes there all month; "
         f"prices: {(first.prices or default_prices()).name}.\n\n{table(head, rows)}\n"
     )
 
 
 def _rate(value: Decimal) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004  # three digits
+    return f"{value:,.0f}" if value >= 100 else f"{float(value):.3g}"  # noqa: PLR2004  # three digits
 
 
 def written_into(page: str, text: str) -> str:
