@@ -358,6 +358,22 @@ def test_written_file_passes_without_a_warning(kind: str, region: str) -> None:
         assert (first["name"], first["type"]) == ("painter", kind)
 
 
+def test_written_name_that_looks_like_a_number_is_a_name() -> None:
+    checked = check(written(Wanted("on-1", "models", runtime_name="007")))
+
+    assert normalised(checked)["runtimes"][0]["name"] == "007"
+
+
+@given(name=st.text(), bucket=st.text(), snapshot=st.text())
+def test_written_file_holds_what_was_wanted_and_nothing_else(
+    name: str, bucket: str, snapshot: str
+) -> None:
+    checked = check(written(Wanted("art", bucket, None, snapshot, name)))
+
+    for error in checked.errors:
+        assert error.key.rpartition(".")[2] in {"name", "modelBucketArn", "snapshotID"}
+
+
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
 anything = st.recursive(
     scalars,

@@ -22,7 +22,7 @@ from deployment.cost import (
 def report(work: Work, stack: Stack, prices: Prices) -> str:
     """Give both tables: as the guide reckons, and as it is."""
     guide, all_lines = guide_lines(work, prices), lines(work, stack, prices)
-    thousand = total(all_lines) * 1000 / work.images if work.images else None
+    thousand = total(all_lines) * 1000 / work.images if work.images >= 1 else None
     parts = [
         f"{number(work.images)} images a month, {work.seconds} s of a GPU each, "
         f"utilisation {work.utilisation}.",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+
+import yaml
 
 from deployment.original import EXAMPLE_IMAGES, EXAMPLE_TAG
 from deployment.rules import partition_of
@@ -34,9 +37,9 @@ def written(wanted: Wanted) -> str:
         (
             "# Darkroom's configuration; `darkroom config reference` explains every key.",
             "# Begins the name of everything that is made.",
-            f"stackName: {wanted.stack_name}",
+            f"stackName: {_scalar(wanted.stack_name)}",
             "# The bucket that holds the models, in the region of the stack.",
-            f"modelBucketArn: arn:{partition}:s3:::{wanted.bucket}",
+            f"modelBucketArn: {_scalar(f'arn:{partition}:s3:::{wanted.bucket}')}",
             "APIGW:",
             "  stageName: dev",
             "  # Of one API key: requests a second, and at one moment.",
@@ -45,7 +48,7 @@ def written(wanted: Wanted) -> str:
             "    burstLimit: 50",
             "modelsRuntime:",
             "# What requests call it.",
-            f"- name: {wanted.runtime_name}",
+            f"- name: {_scalar(wanted.runtime_name)}",
             "  namespace: default",
             f"  type: {wanted.runtime_type}",
             *_model(wanted),
@@ -63,6 +66,15 @@ def written(wanted: Wanted) -> str:
             "",
         )
     )
+
+
+def _scalar(text: str) -> str:
+    """Give a text as YAML: in quotes if it would be read as something else."""
+    try:
+        plain = yaml.safe_load(text) == text
+    except (yaml.YAMLError, ValueError):
+        plain = False
+    return text if plain else json.dumps(text)
 
 
 def _model(wanted: Wanted) -> tuple[str, ...]:
@@ -92,7 +104,7 @@ def _image(wanted: Wanted) -> tuple[str, ...]:
 def _nodes(wanted: Wanted, partition: str) -> tuple[str, ...]:
     types = _INSTANCE_TYPES_CHINA if partition == "aws-cn" else _INSTANCE_TYPES
     snapshot = (
-        f"          snapshotID: {wanted.snapshot}"
+        f"          snapshotID: {_scalar(wanted.snapshot)}"
         if wanted.snapshot
         else "          # snapshotID: snap-0123456789abcdef0  # else the playbooks build one"
     )
