@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deployment import document, original, rules, schema
+from deployment import document, original, rules, runtime_rules, schema
 from deployment.document import Document
 from deployment.findings import Finding, Level
 
@@ -55,7 +55,7 @@ def _findings(values: dict[str, Any], region: str | None) -> Iterator[Finding]:
     for path, runtime in original.runtimes(values):
         # Rules within a runtime count on values of the right kind.
         if not any(each.path[: len(path)] == path for each in unlike):
-            yield from rules.of_runtime(runtime, path)
+            yield from runtime_rules.of_runtime(runtime, path)
 
 
 def _in_order(found: list[Finding], read: Document) -> tuple[Finding, ...]:
