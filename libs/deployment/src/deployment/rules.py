@@ -11,7 +11,7 @@ from deployment.findings import Finding, Path, shown, warning, written
 
 ROLE_NAME_CHARACTERS = 64
 LABEL_CHARACTERS = 40
-SHORTEST_REGION, LONGEST_REGION = len("us-east-1"), len("ap-southeast-1")
+SHORTEST_REGION = len("us-east-1")
 
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _BUCKET_BEGINNINGS = ("xn--", "sthree-", "amzn-s3-demo-")
