@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from darkroom_cli.commands import dlq, models, stack, submit, tasks
+from darkroom_cli.commands import config, cost, dlq, models, stack, submit, tasks
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +32,14 @@ dlq_app.command("show")(dlq.dlq_show)
 dlq_app.command("redrive")(dlq.dlq_redrive)
 dlq_app.command("purge")(dlq.dlq_purge)
 app.add_typer(dlq_app, name="dlq")
+
+app.command()(config.init)
+config_app = typer.Typer(no_args_is_help=True, help="The file that the playbooks deploy.")
+config_app.command("check")(config.config_check)
+config_app.command("reference")(config.config_reference)
+config_app.command("schema")(config.config_schema)
+app.add_typer(config_app, name="config")
+app.command()(cost.cost)
 
 
 def main() -> None:

@@ -1,0 +1,59 @@
+"""Filters for the configuration file: its findings, and the fact `deployment` made of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "libs" / "deployment" / "src"))
+
+from deployment.check import check
+from deployment.normalise import normalised
+
+DOCUMENTATION = """
+name: deployment
+short_description: Check and read the configuration file
+"""
+
+
+def deployment_findings(
+    config: str | Mapping[str, object], region: str | None = None
+) -> list[dict[str, Any]]:
+    """Give what is wrong with the text of a file, or with the mapping read from it.
+
+    Each finding has `level` (`error` or `warning`), `key` (`modelsRuntime[1].name`), `found`,
+    `allowed`, `line` (null for a mapping) and `text`, one sentence with all of them. Errors
+    come first; a file without errors may be deployed.
+    """
+    return [finding.as_dict() for finding in check(config, region).findings]
+
+
+def deployment_normalised(
+    config: str | Mapping[str, object], region: str | None = None
+) -> dict[str, Any]:
+    """Give the fact `deployment` of the text of a file, or of the mapping read from it.
+
+    Its keys are `stack`, `model_bucket`, `model_bucket_arn`, `stage_name`, `rate_limit`,
+    `burst_limit` and `runtimes`, a list of `name`, `namespace`, `type`, `model_filename`,
+    `dynamic_model`, `chart_repository` (empty: our chart), `chart_version` and `values` (for
+    the chart). Fails with the errors of `deployment_findings`, if any.
+    """
+    try:
+        return normalised(check(config, region))
+    except ValueError as error:
+        raise AnsibleFilterError(f"the configuration cannot be deployed: {error}") from error
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Give the filters by name."""
+        return {
+            "deployment_findings": deployment_findings,
+            "deployment_normalised": deployment_normalised,
+        }
