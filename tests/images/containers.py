@@ -25,8 +25,8 @@ def base_image() -> str:
     with tempfile.TemporaryDirectory() as folder:
         tarball = Path(folder) / "root.tar"
         _run(
-            "mmdebstrap", "--quiet", "--variant=essential", "--include=python3,ca-certificates,libstdc++6",
-            DEBIAN, str(tarball),
+            "mmdebstrap", "--quiet", "--variant=essential",
+            "--include=python3,ca-certificates,libstdc++6", DEBIAN, str(tarball),
         )  # fmt: skip
         _run("docker", "import", str(tarball), tag)
     return tag
