@@ -20,8 +20,27 @@
 {{ .name }}.{{ .root.Release.Namespace }}:50051
 {{- end }}
 
-{{/* What every service reads: (dict "root" $ "service" .Values.router "prefix" "ROUTER_" "settings" (dict ...)). */}}
+{{/*
+What every service reads: (dict "root" $ "service" .Values.router "prefix" "ROUTER_" "settings" (dict ...)).
+A name that is in extraEnv, too, has its value there.
+*/}}
 {{- define "platform.env" -}}
+{{- $theirs := .service.extraEnv }}
+{{- $taken := list }}
+{{- range $theirs }}
+{{- if hasPrefix $.prefix .name }}
+{{- fail (printf "extraEnv of %s: %s belongs into settings" $.name .name) }}
+{{- end }}
+{{- $taken = append $taken .name }}
+{{- end }}
+{{- $all := list }}
+{{- range include "platform.ownEnv" . | fromYamlArray }}
+{{- if not (has .name $taken) }}{{ $all = append $all . }}{{ end }}
+{{- end }}
+{{- concat $all $theirs | toYaml }}
+{{- end }}
+
+{{- define "platform.ownEnv" -}}
 {{- $facts := .root.Values.deployment }}
 {{- $prefix := .prefix }}
 {{- range $name, $value := .settings }}
@@ -44,9 +63,6 @@
 {{ include "platform.variable" (list "OTEL_RESOURCE_ATTRIBUTES" (printf "service.instance.id=$(POD_NAME),k8s.namespace.name=%s,k8s.cluster.name=%s,cloud.region=%s,deployment.environment.name=%s" .root.Release.Namespace $facts.clusterName $facts.region $facts.stackName)) }}
 {{- /* PEX unpacks itself once, into the only folder that can be written to. */}}
 {{ include "platform.variable" (list "PEX_ROOT" "/tmp/pex") }}
-{{- with .service.extraEnv }}
-{{ toYaml . }}
-{{- end }}
 {{- end }}
 
 {{/* The port of a URL: (list "http://host:1234" 443); the second when it names none. */}}

@@ -37,19 +37,12 @@ spec:
   template:
     metadata:
       labels:
-        {{- include "platform.selector" . | nindent 8 }}
-        app.kubernetes.io/part-of: darkroom
-        {{- with $root.Values.podLabels }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-      {{- if or .restart $root.Values.podAnnotations }}
+        {{- $ours := merge (include "platform.selector" . | fromYaml) (dict "app.kubernetes.io/part-of" "darkroom") }}
+        {{- merge $ours $root.Values.podLabels | toYaml | nindent 8 }}
+      {{- $annotations := ternary (dict "checksum/config" (sha256sum .restart)) dict (ne .restart "") }}
+      {{- with merge $annotations $root.Values.podAnnotations }}
       annotations:
-        {{- with .restart }}
-        checksum/config: {{ sha256sum . }}
-        {{- end }}
-        {{- with $root.Values.podAnnotations }}
         {{- toYaml . | nindent 8 }}
-        {{- end }}
       {{- end }}
     spec:
       serviceAccountName: {{ .name }}

@@ -4,15 +4,18 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: runtime
 {{- end }}
 
-{{- define "runtime.labels" -}}
-{{ include "runtime.selector" . }}
-app.kubernetes.io/part-of: darkroom
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
-darkroom/runtime-type: {{ .Values.type }}
-{{- with .Values.runtime.labels }}
-{{ toYaml . }}
+{{/* Labels of a pod. A name that both have is ours: selectors and policies go by it. */}}
+{{- define "runtime.podLabels" -}}
+{{- $ours := merge (include "runtime.selector" . | fromYaml) (dict "app.kubernetes.io/part-of" "darkroom") }}
+{{- merge $ours .Values.runtime.labels | toYaml }}
 {{- end }}
+
+{{- define "runtime.labels" -}}
+{{- $ours := dict
+      "app.kubernetes.io/managed-by" .Release.Service
+      "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version)
+      "darkroom/runtime-type" .Values.type }}
+{{- merge $ours (include "runtime.podLabels" . | fromYaml) | toYaml }}
 {{- end }}
 
 {{/* Metadata of a namespaced object that is called after the runtime. */}}
