@@ -35,7 +35,8 @@ def problems(item: Json) -> list[str]:
         found = _custom(item)
     else:
         found = _core(item)
-    return [f"{item['kind']}: {text}" for text in (*found, *_structure(item))]
+    # Rules come after the shape, and may rely on it.
+    return [f"{item['kind']}: {text}" for text in found or _structure(item)]
 
 
 def _core(item: Json) -> list[str]:
@@ -56,8 +57,7 @@ def _custom(item: Json) -> list[str]:
     metadata = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": item["metadata"]}
     errors = jsonschema.Draft202012Validator(schema).iter_errors(item)
     wrong = [f"{error.json_path}: {error.message}" for error in errors]
-    # The rules come after the shape, and may rely on it.
-    return [*_core(metadata), *wrong, *([] if wrong else _broken_rules(schema, item, "$"))]
+    return [*_core(metadata), *wrong] or list(_broken_rules(schema, item, "$"))
 
 
 @cache

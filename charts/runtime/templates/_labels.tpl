@@ -11,11 +11,18 @@ app.kubernetes.io/component: runtime
 {{- end }}
 
 {{- define "runtime.labels" -}}
-{{- $ours := dict
-      "app.kubernetes.io/managed-by" .Release.Service
-      "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version)
-      "darkroom/runtime-type" .Values.type }}
-{{- merge $ours (include "runtime.podLabels" . | fromYaml) | toYaml }}
+{{- include "runtime.labelsWith" (list . dict) }}
+{{- end }}
+
+{{/* Labels of an object that may have some of its own: (list $ labels). */}}
+{{- define "runtime.labelsWith" -}}
+{{- $root := index . 0 }}
+{{- $ours := merge (include "runtime.selector" $root | fromYaml) (dict
+      "app.kubernetes.io/part-of" "darkroom"
+      "app.kubernetes.io/managed-by" $root.Release.Service
+      "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version)
+      "darkroom/runtime-type" $root.Values.type) }}
+{{- merge $ours (index . 1) $root.Values.runtime.labels | toYaml }}
 {{- end }}
 
 {{/* Metadata of a namespaced object that is called after the runtime. */}}
