@@ -36,8 +36,10 @@ def merged(below: Json, above: Json) -> Json:
     both = dict(below)
     for key, value in above.items():
         old = both.get(key)
-        same = isinstance(old, dict) and isinstance(value, dict)
-        both[key] = merged(old, value) if same else value
+        if isinstance(old, dict) and isinstance(value, dict):
+            both[key] = merged(old, value)
+        else:
+            both[key] = value
     return both
 
 
@@ -53,7 +55,7 @@ def lint(chart: str, values: Json, helm: str) -> str:
 
 def objects(rendered: str) -> list[Json]:
     """Give the objects; a key that is there twice is an error."""
-    return [item for item in yaml.load_all(rendered, Loader=_Strict) if item]  # noqa: S506  # a SafeLoader
+    return [item for item in yaml.load_all(rendered, Loader=_Strict) if item]  # a SafeLoader
 
 
 def only(found: list[Json], kind: str, name: str | None = None) -> Json:
@@ -108,8 +110,8 @@ class _Strict(yaml.SafeLoader):
     """Refuses a key that is there twice, as the API server's own reader does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]  # type: ignore[no-untyped-call]  # PyYAML's
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
         twice = {key for key in keys if keys.count(key) > 1}
         if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"twice: {twice}", node.start_mark)
+            raise AssertionError(f"{node.start_mark}: there twice: {twice}")
         return super().construct_mapping(node, deep=deep)

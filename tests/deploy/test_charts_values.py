@@ -94,7 +94,9 @@ _ON_DISKS = {"instanceStorePolicy": "RAID0", "dataVolume": {"snapshotID": ""}}
 # Counts only while another value is not as in `everything.yaml`.
 _ELSEWHERE: dict[str, Json] = {
     "runtime.replicas": {"runtime": {"scaling": {"enabled": False}}},
-    "deployment.snapshotId": {"karpenter": {"nodeTemplate": {"dataVolume": {"snapshotID": ""}}}},
+    "deployment.snapshotId": {
+        "karpenter": {"nodeTemplate": {"dataVolume": {"snapshotID": ""}}}
+    },
     "karpenter.nodeTemplate.dataVolume.encrypted": {
         "deployment": {"snapshotId": ""},
         "karpenter": {"nodeTemplate": {"dataVolume": {"snapshotID": ""}}},
@@ -141,10 +143,23 @@ def _candidates(value: object) -> Iterator[object]:
     elif isinstance(value, str):
         yield from (f"{value}1", f"{value[:-1]}{'1' if value[-1:] != '1' else '2'}", "")
         # The other choices of what is chosen from a few.
-        yield from ("comfyui", "sdwebui", "aws", "Never", "WARNING", "soci", "nvme", "ReadWriteMany")
+        yield from (
+            "comfyui",
+            "sdwebui",
+            "aws",
+            "Never",
+            "WARNING",
+            "soci",
+            "nvme",
+            "ReadWriteMany",
+        )
         yield from ("NoExecute", "NotIn", "Exists", "Disabled", "Percent", "Pods", "Empty", "2")
         yield from ("PT9S", "8Ti", "9h", "10%", "0 8 * * *", "99s", "6Gi", "10.9.0.0/16")
-        yield from ("arn:aws:sns:eu-west-1:123456789012:other", "bottlerocket@latest", "http://b")
+        yield from (
+            "arn:aws:sns:eu-west-1:123456789012:other",
+            "bottlerocket@latest",
+            "http://b",
+        )
 
 
 @pytest.mark.parametrize(
@@ -192,7 +207,9 @@ def test_the_schema_closes_each_level_that_names_its_keys(chart: str) -> None:
     named = [
         (path, part)
         for path, part in _walk(_schema(chart))
-        if isinstance(part, dict) and isinstance(part.get("properties"), dict) and "type" in part
+        if isinstance(part, dict)
+        and isinstance(part.get("properties"), dict)
+        and "type" in part
     ]
 
     assert [path for path, part in named if part.get("additionalProperties") is not False] == []
@@ -204,15 +221,65 @@ def test_facts_of_the_deployment_are_required(chart: str) -> None:
         render(chart, {})
 
 
-def test_the_configuration_and_the_chart_take_the_same_extra_values() -> None:
+def _config_schema() -> Json:
     path = ROOT / "libs/deployment/src/deployment/config.schema.json"
-    config = json.loads(path.read_text())["$defs"]
+    schema: Json = json.loads(path.read_text())
+    return schema
+
+
+def _demands(schema: Any, *, names: bool = False) -> Any:
+    """Give a schema without what it tells people; `names`: its keys are names of values."""
+    if isinstance(schema, list):
+        return [_demands(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _demands(part, names=key in {"properties", "$defs"} and not names)
+        for key, part in schema.items()
+        if names or key not in {"description", "examples", "x-allowed", "default"}
+    }
+
+
+def test_the_configuration_and_the_chart_take_the_same_extra_values() -> None:
+    config = _demands(_config_schema())["$defs"]
     chart = _schema("runtime")
 
     for name in ("karpenter", "runtime"):
         assert chart["properties"][name] == config["extraValues"]["properties"][name]
     others = {"modelRuntime", "extraValues"}
     assert chart["$defs"] == {key: part for key, part in config.items() if key not in others}
+
+
+def test_the_configuration_tells_the_defaults_of_the_chart() -> None:
+    defaults = yaml.safe_load((ROOT / "charts/runtime/values.yaml").read_text())
+    schema = _config_schema()
+
+    def told(part: Json, path: str) -> Iterator[tuple[str, object]]:
+        if "default" in part:
+            yield path, part["default"]
+        elif "$ref" in part:
+            yield from told(
+                _at(schema, tuple(part["$ref"].removeprefix("#/").split("/"))), path
+            )
+        for name, inner in part.get("properties", {}).items():
+            yield from told(inner, f"{path}.{name}")
+
+    def used(path: str) -> object:
+        part = defaults
+        for step in path.split("."):
+            part = part.get(step)
+        return part
+
+    wrong = {
+        path: (default, used(path))
+        for key in ("karpenter", "runtime")
+        for path, default in told(schema["$defs"][key], key)
+        # None is as good as an empty one, and the agent's image has another.
+        if used(path) != default
+        and not (used(path) is None and default in ("", [], {}))
+        and not path.startswith("runtime.queueAgent.image.")
+    }
+    assert wrong == {}
 
 
 def test_the_extra_values_of_the_original_are_those_of_the_golden_file() -> None:

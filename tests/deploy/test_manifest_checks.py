@@ -206,7 +206,11 @@ PLANTED: dict[str, tuple[str, Callable[[Json], None], str]] = {
         _set(*AGENT, "livenessProbe", "httpGet", "port", to="http"),
         "no port 'http'",
     ),
-    "kind-of-an-old-api": ("NodePool", _set("apiVersion", to="karpenter.sh/v1beta1"), "no such"),
+    "kind-of-an-old-api": (
+        "NodePool",
+        _set("apiVersion", to="karpenter.sh/v1beta1"),
+        "no such",
+    ),
 }
 
 
