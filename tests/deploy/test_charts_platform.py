@@ -41,6 +41,18 @@ def test_a_container_may_do_nothing_but_its_work(golden: list[Json], service: st
 
 
 @pytest.mark.parametrize("service", SERVICES)
+def test_a_pod_that_ends_serves_on_and_has_time_to_finish(
+    golden: list[Json], service: str
+) -> None:
+    deployment = only(golden, "Deployment", service)
+    hook = containers(deployment)[service]["lifecycle"]["preStop"]
+
+    grace = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    stopping = 20  # calls in flight over gRPC, then over HTTP, get 10 s each
+    assert 5 <= hook["sleep"]["seconds"] < grace - stopping
+
+
+@pytest.mark.parametrize("service", SERVICES)
 def test_an_image_goes_by_its_digest_even_if_it_has_a_tag(service: str) -> None:
     container = containers(only(_rendered("everything"), "Deployment", service))[service]
 

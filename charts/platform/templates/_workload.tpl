@@ -6,6 +6,7 @@ A service: its account, Deployment, autoscaler and disruption budget. Takes a di
   prefix    of its settings' variables
   settings  its settings that are facts of the deployment, by field
   ports     its ports: name to number
+  linger    seconds that it goes on serving after it was told to end
   ops       the port of /healthz and /readyz
   mounts    its files: name to path and volume source (a list, may be empty)
   restart   text that restarts it when it changes (may be empty)
@@ -92,6 +93,10 @@ spec:
               drop: [ALL]
           env:
             {{- include "platform.env" . | trim | nindent 12 }}
+          # Calls arrive until everyone knows that it goes.
+          lifecycle:
+            preStop:
+              sleep: {seconds: {{ .linger }}}
           ports:
             {{- range $name, $port := .ports }}
             - name: {{ $name }}
