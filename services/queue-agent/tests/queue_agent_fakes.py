@@ -218,3 +218,20 @@ class FakeRuntime:
             raise
         await free()
         return made
+
+
+@dataclass
+class FakePodMarks:
+    """Keeps what it is told; fails first with each of `failures`, None being no answer."""
+
+    failures: list[Exception | None] = field(default_factory=list)
+    told: asyncio.Queue[bool] = field(default_factory=asyncio.Queue)
+
+    async def mark(self, *, busy: bool) -> None:
+        if self.failures:
+            error = self.failures.pop()
+            if error is None:
+                await asyncio.Event().wait()
+            else:
+                raise error
+        await self.told.put(busy)

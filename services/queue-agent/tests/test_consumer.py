@@ -27,6 +27,7 @@ class Agent:
         self.source, self.runtime, self.health = FakeTaskSource(), FakeRuntime(), Health()
         self.stop, self.notifier = asyncio.Event(), FakeNotifier()
         self.measures = measures
+        self.work: list[bool] = []  # what came and went
 
     async def run(
         self,
@@ -44,6 +45,7 @@ class Agent:
             line=Line(depth),
             lease=lease,
             drain=drain,
+            at_work=self.work.append,
         )
         async with asyncio.timeout(5):
             await consumer.consume(handle, self.stop)
@@ -70,6 +72,17 @@ async def test_finished_task_is_settled(agent: Agent) -> None:
 
     assert agent.source.settled == [b"one"]
     assert agent.source.released == []
+
+
+@pytest.mark.parametrize("error", [None, TransientError("no S3"), UnworkableError("no")])
+async def test_the_agent_is_at_work_from_a_receive_to_its_end(
+    agent: Agent, error: Exception | None
+) -> None:
+    agent.source.put(b"one")
+
+    await agent.run(stopping(agent, error))
+
+    assert agent.work == [True, False]
 
 
 async def test_nothing_is_leased_before_the_runtime_is_ready(agent: Agent) -> None:

@@ -186,6 +186,38 @@ async def test_task_goes_from_the_queue_into_the_bucket(aws: str, sdwebui_url: s
     assert b"secret" not in logged
 
 
+async def test_a_task_is_done_though_no_cluster_takes_the_marks_of_the_pod(
+    aws: str, sdwebui_url: str
+) -> None:
+    made = await provision("marked", [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)])
+    servicer, port = Servicer(), free_port()
+    content = {"prompt": "a dog", "steps": 2, "width": 64, "height": 64}
+    async with (
+        notifier(servicer) as target,
+        agent(
+            queue_url=made.queues["sdruntime"],
+            output_bucket=made.output_bucket,
+            claim_bucket=made.claim_bucket,
+            notifier_target=target,
+            runtime_url=sdwebui_url,
+            ops_port=port,
+            pod_name="sdruntime-1",
+            pod_namespace="art",
+        ) as process,
+    ):
+        await _ready(port)
+        await _send(made, message(bucket=made.output_bucket, content=content))
+        async with asyncio.timeout(20):
+            end = await servicer.ends.get()
+        process.send_signal(signal.SIGTERM)
+        _, logged = await asyncio.wait_for(process.communicate(), 20)
+
+    assert process.returncode == 0
+    assert not end.HasField("error")
+    messages = [json.loads(line)["message"] for line in logged.decode().splitlines()]
+    assert messages.count("the pod cannot be marked") == 1
+
+
 async def test_stopped_process_gives_its_task_back_at_once(aws: str, sdwebui_url: str) -> None:
     made = await provision("stopped", [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)])
     servicer = Servicer()
@@ -326,6 +358,7 @@ def test_buckets_are_a_json_list(monkeypatch: pytest.MonkeyPatch) -> None:
         ("run_timeout_floor", "0"),
         ("run_timeout_floor", "7200"),
         ("depth", "-1"),
+        ("pod_name", "sdruntime-1"),  # of no namespace
     ],
 )
 def test_wrong_setting_is_refused(

@@ -21,6 +21,7 @@ from queue_agent.domain import (
 )
 from queue_agent.lease import RELEASE_BUDGET, Lease
 from queue_agent.line import Line
+from queue_agent.marking import nobody_asks
 from queue_agent.measures import Measures
 from queue_agent.passage import Passage, Stage
 from queue_agent.ports import Notifier, TaskSource
@@ -45,6 +46,7 @@ class Consumer:
     line: Line
     lease: timedelta
     drain: timedelta
+    at_work: Callable[[bool], None] = nobody_asks  # told when work comes, and when it goes
     _present: set[Passage] = field(default_factory=set, init=False)
     _fatal: list[FatalError] = field(default_factory=list, init=False)
 
@@ -104,6 +106,7 @@ class Consumer:
             return False
         passage = Passage(self.line, self._lose)
         self._present.add(passage)
+        self.at_work(True)
         own = self._own(lease, passage, handle, stop)
         group.create_task(own, name=f"delivery-{delivery.receipt[:12]}")
         return True
@@ -129,6 +132,7 @@ class Consumer:
             raise
         finally:
             self._present.discard(passage)
+            self.at_work(bool(self._present))
             passage.close()
 
     def _lose(self, reason: str) -> None:

@@ -16,6 +16,7 @@ from queue_agent.adapters.fetch_http import http_inputs
 from queue_agent.adapters.fetch_s3 import S3InputReader
 from queue_agent.adapters.invokeai import InvokeAiRuntime
 from queue_agent.adapters.notifier import GrpcNotifier
+from queue_agent.adapters.pod_marks import pod_marks
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.adapters.s3 import S3ClaimStore, S3OutputStore
 from queue_agent.adapters.sdwebui import SdWebuiRuntime
@@ -28,6 +29,7 @@ from queue_agent.handling import Handler
 from queue_agent.input_addresses import AddressRules
 from queue_agent.inputs import find_in_body, find_in_graph, find_in_nodes
 from queue_agent.line import Line
+from queue_agent.marking import Marker, nobody_asks
 from queue_agent.measures import Measures
 from queue_agent.out_document import ComfyUiOut, OutFormat, SdWebuiOut
 from queue_agent.ports import ImageRuntime, InputReader, Notifier
@@ -69,6 +71,7 @@ async def _work(
     runtime, find_inputs, out = _runtime(settings, http)
     channel = await stack.enter_async_context(rpc.channel(settings.notifier_target))
     notifier = GrpcNotifier(stub=NotifierServiceStub(channel), agent=settings.agent_name)
+    marker = await _marker(settings, stack, measures)
     consumer = Consumer(
         source=SqsTaskSource(
             client=sqs,
@@ -82,6 +85,7 @@ async def _work(
         line=Line(settings.depth, _WIDTHS[settings.runtime_type]),
         lease=settings.lease,
         drain=settings.drain,
+        at_work=marker.at_work if marker else nobody_asks,
     )
     handler = await _handler(
         settings,
@@ -92,12 +96,27 @@ async def _work(
         out=out,
         measures=measures,
     )
-    await beside(consumer.consume(handler.handle, stop), _tell_the_stop(stop, health))
+    telling = _tell(stop, health, marker)
+    await beside(consumer.consume(handler.handle, stop), telling)
 
 
-async def _tell_the_stop(stop: asyncio.Event, health: Health) -> None:
-    await stop.wait()
-    await health.not_ready("stopping")
+async def _tell(stop: asyncio.Event, health: Health, marker: Marker | None) -> None:
+    async with asyncio.TaskGroup() as group:
+        if marker:
+            group.create_task(marker.keep(), name="marks")
+        await stop.wait()
+        await health.not_ready("stopping")
+
+
+async def _marker(
+    settings: Settings, stack: AsyncExitStack, measures: Measures
+) -> Marker | None:
+    if not settings.pod_name:
+        return None
+    marks = await stack.enter_async_context(
+        pod_marks(settings.pod_name, settings.pod_namespace)
+    )
+    return Marker(marks=marks, measures=measures)
 
 
 def _runtime(

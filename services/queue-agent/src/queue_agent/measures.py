@@ -36,3 +36,6 @@ class Measures:
         self.tasks = meter.create_counter(
             "darkroom.agent.tasks", "{delivery}", "Deliveries by how they were left"
         )
+        self.mark_failures = meter.create_counter(
+            "darkroom.agent.mark_failures", "{call}", "Marks of the pod that failed"
+        )

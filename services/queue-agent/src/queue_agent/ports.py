@@ -88,6 +88,14 @@ class InputReader(Protocol):
         ...
 
 
+class PodMarks(Protocol):
+    """What the cluster knows of this pod."""
+
+    async def mark(self, *, busy: bool) -> None:
+        """Tell whether it is at work; raises `TransientError`. Safe to repeat."""
+        ...
+
+
 class ImageRuntime(Protocol):
     """A server that makes images, one job at a time.
 

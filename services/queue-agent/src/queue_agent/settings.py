@@ -33,6 +33,10 @@ class Settings(ServiceSettings):
     grpc_port: int = Field(default=50051, ge=0, le=65535)  # the health service only
     agent_name: str = Field(default_factory=socket.gethostname)
 
+    # In a cluster: the pod that is marked while it is at work. Empty: none is.
+    pod_name: str = ""
+    pod_namespace: str = ""
+
     queue_url: str
     output_bucket: str
     claim_bucket: str
@@ -86,6 +90,12 @@ class Settings(ServiceSettings):
     def _shutdown_fits(self) -> Self:
         if self.receive_wait + self.drain >= self.termination_grace:
             raise ValueError("receive_wait + drain must be shorter than termination_grace")
+        return self
+
+    @model_validator(mode="after")
+    def _pod_is_whole(self) -> Self:
+        if bool(self.pod_name) != bool(self.pod_namespace):
+            raise ValueError("pod_name and pod_namespace must both be set, or neither")
         return self
 
     @model_validator(mode="after")

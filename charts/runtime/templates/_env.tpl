@@ -1,0 +1,108 @@
+{{/* A list of EnvVar from what a user wrote: that, or a map of names to values. */}}
+{{- define "runtime.asEnv" -}}
+{{- if kindIs "map" . }}
+{{- range $name, $value := . }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- else if . }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* (dict "ours" list-of-EnvVar "theirs" extraEnv): a name that both have is theirs, once. */}}
+{{- define "runtime.env" -}}
+{{- $theirs := include "runtime.asEnv" .theirs | fromYamlArray }}
+{{- $taken := list }}
+{{- range $theirs }}{{ $taken = append $taken .name }}{{ end }}
+{{- $all := list }}
+{{- range .ours }}
+{{- if not (has .name $taken) }}{{ $all = append $all . }}{{ end }}
+{{- end }}
+{{- concat $all $theirs | toYaml }}
+{{- end }}
+
+{{/* The settings of the agent that are not facts of the deployment. */}}
+{{- define "runtime.agentKnobs" -}}
+depth input_buckets input_bytes input_count input_ports input_private_hosts input_redirects
+input_timeout input_total_bytes lease log_level receive_wait run_timeout_cap run_timeout_floor
+run_timeout_per_megapixel_step runtime_poll runtime_silence runtime_stall settle_budget
+{{- end }}
+
+{{/* The variables of the agent that the chart sets, as (dict "env" list) in YAML. */}}
+{{- define "runtime.agentEnv" -}}
+{{- $facts := .Values.deployment }}
+{{- $settings := dict
+      "host" "0.0.0.0"
+      "grpc_port" "50051"
+      "ops_port" (include "runtime.opsPort" .)
+      "queue_url" $facts.queueUrl
+      "output_bucket" $facts.outputBucket
+      "claim_bucket" $facts.claimBucket
+      "notifier_target" $facts.notifierTarget
+      "runtime_name" .Values.name
+      "runtime_type" .Values.type
+      "runtime_url" (printf "http://127.0.0.1:%d" (int .Values.runtime.inferenceApi.port))
+      "dynamic_model" (.Values.dynamicModel | toString)
+      "drain" (.Values.runtime.drainSeconds | int | toString)
+      "termination_grace" (.Values.runtime.terminationGracePeriodSeconds | int | toString)
+      "agent_name" "$(POD_NAME)"
+      "pod_name" "$(POD_NAME)"
+      "pod_namespace" .Release.Namespace }}
+{{- $known := concat (keys $settings) (include "runtime.agentKnobs" . | splitList "\n" | join " " | splitList " ") }}
+{{- range include "runtime.asEnv" .Values.runtime.queueAgent.extraEnv | fromYamlArray }}
+{{- if and (hasPrefix "QUEUE_AGENT_" .name) (not (has (trimPrefix "QUEUE_AGENT_" .name | lower) $known)) }}
+{{- fail (printf "runtime.queueAgent.extraEnv: %s is no setting of the queue agent" .name) }}
+{{- end }}
+{{- end }}
+env:
+  - name: POD_NAME
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.name
+  {{- range $name, $value := $settings }}
+  - name: QUEUE_AGENT_{{ upper $name }}
+    value: {{ $value | quote }}
+  {{- end }}
+  - name: AWS_REGION
+    value: {{ $facts.region | quote }}
+  {{- with $facts.awsEndpointUrl }}
+  - name: AWS_ENDPOINT_URL
+    value: {{ . | quote }}
+  {{- end }}
+  {{- with $facts.otlpEndpoint }}
+  - name: OTEL_EXPORTER_OTLP_{{ $.Values.runtime.queueAgent.XRay.enabled | ternary "" "METRICS_" }}ENDPOINT
+    value: {{ . | quote }}
+  {{- end }}
+  - name: OTEL_RESOURCE_ATTRIBUTES
+    value: "service.instance.id=$(POD_NAME),k8s.namespace.name={{ .Release.Namespace }},k8s.cluster.name={{ $facts.clusterName }},cloud.region={{ $facts.region }},deployment.environment.name={{ $facts.stackName }},darkroom.runtime={{ .Values.name }}"
+  # PEX unpacks itself once, into the only folder that can be written to.
+  - name: PEX_ROOT
+    value: /tmp/pex
+{{- end }}
+
+{{/* The variables of the runtime that the chart sets: those that the original's images read. */}}
+{{- define "runtime.serverEnv" -}}
+{{- $port := int .Values.runtime.inferenceApi.port }}
+env:
+  {{- if eq .Values.type "sdwebui" }}
+  {{- if .Values.dynamicModel }}
+  - name: DYNAMIC_SD_MODEL
+    value: "true"
+  {{- else if .Values.modelFilename }}
+  - name: SD_MODEL_CHECKPOINT
+    value: {{ .Values.modelFilename | quote }}
+  {{- end }}
+  - name: API_ONLY
+    value: "true"
+  - name: CONFIG_FILE
+    value: /tmp/config.json
+  {{- else if eq .Values.type "invokeai" }}
+  - name: INVOKEAI_HOST
+    value: 0.0.0.0
+  - name: INVOKEAI_PORT
+    value: {{ $port | quote }}
+  {{- end }}
+  - name: EXTRA_CMD_ARG
+    value: {{ .Values.runtime.inferenceApi.commandArguments | quote }}
+{{- end }}

@@ -1,0 +1,79 @@
+{{- define "runtime.selector" -}}
+app.kubernetes.io/name: {{ .Values.name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: runtime
+{{- end }}
+
+{{/* Labels of a pod. A name that both have is ours: selectors and policies go by it. */}}
+{{- define "runtime.podLabels" -}}
+{{- $ours := merge (include "runtime.selector" . | fromYaml) (dict "app.kubernetes.io/part-of" "darkroom") }}
+{{- merge $ours .Values.runtime.labels | toYaml }}
+{{- end }}
+
+{{- define "runtime.labels" -}}
+{{- include "runtime.labelsWith" (list . dict) }}
+{{- end }}
+
+{{/* Labels of an object that may have some of its own: (list $ labels). */}}
+{{- define "runtime.labelsWith" -}}
+{{- $root := index . 0 }}
+{{- $ours := merge (include "runtime.selector" $root | fromYaml) (dict
+      "app.kubernetes.io/part-of" "darkroom"
+      "app.kubernetes.io/managed-by" $root.Release.Service
+      "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version)
+      "darkroom/runtime-type" $root.Values.type) }}
+{{- merge $ours (index . 1) $root.Values.runtime.labels | toYaml }}
+{{- end }}
+
+{{/* Metadata of a namespaced object that is called after the runtime. */}}
+{{- define "runtime.metadata" -}}
+name: {{ .Values.name }}
+namespace: {{ .Release.Namespace }}
+labels:
+  {{- include "runtime.labels" . | nindent 2 }}
+{{- end }}
+
+{{- define "runtime.account" -}}
+queue-agent-{{ .Values.name }}
+{{- end }}
+
+{{/* Name of the NodePool and its EC2NodeClass, which have no namespace. */}}
+{{- define "runtime.pool" -}}
+runtime-{{ .Values.name }}
+{{- end }}
+
+{{/* Name of the volume, which has no namespace. */}}
+{{- define "runtime.volume" -}}
+{{ .Release.Namespace }}-{{ .Values.name }}-models
+{{- end }}
+
+{{/* (dict "repository" ... "tag" ... "digest" ...) */}}
+{{- define "runtime.image" -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default "latest" }}{{ end }}
+{{- end }}
+
+{{/* The original's own agent speaks another protocol: ours runs in its place. */}}
+{{- define "runtime.agentImage" -}}
+{{- $named := .Values.runtime.queueAgent.image }}
+{{- if and $named.repository (not (regexMatch "(^|/)(sd-on-eks|sdoneks)/queue-agent$" $named.repository)) -}}
+{{ include "runtime.image" $named }}
+{{- else -}}
+{{ include "runtime.image" .Values.deployment.agentImage }}
+{{- end -}}
+{{- end }}
+
+{{- define "runtime.probePath" -}}
+{{ get (dict "sdwebui" "/sdapi/v1/memory" "comfyui" "/system_stats" "invokeai" "/api/v1/app/version") .Values.type }}
+{{- end }}
+
+{{/* The operators' port of the agent, which shares its addresses with the runtime. */}}
+{{- define "runtime.opsPort" -}}
+{{ eq (int .Values.runtime.inferenceApi.port) 9090 | ternary 9091 9090 }}
+{{- end }}
+
+{{/* The port of an address: (list "http://host:1234" 443); the second when it names none. */}}
+{{- define "runtime.port" -}}
+{{- $port := "" }}
+{{- with index . 0 }}{{ $port = regexFind ":[0-9]+$" (trimSuffix "/" .) | trimPrefix ":" }}{{ end -}}
+{{ $port | default (index . 1) }}
+{{- end }}

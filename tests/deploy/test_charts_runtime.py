@@ -1,0 +1,401 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import cel
+import pytest
+
+from rendering import (
+    VALUES,
+    RefusedError,
+    containers,
+    environment,
+    merged,
+    objects,
+    only,
+    read_values,
+    render,
+)
+
+Json = dict[str, Any]
+
+
+def _rendered(name: str, /, **above: Any) -> list[Json]:
+    values = merged(read_values(VALUES / "runtime" / f"{name}.yaml"), above)
+    return objects(render("runtime", values))
+
+
+@pytest.fixture(scope="module")
+def golden() -> list[Json]:
+    return _rendered("golden")
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("golden", "/sdapi/v1/memory"),
+        ("comfyui", "/system_stats"),
+        ("invokeai", "/api/v1/app/version"),
+    ],
+)
+def test_the_runtime_is_ready_before_the_agent_starts_and_ends_after_it(
+    name: str, path: str
+) -> None:
+    pod = only(_rendered(name), "Deployment")["spec"]["template"]["spec"]
+
+    runtime = pod["initContainers"][-1]
+    assert runtime["name"] == "runtime"
+    assert runtime["restartPolicy"] == "Always"
+    for probe in ("startupProbe", "livenessProbe"):
+        assert runtime[probe]["httpGet"] == {"path": path, "port": "runtime"}
+    assert [container["name"] for container in pod["containers"]] == ["queue-agent"]
+    assert pod["terminationGracePeriodSeconds"] == 110
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("golden", 1200), ("everything", 1801)])
+def test_a_start_has_its_whole_budget(name: str, seconds: int) -> None:
+    probe = containers(only(_rendered(name), "Deployment"))["runtime"]["startupProbe"]
+
+    assert seconds <= probe["failureThreshold"] * probe["periodSeconds"] < seconds + 5
+
+
+def test_the_agent_may_do_nothing_but_its_work(golden: list[Json]) -> None:
+    deployment = only(golden, "Deployment")
+    found = containers(deployment)
+
+    assert found["queue-agent"]["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+def test_the_server_gets_none_of_the_agents_credentials(golden: list[Json]) -> None:
+    deployment = only(golden, "Deployment")
+    template = deployment["spec"]["template"]
+
+    with_token = [
+        name
+        for name, container in containers(deployment).items()
+        if any(mount["name"] == "token" for mount in container["volumeMounts"])
+    ]
+
+    assert with_token == ["queue-agent"]
+    assert not template["spec"]["automountServiceAccountToken"]
+    skipped = template["metadata"]["annotations"]["eks.amazonaws.com/skip-containers"]
+    assert set(skipped.split(",")) == {"runtime", "config"}
+
+
+def test_a_security_context_of_a_user_wins_key_by_key() -> None:
+    runtime = containers(only(_rendered("everything"), "Deployment"))["runtime"]
+
+    assert runtime["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsUser": 1000,
+        "readOnlyRootFilesystem": True,
+    }
+
+
+def test_a_deployment_that_is_scaled_has_no_replicas(golden: list[Json]) -> None:
+    off = _rendered("scaling-off")
+
+    assert "replicas" not in only(golden, "Deployment")["spec"]
+    assert only(off, "Deployment")["spec"]["replicas"] == 3
+    assert not [item for item in off if item["apiVersion"].startswith("keda")]
+
+
+def test_keda_counts_what_is_at_work(golden: list[Json]) -> None:
+    spec = only(golden, "ScaledObject")["spec"]
+
+    assert (spec["pollingInterval"], spec["cooldownPeriod"]) == (5, 300)
+    (trigger,) = spec["triggers"]
+    assert trigger["metadata"] == {
+        "queueURL": "https://sqs.us-east-1.amazonaws.com/123456789012/sdoneks-sdruntime",
+        "awsRegion": "us-east-1",
+        "queueLength": "10",
+        "scaleOnInFlight": "true",
+    }
+    authentication = only(golden, "TriggerAuthentication")
+    assert trigger["authenticationRef"] == {"name": authentication["metadata"]["name"]}
+    assert authentication["spec"] == {"podIdentity": {"provider": "aws"}}
+    assert spec["fallback"]["behavior"] == "currentReplicasIfHigher"
+
+
+def test_behaviour_of_the_autoscaler_is_where_keda_reads_it() -> None:
+    behaviour = only(_rendered("everything"), "ScaledObject")["spec"]["advanced"][
+        "horizontalPodAutoscalerConfig"
+    ]["behavior"]
+
+    assert behaviour["scaleDown"]["stabilizationWindowSeconds"] == 900
+    assert behaviour["scaleUp"]["policies"] == [
+        {"type": "Pods", "value": 4, "periodSeconds": 60}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "types"),
+    [
+        ("golden", ["spot", "on-demand"]),
+        ("spot-only", ["spot"]),
+        ("on-demand-patient", ["on-demand"]),
+    ],
+)
+def test_nodes_are_bought_as_the_configuration_says(name: str, types: list[str]) -> None:
+    template = only(_rendered(name), "NodePool")["spec"]["template"]["spec"]
+
+    (capacity,) = (
+        each for each in template["requirements"] if each["key"] == "karpenter.sh/capacity-type"
+    )
+    assert capacity["values"] == types
+
+
+def test_neither_way_to_buy_nodes_is_refused() -> None:
+    neither = {"provisioner": {"capacityType": {"spot": False, "onDemand": False}}}
+
+    with pytest.raises(RefusedError, match="one of onDemand and spot must be true"):
+        _rendered("golden", karpenter=neither)
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"), [("golden", "WhenEmptyOrUnderutilized"), ("spot-only", "WhenEmpty")]
+)
+def test_consolidation_keeps_its_meaning(name: str, policy: str) -> None:
+    disruption = only(_rendered(name), "NodePool")["spec"]["disruption"]
+
+    assert disruption["consolidationPolicy"] == policy
+
+
+@pytest.mark.parametrize("name", ["golden", "everything"])
+def test_pods_are_at_home_on_their_own_nodes(name: str) -> None:
+    found = _rendered(name)
+    pod = only(found, "Deployment")["spec"]["template"]["spec"]
+    pool = only(found, "NodePool")
+
+    tolerated = {(each["key"], each.get("value")) for each in pod["tolerations"]}
+    taints = {
+        (each["key"], each.get("value")) for each in pool["spec"]["template"]["spec"]["taints"]
+    }
+    assert tolerated == taints
+    assert pod["nodeSelector"] == {"karpenter.sh/nodepool": pool["metadata"]["name"]}
+
+
+def _disk(found: list[Json]) -> Json:
+    disks = only(found, "EC2NodeClass")["spec"]["blockDeviceMappings"]
+    disk: Json = next(each["ebs"] for each in disks if each["deviceName"] == "/dev/xvdb")
+    return disk
+
+
+def test_a_volume_from_a_snapshot_leaves_encryption_to_it(golden: list[Json]) -> None:
+    assert _disk(golden)["snapshotID"] == "snap-0123456789abcdef0"
+    assert "encrypted" not in _disk(golden)
+    assert _disk(_rendered("snapshot"))["snapshotID"] == "snap-0fedcba9876543210"
+    assert _disk(_rendered("soci-ebs"))["encrypted"] is True
+    assert "snapshotID" not in _disk(_rendered("soci-ebs"))
+
+
+def test_pods_on_a_node_cannot_reach_its_metadata(golden: list[Json]) -> None:
+    options = only(golden, "EC2NodeClass")["spec"]["metadataOptions"]
+
+    assert (options["httpTokens"], options["httpPutResponseHopLimit"]) == ("required", 1)
+    blocks = [
+        peer["ipBlock"]
+        for rule in only(golden, "NetworkPolicy")["spec"]["egress"]
+        for peer in rule["to"]
+        if "ipBlock" in peer
+    ]
+    assert blocks == [
+        {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]},
+        {"cidr": "169.254.170.23/32"},
+    ]
+
+
+def test_images_are_pulled_in_parallel_onto_the_disks() -> None:
+    spec = only(_rendered("nvme-soci"), "EC2NodeClass")["spec"]
+
+    assert spec["instanceStorePolicy"] == "RAID0"
+    assert 'snapshotter = "soci"' in spec["userData"]
+    assert "/var/lib/soci-snapshotter" in spec["userData"]
+
+
+def test_further_settings_of_bottlerocket_stay() -> None:
+    user_data = only(_rendered("soci-ebs"), "EC2NodeClass")["spec"]["userData"]
+
+    assert user_data.index("soci-snapshotter") < user_data.index('lockdown = "integrity"')
+
+
+def test_a_snapshot_that_the_disks_would_hide_is_refused() -> None:
+    disks = {"nodeTemplate": {"instanceStorePolicy": "RAID0"}}
+
+    with pytest.raises(RefusedError, match="would hide the images"):
+        _rendered("golden", karpenter=disks)
+
+
+def test_a_copy_of_the_models_without_disks_for_it_is_refused() -> None:
+    with pytest.raises(RefusedError, match="nvme needs"):
+        _rendered("golden", runtime={"persistence": {"type": "nvme"}})
+
+
+def test_the_bucket_is_mounted_read_only(golden: list[Json]) -> None:
+    volume = only(golden, "PersistentVolume")
+    claim = only(golden, "PersistentVolumeClaim")
+    deployment = only(golden, "Deployment")
+
+    assert volume["spec"]["csi"]["readOnly"]
+    assert "read-only" in volume["spec"]["mountOptions"]
+    assert not [option for option in volume["spec"]["mountOptions"] if "delete" in option]
+    assert volume["spec"]["claimRef"]["name"] == claim["metadata"]["name"]
+    (models,) = (
+        each
+        for each in deployment["spec"]["template"]["spec"]["volumes"]
+        if each["name"] == "models"
+    )
+    assert models["persistentVolumeClaim"] == {
+        "claimName": claim["metadata"]["name"],
+        "readOnly": True,
+    }
+
+
+def test_each_release_and_bucket_has_a_volume_handle_of_its_own() -> None:
+    changes: list[Json] = [
+        {},
+        {"name": "other"},
+        {"deployment": {"modelBucket": "other-bucket"}},
+        {"deployment": {"stackName": "other"}},
+    ]
+    handles = {
+        only(_rendered("golden", **change), "PersistentVolume")["spec"]["csi"]["volumeHandle"]
+        for change in changes
+    }
+
+    assert len(handles) == len(changes)
+
+
+@pytest.mark.parametrize("name", ["nvme-soci", "no-models-emulator", "own-claim"])
+def test_no_volume_is_made_that_is_not_used(name: str) -> None:
+    assert not [item for item in _rendered(name) if item["kind"].startswith("Persistent")]
+
+
+def test_models_are_copied_before_the_runtime_starts() -> None:
+    pod = only(_rendered("nvme-soci"), "Deployment")["spec"]["template"]["spec"]
+
+    names = [container["name"] for container in pod["initContainers"]]
+    assert names.index("copy-models") < names.index("runtime")
+    copier = pod["initContainers"][names.index("copy-models")]
+    assert copier["args"][-2:] == ["s3://model-bucket", "/opt/ml/code/models"]
+    assert copier["securityContext"]["runAsNonRoot"]
+
+
+def test_china_has_addresses_of_its_own() -> None:
+    options = only(_rendered("china"), "PersistentVolume")["spec"]["mountOptions"]
+
+    assert "endpoint-url https://s3.cn-northwest-1.amazonaws.com.cn" in options
+
+
+def test_a_runtime_of_many_models_starts_with_none() -> None:
+    found = containers(only(_rendered("dynamic-model"), "Deployment"))
+
+    variables = environment(found["runtime"])
+    assert variables["DYNAMIC_SD_MODEL"] == "true"
+    assert "SD_MODEL_CHECKPOINT" not in variables
+    assert environment(found["queue-agent"])["QUEUE_AGENT_DYNAMIC_MODEL"] == "true"
+
+
+def test_sd_webui_reads_models_without_mapping_them(golden: list[Json]) -> None:
+    file = json.loads(only(golden, "ConfigMap")["data"]["config.json"])
+
+    assert file == {"disable_mmap_load_safetensors": True}
+
+
+@pytest.mark.parametrize("name", ["golden", "comfyui"])
+def test_the_agent_is_ours_where_none_or_the_originals_is_named(name: str) -> None:
+    image = containers(only(_rendered(name), "Deployment"))["queue-agent"]["image"]
+
+    assert "/sdoneks/queue-agent@sha256:" in image
+
+
+def test_another_agent_runs_where_it_is_named() -> None:
+    image = containers(only(_rendered("own-claim"), "Deployment"))["queue-agent"]["image"]
+
+    assert image == "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine/agent:v7"
+
+
+def test_runtime_and_agent_do_not_share_a_port() -> None:
+    found = containers(only(_rendered("invokeai"), "Deployment"))
+
+    assert found["runtime"]["ports"][0]["containerPort"] == 9090
+    assert environment(found["queue-agent"])["QUEUE_AGENT_OPS_PORT"] == "9091"
+
+
+def test_the_agent_may_change_annotations_of_its_own_pod_only(golden: list[Json]) -> None:
+    role = only(golden, "Role")
+    policy = only(golden, "ValidatingAdmissionPolicy")["spec"]
+    binding = only(golden, "ValidatingAdmissionPolicyBinding")["spec"]
+
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]}
+    ]
+    assert only(golden, "RoleBinding")["subjects"] == [
+        {"kind": "ServiceAccount", "name": "queue-agent-sdruntime", "namespace": "art"}
+    ]
+    (condition,) = policy["matchConditions"]
+    assert "system:serviceaccount:art:queue-agent-sdruntime" in condition["expression"]
+    assert binding["validationActions"] == ["Deny"]
+
+
+def _verdicts(found: list[Json], pod: str, change: Json) -> list[bool]:
+    """Ask the policy about a change by the agent in the pod `agent-1`."""
+    before = {"metadata": {"name": pod, "labels": {"team": "art"}}, "spec": {"containers": []}}
+    user = {"extra": {"authentication.kubernetes.io/pod-name": ["agent-1"]}}
+    asked = {
+        "request": {"name": pod, "userInfo": user},
+        "oldObject": before,
+        "object": merged(before, change),
+    }
+    validations = only(found, "ValidatingAdmissionPolicy")["spec"]["validations"]
+    return [cel.evaluate(rule["expression"], asked) for rule in validations]
+
+
+@pytest.mark.parametrize(
+    ("pod", "change", "verdicts"),
+    [
+        ("agent-1", {"metadata": {"annotations": {"busy": "yes"}}}, [True, True]),
+        ("agent-2", {"metadata": {"annotations": {"busy": "yes"}}}, [False, True]),
+        ("agent-1", {"metadata": {"labels": {"team": "other"}}}, [True, False]),
+        ("agent-1", {"spec": {"containers": [{"image": "evil"}]}}, [True, False]),
+    ],
+    ids=["own-annotation", "pod-of-another", "own-label", "own-image"],
+)
+def test_the_policy_of_the_cluster_keeps_the_agent_to_that(
+    golden: list[Json], pod: str, change: Json, verdicts: list[bool]
+) -> None:
+    assert _verdicts(golden, pod, change) == verdicts
+
+
+def test_labels_of_a_user_do_not_replace_those_that_select() -> None:
+    mine = {"labels": {"app.kubernetes.io/name": "mine", "team": "art"}}
+
+    template = only(_rendered("golden", runtime=mine), "Deployment")["spec"]["template"]
+
+    assert template["metadata"]["labels"]["app.kubernetes.io/name"] == "sdruntime"
+    assert template["metadata"]["labels"]["team"] == "art"
+
+
+def test_a_variable_of_a_user_replaces_ours() -> None:
+    variables = environment(containers(only(_rendered("everything"), "Deployment"))["runtime"])
+
+    assert variables["API_ONLY"] == "false"
+
+
+def test_a_runtime_needs_an_image() -> None:
+    values = read_values(VALUES / "runtime" / "golden.yaml")
+    del values["runtime"]["inferenceApi"]
+
+    with pytest.raises(RefusedError, match="name the image of the runtime"):
+        render("runtime", values)
