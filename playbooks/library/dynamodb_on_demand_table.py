@@ -298,7 +298,7 @@ def main():
         module.fail_json_aws(error, msg=f"table {table.name}")
     except TimeoutError as error:
         module.fail_json(msg=str(error))
-    diff = {"before": [], "after": table.changes}
+    diff = {"before": "", "after": "".join(f"{each}\n" for each in table.changes)}
     module.exit_json(
         changed=bool(table.changes), table_arn=arn, changes=table.changes, diff=diff
     )
