@@ -89,9 +89,7 @@ def type_findings(
         key = f"runtime {need['name']}"
         if unknown:
             findings.append(
-                report(
-                    f"{key}: this region has no instance type {', '.join(unknown)}: name others"
-                )
+                report(f"{key}: no {', '.join(unknown)} in this region: name other types")
             )
         if apart:
             where = {name: ", ".join(zones.get(name, [])) or "no zone" for name in apart}
