@@ -52,6 +52,10 @@ uris:
   description: URI of each repository by its name; in check mode of those that are there.
   returned: always
   type: dict
+changes:
+  description: What differed, by the name of the repository.
+  returned: always
+  type: dict
 """
 
 import json
@@ -176,7 +180,7 @@ def main():
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg="ECR repositories")
     diff = {"before": {}, "after": changes}
-    module.exit_json(changed=bool(changes), uris=uris, diff=diff)
+    module.exit_json(changed=bool(changes), uris=uris, changes=changes, diff=diff)
 
 
 if __name__ == "__main__":

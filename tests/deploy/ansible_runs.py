@@ -70,10 +70,9 @@ class Ansible:
         self, name: str, /, *, check: bool = False, fails: bool = False, **arguments: Any
     ) -> dict[str, Any]:
         """Run one module and give what it returns."""
-        flags = ["--check"] if check else []
-        done = self._run(
-            "ansible", "localhost", "-m", name, "-a", json.dumps(arguments), *flags
-        )
+        given = ["-a", json.dumps(arguments)] if arguments else []
+        given += ["--check"] if check else []
+        done = self._run("ansible", "localhost", "-m", name, *given)
         output = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, output
         answer: dict[str, Any] = json.loads(done.stdout.partition("=>")[2])

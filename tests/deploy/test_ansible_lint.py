@@ -40,7 +40,7 @@ def test_playbooks_and_roles_pass_the_production_profile(tmp_path: Path) -> None
     )
 
     assert linted.returncode == 0, linted.stdout + linted.stderr
-    assert "Last profile that met the validation criteria was 'production'" in linted.stderr
+    assert "Profile 'production' was required, and it passed" in linted.stderr
 
 
 def test_no_rule_is_switched_off() -> None:

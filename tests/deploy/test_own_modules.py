@@ -43,9 +43,13 @@ def subscription(ansible: Ansible, topic: str) -> dict[str, Any]:
 def test_a_subscription_is_checked_made_kept_changed_and_ended(
     ansible: Ansible, topic: str, queue: str
 ) -> None:
-    wanted = {"topic_arn": topic, "endpoint": queue, "raw_message_delivery": True}
-    first = {**wanted, "filter_policy": {"course": ["soup"]}}
-    second = {**wanted, "filter_policy": {"course": ["soup", "fish"]}}
+    wanted: dict[str, Any] = {
+        "topic_arn": topic,
+        "endpoint": queue,
+        "raw_message_delivery": True,
+    }
+    first: dict[str, Any] = {**wanted, "filter_policy": {"course": ["soup"]}}
+    second: dict[str, Any] = {**wanted, "filter_policy": {"course": ["soup", "fish"]}}
     sns = ansible.client("sns")
 
     assert ansible.module("sns_subscription", check=True, **first)["changed"]
@@ -99,11 +103,15 @@ def test_a_check_says_what_a_queue_will_be_and_makes_none(ansible: Ansible) -> N
 
 
 def test_only_what_differs_of_a_queue_is_set(ansible: Ansible, queue: str) -> None:
-    given = {"name": "kitchen", "visibility_seconds": 120, "tags": {"floor": "1"}}
+    given: dict[str, Any] = {
+        "name": "kitchen",
+        "visibility_seconds": 120,
+        "tags": {"floor": "1"},
+    }
 
     assert ansible.module("sqs_standard_queue", **given)["attributes"] == ["VisibilityTimeout"]
     assert not ansible.module("sqs_standard_queue", **given)["changed"]
-    parked = {"dead_letter_queue_arn": ARN.format("sqs", "kitchen-dlq")}
+    parked: dict[str, Any] = {"dead_letter_queue_arn": ARN.format("sqs", "kitchen-dlq")}
     ansible.module("sqs_standard_queue", name="kitchen-dlq", redrive_source_arns=[queue])
     assert ansible.module("sqs_standard_queue", **given, **parked)["attributes"] == [
         "RedrivePolicy"
@@ -135,7 +143,7 @@ def test_repositories_are_brought_back_to_what_is_wanted(ansible: Ansible) -> No
 
     changed = ansible.module("ecr_repositories", names=["a/one", "a/two"])
 
-    assert changed["diff"]["after"] == {"a/two": ["tag mutability"]}
+    assert changed["changes"] == {"a/two": ["tag mutability"]}
     assert not ansible.module("ecr_repositories", names=["a/one", "a/two"])["changed"]
 
 
