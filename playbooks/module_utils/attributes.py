@@ -1,0 +1,32 @@
+"""Attributes as SNS and SQS have them: text by name, some of it JSON."""
+
+from __future__ import annotations
+
+import json
+
+
+def as_json(document: object) -> str:
+    """Give one text for equal documents."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+def differing(current: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:
+    """Give the wanted attributes that are not as wanted; an absent one is as if empty."""
+    return {
+        name: value
+        for name, value in wanted.items()
+        if _parsed(current.get(name, "")) != _parsed(value)
+    }
+
+
+def missing_tags(current: dict[str, str], wanted: dict[str, str] | None) -> dict[str, str]:
+    """Give the wanted tags that are not there; tags of others stay."""
+    return {k: v for k, v in (wanted or {}).items() if current.get(k) != v}
+
+
+def _parsed(value: str) -> object:
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return value
+    return "" if parsed == {} else parsed
