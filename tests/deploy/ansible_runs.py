@@ -20,7 +20,6 @@ from testkit.aws import start, wait_for
 from toolbox import ROOT, tool
 
 PLAY_SECONDS = 400
-CONFIGS = Path(__file__).parent / "configs"
 _COUNT = re.compile(r"^localhost\s+:.*?\bchanged=(\d+)", re.MULTILINE)
 
 

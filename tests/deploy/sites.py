@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ansible_runs import CONFIGS, Ansible, Run
+from ansible_runs import Ansible, Run
+from toolbox import ROOT
 
+GOLDEN = ROOT / "tests" / "contract" / "golden" / "config.yaml"
+THREE_RUNTIMES = ROOT / "tests" / "deploy" / "configs" / "three-runtimes.yaml"
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 FOUNDATION = (
@@ -71,9 +75,9 @@ def run(ansible: Ansible, *, check: bool = False, **variables: Any) -> Run:
     return ansible.roles(*FOUNDATION, variables=given, check=check)
 
 
-def configure(ansible: Ansible, config: str) -> None:
-    """Make a configuration of `configs/` the one of the working directory."""
-    shutil.copy(CONFIGS / config, ansible.folder / "config.yaml")
+def configure(ansible: Ansible, config: Path) -> None:
+    """Make a configuration the one of the working directory."""
+    shutil.copy(config, ansible.folder / "config.yaml")
 
 
 def tags(listed: list[dict[str, str]]) -> dict[str, str]:

@@ -14,7 +14,7 @@ import yaml
 from ansible_runs import Ansible, Run
 from provisioning.emulator import CREDENTIALS
 from provisioning.resources import provision
-from sites import ACCOUNT, REGION, Site, configure, run, tags
+from sites import ACCOUNT, GOLDEN, REGION, Site, configure, run, tags
 
 NAME = "sdoneks"
 ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
@@ -24,7 +24,7 @@ OUTPUT, CLAIMS = (f"{NAME}-{kind}-{ACCOUNT}-{REGION}" for kind in ("output", "cl
 @pytest.fixture(scope="module")
 def check(ansible: Ansible) -> Run:
     """Give a check before the first run."""
-    configure(ansible, "golden.yaml")
+    configure(ansible, GOLDEN)
     return run(ansible, check=True)
 
 

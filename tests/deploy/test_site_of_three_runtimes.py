@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ansible_runs import Ansible, Run
-from sites import ACCOUNT, LACKS, REGION, Site, configure, run
+from sites import ACCOUNT, LACKS, REGION, THREE_RUNTIMES, Site, configure, run
 
 NAME = "trio"
 RUNTIMES = ["sdruntime", "anymodel", "comfy"]
@@ -21,7 +21,7 @@ DATA = [
 
 @pytest.fixture(scope="module")
 def site(ansible: Ansible) -> Site:
-    configure(ansible, "three-runtimes.yaml")
+    configure(ansible, THREE_RUNTIMES)
     return Site(
         ansible,
         NAME,
