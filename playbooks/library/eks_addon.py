@@ -95,7 +95,10 @@ class Addon:
     def __init__(self, module: Any) -> None:
         self.module, self.asked = module, module.params
         self.eks = AwsCalls(module, "eks")
-        self.names = {"clusterName": self.asked["cluster_name"], "addonName": self.asked["name"]}
+        self.names = {
+            "clusterName": self.asked["cluster_name"],
+            "addonName": self.asked["name"],
+        }
 
     def settle(self) -> None:
         """End the module with the add-on as asked."""

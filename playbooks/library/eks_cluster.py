@@ -13,8 +13,8 @@ DOCUMENTATION = r"""
 module: eks_cluster
 short_description: Make, change or remove the control plane of an EKS cluster
 description:
-  - Access is by access entries only (authentication mode C(API)), and whoever makes the cluster
-    gets no rights in it by that.
+  - Access is by access entries only (authentication mode C(API)), and whoever makes the
+    cluster gets no rights in it by that.
   - EKS's own add-ons are not installed; see M(eks_addon).
   - Subnets, role and a key of encryption cannot be changed later, which ends the module.
 options:
@@ -24,8 +24,8 @@ options:
     required: true
   version:
     description:
-      - Version of Kubernetes, as C(1.34). A newer one than the cluster has upgrades it, one minor
-        version at a time, as EKS demands. An older one ends the module.
+      - Version of Kubernetes, as C(1.34). A newer one than the cluster has upgrades it, one
+        minor version at a time, as EKS demands. An older one ends the module.
     type: str
   role_arn:
     description: ARN of the role that the control plane uses.
@@ -50,7 +50,7 @@ options:
     choices: [api, audit, authenticator, controllerManager, scheduler]
     default: []
   encryption_key_arn:
-    description: ARN of a KMS key that encrypts the secrets of Kubernetes; unset, EKS's own does.
+    description: ARN of a KMS key that encrypts Kubernetes secrets; unset, EKS's own does.
     type: str
   tags:
     description: All tags of the cluster; unset, they are left alone.

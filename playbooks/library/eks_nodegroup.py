@@ -42,8 +42,8 @@ options:
     default: AL2023_x86_64_STANDARD
   size:
     description:
-      - How many nodes there are. C(desired) holds for a new group only, since an autoscaler or a
-        person may have changed it later, unless it is out of bounds.
+      - How many nodes there are. C(desired) holds for a new group only, since an autoscaler or
+        a person may have changed it later, unless it is out of bounds.
     type: dict
     suboptions:
       min:

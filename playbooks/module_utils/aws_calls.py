@@ -5,29 +5,32 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
-
-try:
-    from botocore.exceptions import BotoCoreError, ClientError, WaiterError
-except ImportError:
-    pass  # AnsibleAWSModule says so
 
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+
+with suppress(ImportError):  # AnsibleAWSModule says so
+    from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 POLL_SECONDS = 5
 # A role made a moment ago is not known everywhere yet.
 ROLE_SECONDS = 60
 _ROLE = re.compile(r"role|trust", re.IGNORECASE)
 _REFUSED = ("InvalidParameterException", "InvalidRequestException")
-_MISSING = ("NotFoundException", "ResourceNotFoundException")
+_MISSING = "ResourceNotFoundException"
 
 
 class AwsCalls:
-    """Calls one service for a module; throttled calls are repeated."""
+    """Calls one service for a module; throttled calls are repeated.
 
-    def __init__(self, module: Any, service: str) -> None:
+    `missing` is how the service says that something does not exist.
+    """
+
+    def __init__(self, module: Any, service: str, *, missing: str = _MISSING) -> None:
         self.module = module
+        self._missing = missing
         retry = AWSRetry.jittered_backoff(retries=8, max_delay=30)
         self._client = module.client(service, retry_decorator=retry)
 
@@ -56,7 +59,7 @@ class AwsCalls:
         try:
             return self._call(operation, arguments)
         except (BotoCoreError, ClientError) as error:
-            if _code(error) in _MISSING:
+            if _code(error) == self._missing:
                 return None
             self.module.fail_json_aws(error, msg=f"AWS refused {operation}")
             raise
@@ -79,7 +82,7 @@ class AwsCalls:
             self.module.fail_json_aws(error, msg=f"gave up waiting for {waiter}")
 
     def finish(self, update: Mapping[str, Any], timeout: int, **arguments: Any) -> None:
-        """Return when an update of EKS is done; ends the module if it fails or takes too long."""
+        """Return when an update of EKS is done; ends the module if it fails or lasts."""
         deadline = time.monotonic() + timeout
         while update["status"] == "InProgress":
             if time.monotonic() > deadline:

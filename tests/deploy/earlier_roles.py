@@ -1,4 +1,4 @@
-"""What the roles before the cluster's tell the later ones, for tests that run only some roles."""
+"""What the roles before the cluster's tell the later ones, for tests of the later ones."""
 
 from __future__ import annotations
 
