@@ -140,7 +140,7 @@ class Addon:
     @cached_property
     def version(self) -> str | None:
         """Give the version to install; None lets EKS choose."""
-        asked = self.asked["version"]
+        asked: str = self.asked["version"] or ""
         if asked not in {"most_recent", "default"}:
             return asked or None
         cluster = self.eks.find("describe_cluster", name=self.asked["cluster_name"])
@@ -160,7 +160,8 @@ class Addon:
             ]
         if not versions:
             self.module.fail_json(msg=f"{self.asked['name']} has no version for this cluster")
-        return max((each["addonVersion"] for each in versions), key=_numbers)
+        names: list[str] = [each["addonVersion"] for each in versions]
+        return max(names, key=_numbers)
 
     def apply(self, found: dict[str, Any] | None) -> dict[str, Any] | None:
         """Install or update the add-on, and give it as it is then."""

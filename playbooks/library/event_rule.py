@@ -130,7 +130,8 @@ class Rule:
         if answer.get("FailedEntryCount"):
             self.module.fail_json(msg="the target was refused", why=answer["FailedEntries"])
         self.tag(arn, before.get("tags", {}) if before else {})
-        return self.events.find("describe_rule", Name=self.name)
+        made: dict[str, Any] | None = self.events.find("describe_rule", Name=self.name)
+        return made
 
     def tag(self, arn: str, found: dict[str, str]) -> None:
         """Give the rule exactly the tags asked for."""

@@ -88,7 +88,8 @@ class Secret:
     def tags(self, found: dict[str, Any] | None) -> dict[str, str]:
         """Give the tags of the secret."""
         listed = (found or {}).get("Tags") or []
-        return user_tags({tag["Key"]: tag["Value"] for tag in listed})
+        tags: dict[str, str] = user_tags({tag["Key"]: tag["Value"] for tag in listed})
+        return tags
 
     def shown(self, found: dict[str, Any] | None) -> dict[str, str] | None:
         """Give what the caller may know of the secret."""

@@ -174,7 +174,10 @@ class Template:
 
 
 def _tags(tagged: dict[str, Any]) -> dict[str, str]:
-    return user_tags({tag["Key"]: tag["Value"] for tag in tagged.get("Tags") or []})
+    tags: dict[str, str] = user_tags(
+        {tag["Key"]: tag["Value"] for tag in tagged.get("Tags") or []}
+    )
+    return tags
 
 
 def main() -> None:

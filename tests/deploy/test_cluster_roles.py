@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_runs import Ansible, Run
 from earlier_roles import ACCOUNT, REGION, STACK, facts, runtime
 

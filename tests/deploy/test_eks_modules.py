@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from ansible_runs import Ansible
 
 ROLE = "arn:aws:iam::000000000000:role/tester"
 POLICIES = "arn:aws:eks::aws:cluster-access-policy"
 TAGS = {"darkroom/stack": "tester"}
 MORE_TAGS = {**TAGS, "more": "yes"}
-NODES = {
+NODES: dict[str, Any] = {
     "role_arn": ROLE,
     "subnet_ids": ["subnet-1"],
     "instance_types": ["m6i.large"],
@@ -133,7 +134,7 @@ def changed_by(
 
 
 def test_an_entry_has_just_the_policies_that_are_asked_for(ansible: Ansible) -> None:
-    names = {"cluster_name": "tester", "principal_arn": f"{ROLE}-3"}
+    names: dict[str, Any] = {"cluster_name": "tester", "principal_arn": f"{ROLE}-3"}
     view = {"arn": f"{POLICIES}/AmazonEKSViewPolicy"}
     edit = {"arn": f"{POLICIES}/AmazonEKSEditPolicy", "namespaces": ["darkroom"]}
 
@@ -157,7 +158,7 @@ def test_a_cluster_takes_no_other_subnets(ansible: Ansible) -> None:
 
 
 def test_a_node_group_keeps_the_size_that_somebody_gave_it(ansible: Ansible) -> None:
-    names = {"cluster_name": "tester", "name": "sized"}
+    names: dict[str, Any] = {"cluster_name": "tester", "name": "sized"}
     more = {**NODES, "size": {"min": 2, "max": 4, "desired": 3}}
     ansible.module("eks_nodegroup", **names, **more)
 

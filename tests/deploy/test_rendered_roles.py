@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ansible_runs import Ansible, Run
 from earlier_roles import DIGEST, STACK, facts, runtime
+from toolbox import ROOT
 
 ROLES = ("platform", "runtimes")
 # What `cluster` and `identity` tell.
@@ -100,16 +102,59 @@ def test_a_runtime_has_its_own_namespace_queue_and_node_role(rendered: Path) -> 
     assert nodes["spec"]["role"] == "a-node-role"
 
 
-def test_extra_values_of_an_entry_win(ansible: Ansible) -> None:
-    entry = runtime("tuned")
-    entry["values"]["runtime"]["scaling"] = {"maxReplicaCount": 3}
-    where = {**LATER, "kubernetes_render_dir": "tuned"}
+def test_extra_values_of_the_original_solution_reach_the_chart(ansible: Ansible) -> None:
+    golden = Path(__file__).parents[1] / "contract" / "golden" / "config.yaml"
+    (known,) = yaml.safe_load(golden.read_text())["modelsRuntime"]
+    entry = runtime("sdruntime", values=known["extraValues"])
+    where = {**LATER, "kubernetes_render_dir": "golden"}
 
     ansible.roles("runtimes", variables={**facts(entry), **where})
 
-    found = objects(ansible.folder / "tuned/runtimes/tuned.yaml")
+    found = objects(ansible.folder / "golden/runtimes/sdruntime.yaml")
     (scaled,) = named(found, "ScaledObject").values()
-    assert scaled["spec"]["maxReplicaCount"] == 3
+    assert scaled["spec"]["maxReplicaCount"] == 20
+    (nodes,) = named(found, "EC2NodeClass").values()
+    assert "snap-0123456789abcdef0" in json.dumps(nodes)
+
+
+def test_roles_in_china_name_nothing_outside_it(ansible: Ansible) -> None:
+    role = ROOT / "playbooks" / "roles" / "identity"
+    where = ansible.folder / "china"
+    where.mkdir()
+    (ansible.folder / "templates").symlink_to(role / "templates")  # beside the playbook
+    templated = {"mode": "0644", "src": "{{ item.policy }}.json.j2"}
+    tasks = [
+        {"ansible.builtin.include_vars": f"{role}/vars/main.yml"},
+        {
+            "ansible.builtin.template": {**templated, "dest": f"{where}/{{{{ item.name }}}}"},
+            "loop": "{{ __identity_components | selectattr('policy', 'defined') }}",
+        },
+        {
+            "ansible.builtin.template": {
+                "src": "trust-nodes.json.j2",
+                "dest": f"{where}/trust-nodes",
+                "mode": "0644",
+            }
+        },
+    ]
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
+    playbook = ansible.folder / "china.yml"
+    playbook.write_text(json.dumps([play]))
+    others = {
+        "cluster_name": STACK,
+        "cluster_arn": f"arn:aws-cn:eks:us-east-1:000000000000:cluster/{STACK}",
+        "identity_input_buckets": ["inputs"],
+        "identity_otel_namespace": "observability",
+        "identity_otel_service_account": "otel-collector",
+    }
+
+    ansible.play(playbook, "-e", json.dumps({**facts(*THREE, partition="aws-cn"), **others}))
+
+    policies = {file.name: file.read_text() for file in where.iterdir()}
+    assert len(policies) == 12
+    assert [name for name, text in policies.items() if "arn:aws:" in text] == []
+    assert '"ec2.amazonaws.com.cn"' in policies["trust-nodes"]
+    assert "arn:aws-cn:s3:::inputs/*" in policies["queue-agent-comfy"]
 
 
 def test_a_release_without_an_image_names_the_playbook_that_makes_it(ansible: Ansible) -> None:
