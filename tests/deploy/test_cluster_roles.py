@@ -70,7 +70,7 @@ def test_the_cluster_lets_only_access_entries_in(eks: Any) -> None:
     }
 
 
-def test_the_cluster_has_two_nodes_and_all_add_ons(eks: Any) -> None:
+def test_the_cluster_has_two_nodes_and_its_add_ons(eks: Any) -> None:
     group = eks.describe_nodegroup(clusterName=STACK, nodegroupName="services")["nodegroup"]
 
     assert group["scalingConfig"]["desiredSize"] == 2
@@ -80,7 +80,6 @@ def test_the_cluster_has_two_nodes_and_all_add_ons(eks: Any) -> None:
         "kube-proxy",
         "coredns",
         "eks-pod-identity-agent",
-        "amazon-cloudwatch-observability",
         "aws-mountpoint-s3-csi-driver",
     }
 
