@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_runs import Ansible, Run
+from earlier_roles import DIGEST, STACK, facts, runtime
+from toolbox import ROOT
+
+ROLES = ("platform", "runtimes")
+# What `cluster` and `identity` tell.
+LATER = {
+    "cluster_name": STACK,
+    "identity_roles": {"karpenter-node": "arn:aws:iam::000000000000:role/a-node-role"},
+    "kubernetes_apply": False,
+    "kubernetes_render_dir": "rendered",
+}
+THREE = [
+    runtime("sdruntime"),
+    runtime("comfy", type="comfyui", namespace="artists", model_filename=None),
+    runtime("dynamic", dynamic_model=True, model_filename=None),
+]
+
+
+@pytest.fixture(scope="module")
+def runs(ansible: Ansible) -> list[Run]:
+    variables = {**facts(*THREE), **LATER}
+    return [
+        ansible.roles(*ROLES, variables=variables, check=each) for each in (True, False, False)
+    ]
+
+
+@pytest.fixture
+def rendered(ansible: Ansible, runs: list[Run]) -> Path:
+    assert runs
+    return ansible.folder / "rendered"
+
+
+def objects(file: Path) -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load_all(file.read_text()) if each]
+
+
+def named(found: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    return {each["metadata"]["name"]: each for each in found if each["kind"] == kind}
+
+
+def test_the_second_run_writes_nothing(runs: list[Run]) -> None:
+    assert runs[1].changed > 0
+    assert runs[2].changed == 0, runs[2].output
+
+
+def test_each_release_is_a_file(rendered: Path) -> None:
+    files = sorted(str(file.relative_to(rendered)) for file in rendered.rglob("*.yaml"))
+
+    assert files == [
+        "platform/before.yaml",
+        "platform/platform.yaml",
+        "runtimes/comfy.yaml",
+        "runtimes/dynamic.yaml",
+        "runtimes/sdruntime.yaml",
+    ]
+
+
+def test_services_run_by_digest(rendered: Path) -> None:
+    deployments = named(objects(rendered / "platform/platform.yaml"), "Deployment")
+
+    assert set(deployments) == {"ingest", "router", "notifier", "model-sync"}
+    for name, each in deployments.items():
+        (container,) = each["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == f"registry.example/{STACK}/{name}@{DIGEST}"
+
+
+def test_only_the_hash_of_the_api_key_leaves_secrets_manager(
+    ansible: Ansible, runs: list[Run], rendered: Path
+) -> None:
+    store = ansible.client("secretsmanager")
+    key = store.get_secret_value(SecretId=f"{STACK}/api-key")["SecretString"]
+
+    secret = named(objects(rendered / "platform/before.yaml"), "Secret")["ingest-api-keys"]
+    (known,) = json.loads(base64.b64decode(secret["data"]["keys.json"]))["keys"]
+
+    assert known["sha256"] == hashlib.sha256(key.encode()).hexdigest()
+    assert not any(key in run.output for run in runs)
+    assert not any(key in file.read_text() for file in ansible.folder.rglob("*.yaml"))
+
+
+def test_a_runtime_has_its_own_namespace_queue_and_node_role(rendered: Path) -> None:
+    found = objects(rendered / "runtimes/comfy.yaml")
+
+    (deployment,) = named(found, "Deployment").values()
+    assert deployment["metadata"]["namespace"] == "artists"
+    assert f"https://sqs.us-east-1.amazonaws.com/000000000000/{STACK}-comfy" in json.dumps(
+        deployment
+    )
+    (nodes,) = named(found, "EC2NodeClass").values()
+    assert nodes["spec"]["role"] == "a-node-role"
+
+
+def test_extra_values_of_the_original_solution_reach_the_chart(ansible: Ansible) -> None:
+    golden = Path(__file__).parents[1] / "contract" / "golden" / "config.yaml"
+    (known,) = yaml.safe_load(golden.read_text())["modelsRuntime"]
+    entry = runtime("sdruntime", values=known["extraValues"])
+    where = {**LATER, "kubernetes_render_dir": "golden"}
+
+    ansible.roles("runtimes", variables={**facts(entry), **where})
+
+    found = objects(ansible.folder / "golden/runtimes/sdruntime.yaml")
+    (scaled,) = named(found, "ScaledObject").values()
+    assert scaled["spec"]["maxReplicaCount"] == 20
+    (nodes,) = named(found, "EC2NodeClass").values()
+    assert "snap-0123456789abcdef0" in json.dumps(nodes)
+
+
+def test_roles_in_china_name_nothing_outside_it(ansible: Ansible) -> None:
+    role = ROOT / "playbooks" / "roles" / "identity"
+    where = ansible.folder / "china"
+    where.mkdir()
+    (ansible.folder / "templates").symlink_to(role / "templates")  # beside the playbook
+    templated = {"mode": "0644", "src": "{{ item.policy }}.json.j2"}
+    tasks = [
+        {"ansible.builtin.include_vars": f"{role}/vars/main.yml"},
+        {
+            "ansible.builtin.template": {**templated, "dest": f"{where}/{{{{ item.name }}}}"},
+            "loop": "{{ __identity_components | selectattr('policy', 'defined') }}",
+        },
+        {
+            "ansible.builtin.template": {
+                "src": "trust-nodes.json.j2",
+                "dest": f"{where}/trust-nodes",
+                "mode": "0644",
+            }
+        },
+    ]
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
+    playbook = ansible.folder / "china.yml"
+    playbook.write_text(json.dumps([play]))
+    others = {
+        "cluster_name": STACK,
+        "cluster_arn": f"arn:aws-cn:eks:us-east-1:000000000000:cluster/{STACK}",
+        "identity_input_buckets": ["inputs"],
+        "identity_otel_namespace": "observability",
+        "identity_otel_service_account": "otel-collector",
+    }
+
+    ansible.play(playbook, "-e", json.dumps({**facts(*THREE, partition="aws-cn"), **others}))
+
+    policies = {file.name: file.read_text() for file in where.iterdir()}
+    assert len(policies) == 12
+    assert [name for name, text in policies.items() if "arn:aws:" in text] == []
+    assert '"ec2.amazonaws.com.cn"' in policies["trust-nodes"]
+    assert "arn:aws-cn:s3:::inputs/*" in policies["queue-agent-comfy"]
+
+
+def test_a_release_without_an_image_names_the_playbook_that_makes_it(ansible: Ansible) -> None:
+    playbook = ansible.folder / "no-images.yml"
+    play = {"hosts": "localhost", "gather_facts": False, "roles": ["platform"]}
+    playbook.write_text(json.dumps([play]))
+    variables = {**facts(*THREE), **LATER, "images": {}}
+
+    run = ansible.play(playbook, "-e", json.dumps(variables), fails=True)
+
+    assert "run playbooks/images.yml first" in run.output
