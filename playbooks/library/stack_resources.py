@@ -59,7 +59,7 @@ resources:
   type: list
   elements: str
 messages:
-  description: Messages of each queue, waiting or in work, that has any.
+  description: Messages of each queue of tasks, waiting or in work, that has any.
   returned: always
   type: dict
 """
@@ -121,9 +121,11 @@ def shown(kind, identifier, name):
 
 
 def messages(stack):
-    """Give the number of messages of each queue that has any."""
+    """Give the number of messages of each queue that has any and may hold tasks."""
     counted = {}
     for url, name in queues(stack):
+        if name == f"{stack.name}_interruptions":
+            continue  # holds what EC2 says of the nodes
         answer = stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
         numbers = answer["Attributes"]
         kinds = ("", "NotVisible", "Delayed")
