@@ -1,0 +1,41 @@
+"""What the modules of API Gateway share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def listed(client: Any, operation: str, **arguments: Any) -> list[dict[str, Any]]:
+    """Give every item of a listing."""
+    pages = client.get_paginator(operation).paginate(**arguments)
+    return [item for page in pages for item in page.get("items", [])]
+
+
+def named(module: Any, client: Any, operation: str, name: str) -> dict[str, Any] | None:
+    """Give the one item of that name; ends the module if there are two."""
+    found = [item for item in listed(client, operation) if item.get("name") == name]
+    if len(found) > 1:
+        ids = ", ".join(item["id"] for item in found)
+        module.fail_json(
+            msg=f"{len(found)} of {operation} are named {name} ({ids}): remove one"
+        )
+    return found[0] if found else None
+
+
+def arn(client: Any, path: str) -> str:
+    """Give the ARN of something of API Gateway, such as `restapis/abc`."""
+    partition = client.meta.partition
+    return f"arn:{partition}:apigateway:{client.meta.region_name}::/{path}"
+
+
+def set_tags(
+    client: Any, path: str, before: dict[str, str] | None, after: dict[str, str]
+) -> None:
+    """Make the tags of something what they should be; tags of others stay."""
+    if any((before or {}).get(key) != value for key, value in after.items()):
+        client.tag_resource(resourceArn=arn(client, path), tags=after)
+
+
+def of_ours(tags: dict[str, str] | None, wanted: dict[str, str]) -> dict[str, str]:
+    """Give those of the tags that we set, for comparing."""
+    return {key: value for key, value in (tags or {}).items() if key in wanted}
