@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.module_utils.darkroom_apigateway import named, of_ours, set_tags
 from ansible.module_utils.darkroom_errors import told
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
@@ -15,12 +16,17 @@ DOCUMENTATION = r"""
 module: apigateway_key
 short_description: Make, find or remove an API key
 description:
-  - API Gateway makes the value. It is returned only with O(reveal); the task then needs C(no_log).
+  - The value is that of a secret, or API Gateway makes one. It is never in an argument, and is
+    returned only with O(reveal); the task then needs C(no_log).
+  - A key whose value is not that of the secret is made again, since its value cannot change.
 options:
   name:
     description: Name of the key.
     type: str
     required: true
+  secret:
+    description: Name or ARN of a secret of Secrets Manager that has the value.
+    type: str
   tags:
     description: Tags of the key; others stay.
     type: dict
@@ -67,6 +73,7 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "name": {"required": True},
+            "secret": {"no_log": False},
             "tags": {"type": "dict", "default": {}},
             "reveal": {"type": "bool", "default": False, "no_log": False},
             "state": {"choices": ["present", "absent"], "default": "present"},
@@ -85,29 +92,61 @@ def main() -> None:
 
 def make(module: Any, client: Any, found: dict[str, Any] | None) -> None:
     """Find or make the key, and end."""
-    name, tags = module.params["name"], module.params["tags"]
-    before = {"name": name, "tags": of_ours(found.get("tags"), tags)} if found else {}
-    after = {"name": name, "tags": tags}
-    diff = {"before": before, "after": after}
+    name, tags, wanted = module.params["name"], module.params["tags"], secret_of(module)
+    value = value_of(client, found)
+    tags_before = of_ours(found.get("tags"), tags) if found else {}
+    before = {"name": name, "tags": tags_before, "sha256": hashed(value)} if found else {}
+    after = {"name": name, "tags": tags, "sha256": hashed(wanted or value)}
     changed = before != after
     if changed and not module.check_mode:
+        if found and wanted and value != wanted:
+            client.delete_api_key(apiKey=found["id"], aws_retry=True)
+            found = None
         if found:
             set_tags(client, f"apikeys/{found['id']}", found.get("tags"), tags)
         else:
-            found = client.create_api_key(name=name, enabled=True, tags=tags, aws_retry=True)
-    module.exit_json(changed=changed, diff=diff, **answer(module, client, found))
+            found = create(client, name, tags, wanted)
+        value = value_of(client, found)
+    answer = {"key_id": found["id"] if found else "", "sha256": hashed(value)}
+    if module.params["reveal"]:
+        answer["key_value"] = value
+    module.exit_json(changed=changed, diff={"before": before, "after": after}, **answer)
 
 
-def answer(module: Any, client: Any, found: dict[str, Any] | None) -> dict[str, str]:
-    """Give what the module returns of the key."""
-    if found is None:
-        return {"key_id": "", "sha256": ""}
-    key = client.get_api_key(apiKey=found["id"], includeValue=True, aws_retry=True)
-    key_told = {
-        "key_id": key["id"],
-        "sha256": hashlib.sha256(key["value"].encode()).hexdigest(),
-    }
-    return key_told | ({"key_value": key["value"]} if module.params["reveal"] else {})
+def create(client: Any, name: str, tags: dict[str, str], value: str) -> dict[str, Any]:
+    """Make a key with this value, or with one of API Gateway's."""
+    given = {"value": value} if value else {}
+    made: dict[str, Any] = client.create_api_key(
+        name=name, enabled=True, tags=tags, aws_retry=True, **given
+    )
+    return made
+
+
+def secret_of(module: Any) -> str:
+    """Give the value of the secret; empty without one, or in check mode if it is not there."""
+    if not module.params["secret"]:
+        return ""
+    client = module.client("secretsmanager", retry_decorator=AWSRetry.jittered_backoff())
+    try:
+        found = client.get_secret_value(SecretId=module.params["secret"], aws_retry=True)
+    except is_boto3_error_code("ResourceNotFoundException"):
+        if module.check_mode:
+            return ""
+        module.fail_json(msg=f"there is no secret {module.params['secret']}")
+    return str(found["SecretString"])
+
+
+def value_of(client: Any, key: dict[str, Any] | None) -> str:
+    """Give the value of a key, or nothing if there is no key."""
+    if key is None:
+        return ""
+    found = client.get_api_key(apiKey=key["id"], includeValue=True, aws_retry=True)
+    return str(found["value"])
+
+
+def hashed(value: str) -> str:
+    """Give what may be shown of a value."""
+    return hashlib.sha256(value.encode()).hexdigest() if value else ""
 
 
 if __name__ == "__main__":

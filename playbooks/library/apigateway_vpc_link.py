@@ -15,8 +15,9 @@ DOCUMENTATION = r"""
 module: apigateway_vpc_link
 short_description: Make or remove the VPC link between REST APIs and a network load balancer
 description:
-  - A link is known by its name and its load balancer. A link cannot move to another load balancer; for a new one
-    make a second link of the same name, move the API to it, and remove the first by O(state=absent) and O(keep).
+  - A link is known by its name and its load balancer, and cannot move to another. For a new
+    load balancer make a second link of the same name, move the API to it, and remove the first
+    by O(state=absent) and O(keep).
 options:
   name:
     description: Name of the link.

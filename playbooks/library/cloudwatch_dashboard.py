@@ -20,7 +20,7 @@ options:
     type: str
     required: true
   body:
-    description: The dashboard as CloudWatch describes it, with C(widgets). Required to make a dashboard.
+    description: The dashboard with its C(widgets). Required to make a dashboard.
     type: dict
   state:
     description: Whether the dashboard is there.

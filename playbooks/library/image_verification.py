@@ -231,7 +231,7 @@ def clean(s3: Any, callback: dict[str, Any]) -> None:
 
 
 def decoded(content: bytes) -> tuple[int, int]:
-    """Give width and height of a PNG whose every chunk and pixel is there; raises `ValueError`."""
+    """Give the size of a PNG whose every chunk and pixel is there; raises `ValueError`."""
     if not content.startswith(SIGNATURE):
         raise ValueError("its signature is wrong")
     chunks = list(chunks_of(content))

@@ -24,8 +24,8 @@ module: s3_model
 short_description: Bring a model file into the model bucket from a URL or a file
 description:
   - The file is streamed in parts, so that a model of any size needs little memory and no disk.
-  - A C(.safetensors) file is checked as it passes. One that is cut off, or is something else, is
-    not stored.
+  - A C(.safetensors) file is checked as it passes. One that is cut off, or is something else,
+    is not stored.
   - A file of the same source and size that is there already is left as it is.
 options:
   bucket:
@@ -162,9 +162,10 @@ def bring(module: Any, client: Any, key: str, found: dict[str, Any] | None) -> N
     with opened(given["source"], given["headers"], given["timeout_seconds"]) as (stream, size):
         if found and same(found, given["source"], size):
             module.exit_json(changed=False, url=url, size_bytes=found["ContentLength"])
+        taken = size
         if not module.check_mode:
-            size = store(module, client, key, stream, size)
-    answer = {} if size is None else {"size_bytes": size}
+            taken = store(module, client, key, stream, size)
+    answer = {} if taken is None else {"size_bytes": taken}
     diff = {"before": "", "after": f"{url}\n"}
     module.exit_json(changed=True, url=url, diff=diff, **answer)
 
@@ -172,8 +173,8 @@ def bring(module: Any, client: Any, key: str, found: dict[str, Any] | None) -> N
 def same(found: dict[str, Any], source: str, size: int | None) -> bool:
     """Tell whether the object came from this source and has its size, as far as one knows."""
     if size is None:
-        return found["Metadata"].get(SOURCE) == origin(source)
-    return bool(found["ContentLength"] == size)
+        return str(found["Metadata"].get(SOURCE)) == origin(source)
+    return int(found["ContentLength"]) == size
 
 
 @contextlib.contextmanager
@@ -204,8 +205,6 @@ def store(module: Any, client: Any, key: str, stream: BinaryIO, size: int | None
     place["UploadId"] = upload["UploadId"]
     try:
         taken, parts = send(client, place, pieces(module, stream, size, key))
-        if size is not None and taken != size:
-            raise MalformedError(f"the server promised {size} bytes and sent {taken}")
         client.complete_multipart_upload(
             **place, MultipartUpload={"Parts": parts}, aws_retry=True
         )
@@ -238,6 +237,8 @@ def pieces(module: Any, stream: BinaryIO, size: int | None, key: str) -> Iterato
         yield block
         taken += len(block)
         tell(taken)
+    if size is not None and taken != size:
+        raise MalformedError(f"{size} bytes were promised and {taken} came")
     if head:
         head.check_end(taken)
     elif not taken:

@@ -15,8 +15,10 @@ DOCUMENTATION = r"""
 module: ssm_command
 short_description: Run shell commands on an instance by Systems Manager and wait for their end
 description:
-  - Waits until the agent of the instance is online, sends the commands, and fails unless they succeed.
-  - Systems Manager keeps the commands and what they print for 30 days, so they must have no secret.
+  - Waits until the agent of the instance is online, sends the commands, and fails unless they
+    succeed.
+  - Systems Manager keeps the commands and what they print for 30 days, so they must have no
+    secret.
 options:
   instance_id:
     description: The instance.
@@ -101,10 +103,9 @@ def main() -> None:
         if ended["Status"] != "Success":
             problem = ended.get("StandardErrorContent", "").strip()[-2000:]
             detail = ended.get("StatusDetails") or ended["Status"]
-            module.fail_json(
-                msg=f"the command on {module.params['instance_id']} ended with {detail}: {problem}",
-                **answer,
-            )
+            where = module.params["instance_id"]
+            message = f"the command on {where} ended with {detail}: {problem}"
+            module.fail_json(msg=message, **answer)
         module.exit_json(changed=True, **answer)
 
 

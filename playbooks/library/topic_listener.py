@@ -52,6 +52,8 @@ queue_url:
   returned: when state is present
 """
 
+MISSING = ["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"]
+
 
 def main() -> None:
     """Run the module."""
