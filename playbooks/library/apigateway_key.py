@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from ansible.module_utils.darkroom_apigateway import named, of_ours, set_tags
+from ansible.module_utils.darkroom_apigateway import named, set_tags, tags_of
 from ansible.module_utils.darkroom_errors import told
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -94,7 +94,7 @@ def make(module: Any, client: Any, found: dict[str, Any] | None) -> None:
     """Find or make the key, and end."""
     name, tags, wanted = module.params["name"], module.params["tags"], secret_of(module)
     value = value_of(client, found)
-    tags_before = of_ours(found.get("tags"), tags) if found else {}
+    tags_before = tags_of(client, f"apikeys/{found['id']}", tags) if found else {}
     before = {"name": name, "tags": tags_before, "sha256": hashed(value)} if found else {}
     after = {"name": name, "tags": tags, "sha256": hashed(wanted or value)}
     changed = before != after
@@ -102,10 +102,8 @@ def make(module: Any, client: Any, found: dict[str, Any] | None) -> None:
         if found and wanted and value != wanted:
             client.delete_api_key(apiKey=found["id"], aws_retry=True)
             found = None
-        if found:
-            set_tags(client, f"apikeys/{found['id']}", found.get("tags"), tags)
-        else:
-            found = create(client, name, tags, wanted)
+        found = found or create(client, name, tags, wanted)
+        set_tags(client, f"apikeys/{found['id']}", tags)
         value = value_of(client, found)
     answer = {"key_id": found["id"] if found else "", "sha256": hashed(value)}
     if module.params["reveal"]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ansible.module_utils.darkroom_apigateway import listed, named, of_ours, set_tags
+from ansible.module_utils.darkroom_apigateway import listed, named, set_tags, tags_of
 from ansible.module_utils.darkroom_errors import told
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -138,7 +138,7 @@ def main() -> None:
 def make(module: Any, client: Any, found: dict[str, Any] | None) -> None:
     """Find or make the API, change what differs, and end."""
     after = as_it_should_be(module.params)
-    before = Api(client, found["id"]).read(module.params, found) if found else {}
+    before = Api(client, found["id"]).read(module.params) if found else {}
     diff = {"before": before, "after": after}
     if before != after and not module.check_mode:
         found = found or create(module, client)
@@ -234,7 +234,7 @@ class Api:
             for name, method in (resource.get("resourceMethods") or {}).items():
                 yield path, name, method
 
-    def read(self, given: dict[str, Any], api: dict[str, Any]) -> dict[str, Any]:
+    def read(self, given: dict[str, Any]) -> dict[str, Any]:
         """Give everything that a task can ask for, as it is."""
         stage = self.stage(given["stage"]) or {}
         every = stage.get("methodSettings", {}).get("*/*", {})
@@ -248,7 +248,7 @@ class Api:
                 "tracing": stage.get("tracingEnabled", False),
                 "metrics": every.get("metricsEnabled", False),
             },
-            "tags": of_ours(api.get("tags"), given["tags"]),
+            "tags": tags_of(self.client, f"restapis/{self.id}", given["tags"]),
         }
 
     def stage(self, name: str) -> dict[str, Any] | None:
@@ -353,7 +353,7 @@ class Api:
 
 def apply(api: Api, given: dict[str, Any], after: dict[str, Any]) -> None:
     """Change what differs; safe to repeat after a crash."""
-    before = api.read(given, api.client.get_rest_api(restApiId=api.id, aws_retry=True))
+    before = api.read(given)
     for route, wanted in after["routes"].items():
         if before["routes"].get(route) != wanted:
             name, _, path = route.partition(" ")
@@ -363,10 +363,8 @@ def apply(api: Api, given: dict[str, Any], after: dict[str, Any]) -> None:
         api.deploy(given["stage"], after["deployed"])
     if before["stage"] != after["stage"]:
         api.set_stage(given["stage"], after["stage"])
-    set_tags(api.client, f"restapis/{api.id}", before["tags"], after["tags"])
-    stage_path = f"restapis/{api.id}/stages/{given['stage']}"
-    stage = api.stage(given["stage"]) or {}
-    set_tags(api.client, stage_path, stage.get("tags"), after["tags"])
+    for path in (f"restapis/{api.id}", f"restapis/{api.id}/stages/{given['stage']}"):
+        set_tags(api.client, path, after["tags"])
 
 
 if __name__ == "__main__":

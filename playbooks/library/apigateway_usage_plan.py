@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.darkroom_apigateway import listed, named, of_ours, set_tags
+from ansible.module_utils.darkroom_apigateway import listed, named, set_tags, tags_of
 from ansible.module_utils.darkroom_errors import told
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -128,18 +128,20 @@ def as_it_is(module: Any, client: Any, plan: dict[str, Any]) -> dict[str, Any]:
         "burst": throttle.get("burstLimit"),
         "stages": sorted(f"{at['apiId']}:{at['stage']}" for at in plan.get("apiStages", [])),
         "keys": sorted(keys & set(module.params["keys"])),
-        "tags": of_ours(plan.get("tags"), module.params["tags"]),
+        "tags": tags_of(client, f"usageplans/{plan['id']}", module.params["tags"]),
     }
 
 
 def create(module: Any, client: Any) -> dict[str, Any]:
-    """Make the plan, without stages and keys."""
+    """Make the plan, without keys."""
+    stages = [stage.split(":", 1) for stage in module.params["stages"]]
     made: dict[str, Any] = client.create_usage_plan(
         name=module.params["name"],
         throttle={
             "rateLimit": module.params["rate"],
             "burstLimit": module.params["burst"],
         },
+        apiStages=[{"apiId": api_id, "stage": name} for api_id, name in stages],
         tags=module.params["tags"],
         aws_retry=True,
     )
@@ -164,7 +166,7 @@ def update(
         client.create_usage_plan_key(
             usagePlanId=plan["id"], keyId=key, keyType="API_KEY", aws_retry=True
         )
-    set_tags(client, f"usageplans/{plan['id']}", plan.get("tags"), after["tags"])
+    set_tags(client, f"usageplans/{plan['id']}", after["tags"])
 
 
 def stage_patches(before: list[str], after: list[str]) -> list[dict[str, str]]:

@@ -18,6 +18,9 @@ options:
     type: list
     elements: dict
     required: true
+  arn:
+    description: The load balancer itself, instead of its tags.
+    type: str
   type:
     description: Which kind.
     type: str
@@ -50,6 +53,7 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "tags": {"type": "list", "elements": "dict", "required": True},
+            "arn": {},
             "type": {"choices": ["network", "application"], "default": "network"},
         },
         supports_check_mode=True,
@@ -72,10 +76,16 @@ def main() -> None:
                 "scheme": balancer["Scheme"],
             }
             for balancer in balancers
-            for wanted in module.params["tags"]
-            if wanted.items() <= tags[balancer["LoadBalancerArn"]].items()
+            if wanted(module.params, balancer["LoadBalancerArn"], tags)
         ]
         module.exit_json(changed=False, load_balancers=found)
+
+
+def wanted(given: dict[str, Any], arn: str, tags: dict[str, dict[str, str]]) -> bool:
+    """Tell whether a load balancer is the one."""
+    if given["arn"]:
+        return bool(arn == given["arn"])
+    return any(asked.items() <= tags[arn].items() for asked in given["tags"])
 
 
 def tags_of(client: Any, arns: list[str]) -> dict[str, dict[str, str]]:

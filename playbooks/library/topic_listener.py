@@ -80,9 +80,7 @@ def url_of(sqs: Any, name: str) -> str | None:
     """Give the URL of a queue, or None."""
     try:
         url: str = sqs.get_queue_url(QueueName=name, aws_retry=True)["QueueUrl"]
-    except is_boto3_error_code(
-        ["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"]
-    ):
+    except is_boto3_error_code(MISSING):
         return None
     return url
 

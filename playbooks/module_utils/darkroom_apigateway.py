@@ -28,14 +28,13 @@ def arn(client: Any, path: str) -> str:
     return f"arn:{partition}:apigateway:{client.meta.region_name}::/{path}"
 
 
-def set_tags(
-    client: Any, path: str, before: dict[str, str] | None, after: dict[str, str]
-) -> None:
+def tags_of(client: Any, path: str, wanted: dict[str, str]) -> dict[str, str]:
+    """Give those tags of something that we set; tags of others do not count."""
+    found = client.get_tags(resourceArn=arn(client, path), aws_retry=True).get("tags", {})
+    return {key: value for key, value in found.items() if key in wanted}
+
+
+def set_tags(client: Any, path: str, wanted: dict[str, str]) -> None:
     """Make the tags of something what they should be; tags of others stay."""
-    if any((before or {}).get(key) != value for key, value in after.items()):
-        client.tag_resource(resourceArn=arn(client, path), tags=after)
-
-
-def of_ours(tags: dict[str, str] | None, wanted: dict[str, str]) -> dict[str, str]:
-    """Give those of the tags that we set, for comparing."""
-    return {key: value for key, value in (tags or {}).items() if key in wanted}
+    if tags_of(client, path, wanted) != wanted:
+        client.tag_resource(resourceArn=arn(client, path), tags=wanted, aws_retry=True)
