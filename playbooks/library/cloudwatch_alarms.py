@@ -169,7 +169,7 @@ def main() -> None:
         client = module.client("cloudwatch", retry_decorator=AWSRetry.jittered_backoff())
         before = as_they_are(client, module.params["prefix"])
         after = as_they_should_be(module.params)
-        made = [name for name, alarm in after.items() if before.get(name) != alarm]
+        made = [name for name, alarm in after.items() if differs(before.get(name), alarm)]
         removed = [name for name in before if name not in after]
         if not module.check_mode:
             put(module, client, [after[name] for name in made])
@@ -188,10 +188,17 @@ def as_they_are(client: Any, prefix: str) -> dict[str, dict[str, Any]]:
     return {alarm["AlarmName"]: comparable(alarm) for alarm in found}
 
 
+def differs(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
+    """Tell whether an alarm has to be written."""
+    # AWS always shows the queries of an alarm that has some; an emulator may not.
+    return before is None or before != {key: after[key] for key in after if key in before}
+
+
 def comparable(alarm: dict[str, Any]) -> dict[str, Any]:
     """Give an alarm with what a task can ask for, in one order."""
     kept = {key: alarm[key] for key in KEYS if key in alarm}
-    kept["Metrics"] = [query(each) for each in alarm.get("Metrics", [])]
+    if "Metrics" in kept:
+        kept["Metrics"] = [query(each) for each in kept["Metrics"]]
     kept.setdefault("DatapointsToAlarm", alarm.get("EvaluationPeriods"))
     return kept
 
