@@ -12,7 +12,7 @@ AGENT = {"repository": f"{REGISTRY}/{STACK}/queue-agent", "digest": "sha256:" + 
 
 
 def variables(ansible: Ansible, **more: Any) -> dict[str, Any]:
-    image = {"repository": f"{REGISTRY}/sdwebui", "tag": "latest"}
+    image = {"repository": f"{REGISTRY}/sdwebui", "tag": "v1"}
     (subnet,) = ansible.client("ec2").describe_subnets()["Subnets"][:1]
     return {
         "deployment": {
@@ -44,7 +44,7 @@ def push(ansible: Ansible, content: str) -> None:
     """Put another image behind the tag of the runtime."""
     manifest = {"schemaVersion": 2, "config": {"digest": content}, "layers": []}
     ansible.client("ecr").put_image(
-        repositoryName="sdwebui", imageManifest=json.dumps(manifest), imageTag="latest"
+        repositoryName="sdwebui", imageManifest=json.dumps(manifest), imageTag="v1"
     )
 
 
@@ -54,7 +54,7 @@ def cached(ansible: Ansible) -> Ansible:
     ansible.client("ecr").create_repository(repositoryName="sdwebui")
     push(ansible, "first")
     checked = ansible.roles("image_cache", variables=variables(ansible), check=True)
-    assert f"{REGISTRY}/sdwebui:latest" in checked.output
+    assert f"{REGISTRY}/sdwebui:v1" in checked.output, checked.output
     assert not snapshots(ansible)
     assert ansible.roles("image_cache", variables=variables(ansible)).changed > 0
     return ansible
@@ -136,13 +136,11 @@ def test_host_may_read_these_repositories_only(cached: Ansible) -> None:
 def test_new_image_makes_a_new_snapshot_and_the_oldest_goes(cached: Ansible) -> None:
     (first,) = snapshots(cached)
     push(cached, "second")
-    second, _ = told(cached)
-    assert [each["SnapshotId"] for each in snapshots(cached)] == [first["SnapshotId"], second]
 
-    push(cached, "third")
-    third, _ = told(cached)
+    second, _ = told(cached, image_cache_kept=1)
 
-    assert [each["SnapshotId"] for each in snapshots(cached)] == [second, third]
+    assert second != first["SnapshotId"]
+    assert [each["SnapshotId"] for each in snapshots(cached)] == [second]
     assert not running(cached)
 
 

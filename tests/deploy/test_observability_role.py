@@ -65,10 +65,8 @@ def alarms(ansible: Ansible) -> dict[str, dict[str, Any]]:
 def asked_for(ansible: Ansible) -> list[dict[str, Any]]:
     """Give the alarms as the role asks for them; the emulator does not show their queries."""
     role = ROOT / "playbooks" / "roles" / "observability"
-    template = {
-        "src": str(role / "templates" / "alarms.json.j2"),
-        "dest": str(ansible.folder / "alarms.json"),
-    }
+    written = ansible.folder / "alarms.json"
+    template = {"src": str(role / "templates" / "alarms.json.j2"), "dest": str(written)}
     play = {
         "name": "Write the alarms",
         "hosts": "localhost",
