@@ -24,6 +24,10 @@ options:
     type: list
     elements: str
     required: true
+  quiet:
+    description: Whether a tag that is not found is no reason for a warning.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -64,7 +68,10 @@ ECR = re.compile(
 def main() -> None:
     """Run the module."""
     module = AnsibleAWSModule(
-        argument_spec={"images": {"type": "list", "elements": "str", "required": True}},
+        argument_spec={
+            "images": {"type": "list", "elements": "str", "required": True},
+            "quiet": {"type": "bool", "default": False},
+        },
         supports_check_mode=True,
     )
     with told(module):
@@ -87,7 +94,8 @@ def digest_of(module: Any, image: str) -> str:
     found = ECR.match(image)
     digest = asked(module, found.groupdict()) if found else None
     if digest is None:
-        module.warn(f"{image} is known by its tag only: a new image of that tag is not noticed")
+        if not module.params["quiet"]:
+            module.warn(f"{image} is known by its tag only: another of that tag is not noticed")
         return image.rpartition(":")[2]
     return digest
 
@@ -106,8 +114,7 @@ def asked(module: Any, named: dict[str, str]) -> str | None:
         )
     except is_boto3_error_code(["RepositoryNotFoundException", "ImageNotFoundException"]):
         return None
-    digest: str = answer["imageDetails"][0]["imageDigest"]
-    return digest
+    return next((str(found["imageDigest"]) for found in answer["imageDetails"]), None)
 
 
 def arns(module: Any, image: str) -> list[str]:
