@@ -67,7 +67,7 @@ def built(ansible: Ansible) -> Ansible:
         (ansible.folder / "dist" / f"{service}.pex").write_text(f"the PEX of {service}")
     ansible.roles("images", variables=variables(ansible), check=True)
     assert not (ansible.folder / "calls").exists()
-    assert ansible.roles("images", variables=variables(ansible)).changed == 9
+    assert ansible.roles("images", variables=variables(ansible)).changed > 0
     return ansible
 
 
