@@ -10,12 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+Answers = dict[str, list[tuple[int, Any]]]
+"""Status and body of each answer, by call."""
+
 
 @dataclass
 class Recorded:
     """Answers by call, in order, the last one again and again; and what was asked."""
 
-    answers: dict[str, list[tuple[int, Any]]]
+    answers: Answers
     asked: list[tuple[str, Any]] = field(default_factory=list)
     url: str = ""
 
@@ -33,7 +36,7 @@ class Recorded:
 
 
 @contextmanager
-def recorded(answers: dict[str, list[tuple[int, Any]]]) -> Iterator[Recorded]:
+def recorded(answers: Answers) -> Iterator[Recorded]:
     """Serve answers by `METHOD /path`, or by operation where a header names it."""
     contract = Recorded({call: list(given) for call, given in answers.items()})
 

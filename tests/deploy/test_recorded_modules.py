@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_runs import Ansible
-from recorded import recorded
+from recorded import Answers, recorded
 
 BALANCER = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/net/a1/0123"
 INSTANCE = "i-0123456789abcdef0"
@@ -24,7 +24,7 @@ def link(link_id: str, status: str, target: str = BALANCER, **more: str) -> dict
 
 
 def test_new_link_is_awaited(tmp_path: Path) -> None:
-    answers = {
+    answers: Answers = {
         "GET /vpclinks": [(200, {"item": []})],
         "POST /vpclinks": [(202, link("a1", "PENDING"))],
         "GET /vpclinks/a1": [(200, link("a1", "PENDING")), (200, link("a1", "AVAILABLE"))],
@@ -62,7 +62,7 @@ def test_link_that_is_there_is_left(tmp_path: Path) -> None:
 
 def test_link_that_fails_is_told_with_its_reason(tmp_path: Path) -> None:
     failed = link("a1", "FAILED", statusMessage="NLB is already associated")
-    answers = {
+    answers: Answers = {
         "GET /vpclinks": [(200, {"item": []})],
         "POST /vpclinks": [(202, failed)],
     }
@@ -80,7 +80,7 @@ def test_links_to_load_balancers_that_are_gone_are_removed(tmp_path: Path) -> No
         link("a1", "AVAILABLE"),
         {**link("other", "AVAILABLE"), "name": "another stack"},
     ]
-    answers = {
+    answers: Answers = {
         "GET /vpclinks": [(200, {"item": listed})],
         "DELETE /vpclinks/old": [(202, {})],
     }
@@ -105,7 +105,7 @@ def test_plan_moves_to_a_new_stage_and_rate(tmp_path: Path) -> None:
         "apiStages": [{"apiId": "old", "stage": "prod"}],
     }
     tags = "GET /tags/arn%3Aaws%3Aapigateway%3Aus-east-1%3A%3A%2Fusageplans%2Fp1"
-    answers: dict[str, list[tuple[int, Any]]] = {
+    answers: Answers = {
         "GET /usageplans": [(200, {"item": [plan]})],
         "GET /usageplans/p1/keys": [(200, {"item": [{"id": "k1", "name": "x"}]})],
         "PATCH /usageplans/p1": [(200, plan)],
@@ -138,7 +138,7 @@ def test_plan_moves_to_a_new_stage_and_rate(tmp_path: Path) -> None:
 ONLINE = {"InstanceInformationList": [{"InstanceId": INSTANCE, "PingStatus": "Online"}]}
 
 
-def command(*statuses: str, **more: str) -> dict[str, list[tuple[int, Any]]]:
+def command(*statuses: str, **more: str) -> Answers:
     """Give the answers of a command that passes through these states."""
     absent = (400, {"__type": "InvocationDoesNotExist", "message": "not yet"})
     seen = [(200, {"CommandId": COMMAND, "Status": status, **more}) for status in statuses]
@@ -181,7 +181,7 @@ def test_command_that_fails_is_told_with_what_it_printed(tmp_path: Path) -> None
 
 
 def test_agent_that_is_never_online_is_told_with_what_to_look_at(tmp_path: Path) -> None:
-    silent = {"DescribeInstanceInformation": [(200, {"InstanceInformationList": []})]}
+    silent: Answers = {"DescribeInstanceInformation": [(200, {"InstanceInformationList": []})]}
     with recorded(silent) as aws:
         ended = send(tmp_path, aws.url, fails=True, online_seconds=0)
 

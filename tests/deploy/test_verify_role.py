@@ -77,7 +77,7 @@ def left_behind(ansible: Ansible, stack: Stack) -> dict[str, list[Any]]:
     }
 
 
-NOTHING = {"queues": [], "subscriptions": [], "images": []}
+NOTHING: dict[str, list[Any]] = {"queues": [], "subscriptions": [], "images": []}
 
 
 def test_images_of_every_runtime_are_made_looked_at_and_removed(
