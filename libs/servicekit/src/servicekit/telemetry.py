@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from uuid import uuid4
 
 from opentelemetry import metrics, propagate, trace
 from opentelemetry.context import Context
@@ -29,9 +28,7 @@ from servicekit.redaction import RedactingExporter
 @contextmanager
 def telemetry(service: str) -> Iterator[None]:
     """Record spans and metrics of this process; what is left is sent at the end."""
-    # A collector tells the counters of two processes apart by it.
-    known = {"service.name": service, "service.instance.id": str(uuid4())}
-    resource = Resource.create(known)
+    resource = Resource.create({"service.name": service})
     tracers = TracerProvider(resource=resource, id_generator=AwsXRayIdGenerator())
     readers: list[MetricReader] = [PrometheusMetricReader()]
     if _exported("TRACES"):
