@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ansible_runs import Ansible, Run
+
+STACK = "sdoneks"
+REGISTRY = "000000000000.dkr.ecr.us-east-1.amazonaws.com"
+AGENT = {"repository": f"{REGISTRY}/{STACK}/queue-agent", "digest": "sha256:" + "a" * 64}
+
+
+def variables(ansible: Ansible, **more: Any) -> dict[str, Any]:
+    image = {"repository": f"{REGISTRY}/sdwebui", "tag": "v1"}
+    (subnet,) = ansible.client("ec2").describe_subnets()["Subnets"][:1]
+    return {
+        "deployment": {
+            "stack": STACK,
+            "runtimes": [
+                {
+                    "name": "sdruntime",
+                    "values": {"runtime": {"inferenceApi": {"image": image}}},
+                }
+            ],
+        },
+        "deployment_region": "us-east-1",
+        "deployment_partition": "aws",
+        "deployment_dns_suffix": "amazonaws.com",
+        "deployment_tags": {"darkroom/stack": STACK},
+        "images": {"queue-agent": AGENT},
+        "cluster_version": "1.33",
+        "network_vpc_id": subnet["VpcId"],
+        "network_private_subnet_ids": [subnet["SubnetId"]],
+        "emulator_lacks": ["ssm:SendCommand"],
+        "image_cache_ami_id": "ami-0123456789abcdef0",
+        # The emulator has no second volume.
+        "image_cache_data_device": "/dev/xvda",
+        **more,
+    }
+
+
+def push(ansible: Ansible, content: str) -> None:
+    """Put another image behind the tag of the runtime."""
+    manifest = {"schemaVersion": 2, "config": {"digest": content}, "layers": []}
+    ansible.client("ecr").put_image(
+        repositoryName="sdwebui", imageManifest=json.dumps(manifest), imageTag="v1"
+    )
+
+
+@pytest.fixture(scope="module")
+def cached(ansible: Ansible) -> Ansible:
+    """Give an account that has one snapshot of the role, made after a check."""
+    ansible.client("ecr").create_repository(repositoryName="sdwebui")
+    push(ansible, "first")
+    checked = ansible.roles("image_cache", variables=variables(ansible), check=True)
+    assert f"{REGISTRY}/sdwebui:v1" in checked.output, checked.output
+    assert not snapshots(ansible)
+    assert ansible.roles("image_cache", variables=variables(ansible)).changed > 0
+    return ansible
+
+
+def snapshots(ansible: Ansible) -> list[dict[str, Any]]:
+    """Give the snapshots of the stack, the oldest first."""
+    found = ansible.client("ec2").describe_snapshots(
+        OwnerIds=["self"], Filters=[{"Name": "tag:darkroom/stack", "Values": [STACK]}]
+    )["Snapshots"]
+    return sorted(found, key=lambda snapshot: snapshot["StartTime"])
+
+
+def running(ansible: Ansible) -> list[str]:
+    states = ["pending", "running", "stopping", "stopped"]
+    found = ansible.client("ec2").describe_instances(
+        Filters=[{"Name": "instance-state-name", "Values": states}]
+    )
+    return [
+        instance["InstanceId"]
+        for reservation in found["Reservations"]
+        for instance in reservation["Instances"]
+    ]
+
+
+def told(ansible: Ansible, **more: Any) -> tuple[str, Run]:
+    """Run the role once more, and give the snapshot that it tells others."""
+    play = {
+        "name": "Tell the snapshot",
+        "hosts": "localhost",
+        "gather_facts": False,
+        "roles": ["image_cache"],
+        "post_tasks": [
+            {
+                "name": "Write the snapshot down",
+                "ansible.builtin.copy": {
+                    "content": "{{ image_cache_snapshot_id }}",
+                    "dest": str(ansible.folder / "snapshot"),
+                    "mode": "0644",
+                },
+                "changed_when": False,
+            }
+        ],
+    }
+    playbook = ansible.folder / "told.yml"
+    playbook.write_text(json.dumps([play]))
+    run = ansible.play(playbook, "-e", json.dumps(variables(ansible, **more)))
+    return (ansible.folder / "snapshot").read_text(), run
+
+
+def test_second_run_finds_the_snapshot_again(cached: Ansible) -> None:
+    snapshot, run = told(cached)
+
+    assert run.changed == 0
+    (only,) = snapshots(cached)
+    assert only["SnapshotId"] == snapshot
+    tags = {tag["Key"]: tag["Value"] for tag in only["Tags"]}
+    assert tags["Name"] == f"{STACK}-images-{tags['darkroom/images']}"
+    assert AGENT["digest"] in only["Description"]
+    assert not running(cached)
+
+
+def test_host_may_read_these_repositories_only(cached: Ansible) -> None:
+    iam = cached.client("iam")
+    role = f"{STACK}-us-east-1-image-cache"
+
+    policy = iam.get_role_policy(RoleName=role, PolicyName="images")["PolicyDocument"]
+    token, images = policy["Statement"]
+
+    assert token["Action"] == "ecr:GetAuthorizationToken"
+    assert images["Resource"] == [
+        f"arn:aws:ecr:us-east-1:000000000000:repository/{name}"
+        for name in ("sdoneks/queue-agent", "sdwebui")
+    ]
+    (managed,) = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    assert managed["PolicyName"] == "AmazonSSMManagedInstanceCore"
+
+
+def test_new_image_makes_a_new_snapshot_and_the_oldest_goes(cached: Ansible) -> None:
+    (first,) = snapshots(cached)
+    push(cached, "second")
+
+    second, _ = told(cached, image_cache_kept=1)
+
+    assert second != first["SnapshotId"]
+    assert [each["SnapshotId"] for each in snapshots(cached)] == [second]
+    assert not running(cached)
+
+
+def test_host_is_gone_when_pulling_fails(cached: Ansible) -> None:
+    before = snapshots(cached)
+    broken = variables(
+        cached,
+        image_cache_images=["public.ecr.aws/other/image:1"],
+        emulator_lacks=[],
+        image_cache_online_seconds=1,
+    )
+
+    play = [{"hosts": "localhost", "gather_facts": False, "roles": ["image_cache"]}]
+    playbook = cached.folder / "broken.yml"
+    playbook.write_text(json.dumps(play))
+    run = cached.play(playbook, "-e", json.dumps(broken), fails=True)
+
+    assert "is not online after 1 s" in run.output
+    assert not running(cached)
+    assert snapshots(cached) == before
+
+
+def test_snapshot_of_a_runtime_wins(cached: Ansible) -> None:
+    given = variables(cached)["deployment"]
+    given["runtimes"][0]["values"]["karpenter"] = {
+        "nodeTemplate": {"dataVolume": {"snapshotID": "snap-0123456789abcdef0"}}
+    }
+
+    snapshot, run = told(cached, deployment=given)
+
+    assert snapshot == ""
+    assert run.changed == 0
+
+
+def test_commands_have_no_secret_and_pull_every_image(cached: Ansible) -> None:
+    play = [
+        {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "vars": {"__image_cache_plan": {"images": ["one/a:1", "two/b@sha256:0"]}},
+            "tasks": [
+                {
+                    "ansible.builtin.template": {
+                        "src": "{{ inventory_dir }}/../snapshots/pull.json.j2",
+                        "dest": str(cached.folder / "pull.json"),
+                        "mode": "0644",
+                    }
+                }
+            ],
+        }
+    ]
+    (cached.folder / "pull.yml").write_text(json.dumps(play))
+    cached.play(cached.folder / "pull.yml")
+
+    lines = json.loads((cached.folder / "pull.json").read_text())
+    pulls = [line for line in lines if "pull-image" in line]
+    assert [line.partition("--source=")[2].split()[0] for line in pulls] == [
+        "one/a:1",
+        "two/b@sha256:0",
+    ]
+    assert not [line for line in lines if "password" in line or "--user" in line]

@@ -1,0 +1,147 @@
+"""The roles of `images.yml`, with a stand-in for the container engine, and ECR."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_runs import Ansible
+from toolbox import tool
+
+STACK = "sdoneks"
+HOST = "000000000000.dkr.ecr.us-east-1.amazonaws.com"
+SERVICES = ("ingest", "queue-agent")
+ENGINE = """#!{python}
+import hashlib, json, os, pathlib, sys
+import boto3
+
+with open({calls!r}, "a") as calls:
+    calls.write(json.dumps(sys.argv[1:]) + "\\n")
+if sys.argv[1] == "login":
+    pathlib.Path({calls!r} + ".password").write_text(sys.stdin.read())
+if sys.argv[1] == "build":
+    folder = pathlib.Path(sys.argv[-1])
+    built = (folder / "Dockerfile").read_text() + (folder / "service.pex").read_text()
+    pathlib.Path({calls!r} + ".built").write_text(built)
+if sys.argv[1] == "push":
+    repository, _, tag = sys.argv[2].partition("/")[2].partition(":")
+    built = pathlib.Path({calls!r} + ".built").read_text()
+    manifest = {{"schemaVersion": 2, "config": {{"digest": built}}, "layers": []}}
+    boto3.client("ecr").put_image(
+        repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag
+    )
+"""
+
+
+def variables(ansible: Ansible, **more: Any) -> dict[str, Any]:
+    names = [*SERVICES, "charts/platform", "charts/runtime"]
+    return {
+        "deployment": {"stack": STACK},
+        "registry_host": HOST,
+        "registry_repositories": {name: f"{HOST}/{STACK}/{name}" for name in names},
+        "images_file": str(ansible.folder / "images.yml"),
+        "images_services": SERVICES,
+        "images_package": False,
+        "images_pex_folder": str(ansible.folder / "dist"),
+        "images_engine": "engine",
+        "charts_source": str(ansible.folder / "charts"),
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def built(ansible: Ansible) -> Ansible:
+    """Give an account that has the images of two services."""
+    engine = ansible.folder / "bin" / "engine"
+    engine.write_text(ENGINE.format(python=tool("python"), calls=str(ansible.folder / "calls")))
+    engine.chmod(0o755)
+    (ansible.folder / "dist").mkdir()
+    for service in SERVICES:
+        ansible.client("ecr").create_repository(repositoryName=f"{STACK}/{service}")
+        (ansible.folder / "dist" / f"{service}.pex").write_text(f"the PEX of {service}")
+    ansible.roles("images", variables=variables(ansible), check=True)
+    assert not (ansible.folder / "calls").exists()
+    assert ansible.roles("images", variables=variables(ansible)).changed > 0
+    return ansible
+
+
+def calls(ansible: Ansible) -> list[list[str]]:
+    return [json.loads(line) for line in (ansible.folder / "calls").read_text().splitlines()]
+
+
+def written(ansible: Ansible) -> dict[str, dict[str, str]]:
+    text = (ansible.folder / "images.yml").read_text()
+    images: dict[str, dict[str, str]] = yaml.safe_load(text)["images"]
+    return images
+
+
+def test_each_image_is_written_down_by_its_digest(built: Ansible) -> None:
+    for service in SERVICES:
+        (known,) = built.client("ecr").describe_images(repositoryName=f"{STACK}/{service}")[
+            "imageDetails"
+        ]
+        assert written(built)[service] == {
+            "repository": f"{HOST}/{STACK}/{service}",
+            "tag": known["imageTags"][0],
+            "digest": known["imageDigest"],
+        }
+
+
+def test_password_goes_to_the_standard_input_only(built: Ansible) -> None:
+    password = (built.folder / "calls.password").read_text()
+
+    assert password
+    assert ["login", "--username", "AWS", "--password-stdin", HOST] in calls(built)
+    assert password not in (built.folder / "calls").read_text()
+
+
+def test_image_runs_its_service_as_nobody(built: Ansible) -> None:
+    text = (built.folder / "calls.built").read_text()
+
+    assert "USER 65532" in text
+    assert text.endswith('ENTRYPOINT ["/bin/queue-agent"]\nthe PEX of queue-agent')
+
+
+def test_only_what_changed_is_built_again(built: Ansible) -> None:
+    before, images = len(calls(built)), written(built)
+    assert built.roles("images", variables=variables(built)).changed == 0
+    assert len(calls(built)) == before
+    (built.folder / "dist" / "ingest.pex").write_text("another PEX of ingest")
+
+    built.roles("images", variables=variables(built))
+
+    assert [call[0] for call in calls(built)[before:]] == ["build", "login", "push"]
+    after = written(built)
+    assert after["queue-agent"] == images["queue-agent"]
+    assert after["ingest"]["digest"] != images["ingest"]["digest"]
+
+
+def test_charts_in_a_folder_can_be_found_by_their_index(
+    ansible: Ansible, tmp_path: Path
+) -> None:
+    for name in ("platform", "runtime"):
+        chart = ansible.folder / "charts" / name
+        (chart / "templates").mkdir(parents=True)
+        (chart / "Chart.yaml").write_text(f"apiVersion: v2\nname: {name}\nversion: 1.2.3\n")
+        (chart / "templates" / "a.yaml").write_text("kind: ConfigMap\napiVersion: v1\n")
+    given = variables(
+        ansible, charts_folder=str(tmp_path / "served"), charts_url="https://c.example"
+    )
+
+    assert ansible.roles("charts", variables=given).changed > 0
+
+    index = yaml.safe_load((tmp_path / "served" / "index.yaml").read_text())
+    assert index["entries"]["runtime"][0]["urls"] == ["https://c.example/runtime-1.2.3.tgz"]
+    with tarfile.open(tmp_path / "served" / "platform-1.2.3.tgz") as package:
+        assert "platform/Chart.yaml" in package.getnames()
+    assert ansible.roles("charts", variables=given).changed == 0
+    subprocess.run(
+        [tool("helm3"), "show", "chart", str(tmp_path / "served" / "runtime-1.2.3.tgz")],
+        check=True,
+    )

@@ -1,0 +1,195 @@
+"""Modules whose calls the emulator lacks, against answers of AWS's documented form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible_runs import Ansible
+from recorded import Answers, recorded
+
+BALANCER = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/net/a1/0123"
+INSTANCE = "i-0123456789abcdef0"
+COMMAND = "0831e1a8-a1ac-4257-a1fd-c831bb4a3d5f"
+
+
+def link(link_id: str, status: str, target: str = BALANCER, **more: str) -> dict[str, Any]:
+    return {
+        "id": link_id,
+        "name": "sdoneks",
+        "targetArns": [target],
+        "status": status,
+        **more,
+    }
+
+
+def test_new_link_is_awaited(tmp_path: Path) -> None:
+    answers: Answers = {
+        "GET /vpclinks": [(200, {"item": []})],
+        "POST /vpclinks": [(202, link("a1", "PENDING"))],
+        "GET /vpclinks/a1": [(200, link("a1", "PENDING")), (200, link("a1", "AVAILABLE"))],
+    }
+    with recorded(answers) as aws:
+        made = Ansible(tmp_path, aws.url).module(
+            "apigateway_vpc_link",
+            name="sdoneks",
+            target_arn=BALANCER,
+            tags={"darkroom/stack": "sdoneks"},
+            poll_seconds=0.01,
+        )
+
+    assert (made["changed"], made["vpc_link_id"]) == (True, "a1")
+    assert aws.calls("POST /vpclinks") == [
+        {
+            "name": "sdoneks",
+            "targetArns": [BALANCER],
+            "tags": {"darkroom/stack": "sdoneks"},
+        }
+    ]
+    assert len(aws.calls("GET /vpclinks/a1")) == 2
+
+
+def test_link_that_is_there_is_left(tmp_path: Path) -> None:
+    listed = [link("old", "AVAILABLE", target=f"{BALANCER}-gone"), link("a1", "AVAILABLE")]
+    with recorded({"GET /vpclinks": [(200, {"item": listed})]}) as aws:
+        found = Ansible(tmp_path, aws.url).module(
+            "apigateway_vpc_link", name="sdoneks", target_arn=BALANCER
+        )
+
+    assert (found["changed"], found["vpc_link_id"]) == (False, "a1")
+    assert [call for call, _ in aws.asked] == ["GET /vpclinks"]
+
+
+def test_link_that_fails_is_told_with_its_reason(tmp_path: Path) -> None:
+    failed = link("a1", "FAILED", statusMessage="NLB is already associated")
+    answers: Answers = {
+        "GET /vpclinks": [(200, {"item": []})],
+        "POST /vpclinks": [(202, failed)],
+    }
+    with recorded(answers) as aws:
+        told = Ansible(tmp_path, aws.url).module(
+            "apigateway_vpc_link", name="sdoneks", target_arn=BALANCER, fails=True
+        )
+
+    assert told["msg"] == "VPC link a1 failed: NLB is already associated"
+
+
+def test_links_to_load_balancers_that_are_gone_are_removed(tmp_path: Path) -> None:
+    listed = [
+        link("old", "AVAILABLE", target=f"{BALANCER}-gone"),
+        link("a1", "AVAILABLE"),
+        {**link("other", "AVAILABLE"), "name": "another stack"},
+    ]
+    answers: Answers = {
+        "GET /vpclinks": [(200, {"item": listed})],
+        "DELETE /vpclinks/old": [(202, {})],
+    }
+    with recorded(answers) as aws:
+        checked = Ansible(tmp_path, aws.url).module(
+            "apigateway_vpc_link", name="sdoneks", keep=["a1"], state="absent", check=True
+        )
+        assert not aws.calls("DELETE /vpclinks/old")
+        removed = Ansible(tmp_path, aws.url).module(
+            "apigateway_vpc_link", name="sdoneks", keep=["a1"], state="absent"
+        )
+
+    assert checked["removed"] == removed["removed"] == ["old"]
+    assert len(aws.calls("DELETE /vpclinks/old")) == 1
+
+
+def test_plan_moves_to_a_new_stage_and_rate(tmp_path: Path) -> None:
+    plan = {
+        "id": "p1",
+        "name": "sdoneks",
+        "throttle": {"rateLimit": 10.0, "burstLimit": 50},
+        "apiStages": [{"apiId": "old", "stage": "prod"}],
+    }
+    tags = "GET /tags/arn%3Aaws%3Aapigateway%3Aus-east-1%3A%3A%2Fusageplans%2Fp1"
+    answers: Answers = {
+        "GET /usageplans": [(200, {"item": [plan]})],
+        "GET /usageplans/p1/keys": [(200, {"item": [{"id": "k1", "name": "x"}]})],
+        "PATCH /usageplans/p1": [(200, plan)],
+        "POST /usageplans/p1/keys": [(201, {"id": "k2"})],
+        tags: [(200, {"tags": {}})],
+    }
+    with recorded(answers) as aws:
+        changed = Ansible(tmp_path, aws.url).module(
+            "apigateway_usage_plan",
+            name="sdoneks",
+            rate=30,
+            burst=50,
+            stages=["new:dev"],
+            keys=["k1", "k2"],
+        )
+
+    assert changed["changed"] is True
+    assert aws.calls("PATCH /usageplans/p1") == [
+        {
+            "patchOperations": [
+                {"op": "replace", "path": "/throttle/rateLimit", "value": "30.0"},
+                {"op": "remove", "path": "/apiStages", "value": "old:prod"},
+                {"op": "add", "path": "/apiStages", "value": "new:dev"},
+            ]
+        }
+    ]
+    assert aws.calls("POST /usageplans/p1/keys") == [{"keyId": "k2", "keyType": "API_KEY"}]
+
+
+ONLINE = {"InstanceInformationList": [{"InstanceId": INSTANCE, "PingStatus": "Online"}]}
+
+
+def command(*statuses: str, **more: str) -> Answers:
+    """Give the answers of a command that passes through these states."""
+    absent = (400, {"__type": "InvocationDoesNotExist", "message": "not yet"})
+    seen = [(200, {"CommandId": COMMAND, "Status": status, **more}) for status in statuses]
+    return {
+        "DescribeInstanceInformation": [(200, {"InstanceInformationList": []}), (200, ONLINE)],
+        "SendCommand": [(200, {"Command": {"CommandId": COMMAND}})],
+        "GetCommandInvocation": [absent, *seen],
+        "CancelCommand": [(200, {})],
+    }
+
+
+def send(folder: Path, url: str, **more: Any) -> dict[str, Any]:
+    given = {"instance_id": INSTANCE, "commands": ["one", "two"], "poll_seconds": 0.01, **more}
+    return Ansible(folder, url).module("ssm_command", **given)
+
+
+def test_command_waits_for_the_agent_and_for_its_end(tmp_path: Path) -> None:
+    answers = command("Pending", "InProgress", "Success", StandardOutputContent="done\n")
+    with recorded(answers) as aws:
+        ended = send(tmp_path, aws.url, wait_seconds=90)
+
+    assert (ended["status"], ended["stdout"]) == ("Success", "done\n")
+    (sent,) = aws.calls("SendCommand")
+    assert sent["InstanceIds"] == [INSTANCE]
+    assert sent["DocumentName"] == "AWS-RunShellScript"
+    assert sent["Parameters"] == {
+        "commands": ["set -e", "one", "two"],
+        "executionTimeout": ["90"],
+    }
+    assert len(aws.calls("DescribeInstanceInformation")) == 2
+    assert len(aws.calls("GetCommandInvocation")) == 4
+
+
+def test_command_that_fails_is_told_with_what_it_printed(tmp_path: Path) -> None:
+    answers = command("Failed", StatusDetails="NonZeroExitCode", StandardErrorContent="no disk")
+    with recorded(answers) as aws:
+        ended = send(tmp_path, aws.url, fails=True)
+
+    assert ended["msg"] == f"the command on {INSTANCE} ended with NonZeroExitCode: no disk"
+
+
+def test_agent_that_is_never_online_is_told_with_what_to_look_at(tmp_path: Path) -> None:
+    silent: Answers = {"DescribeInstanceInformation": [(200, {"InstanceInformationList": []})]}
+    with recorded(silent) as aws:
+        ended = send(tmp_path, aws.url, fails=True, online_seconds=0)
+
+    assert "AmazonSSMManagedInstanceCore" in ended["msg"]
+
+
+def test_check_sends_no_command(tmp_path: Path) -> None:
+    with recorded({}) as aws:
+        assert send(tmp_path, aws.url, check=True)["changed"] is True
+
+    assert not aws.asked
