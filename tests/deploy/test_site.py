@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from ansible_runs import Ansible, Run
+from manifests import problems
 from provisioning.emulator import CREDENTIALS
 from provisioning.resources import provision
-from sites import ACCOUNT, GOLDEN, REGION, Site, configure, run, tags
+from sites import ACCOUNT, GOLDEN, REGION, ROLES_THAT_RENDER, Site, configure, run, tags
 
 NAME = "sdoneks"
 ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
@@ -25,7 +26,7 @@ OUTPUT, CLAIMS = (f"{NAME}-{kind}-{ACCOUNT}-{REGION}" for kind in ("output", "cl
 def check(ansible: Ansible) -> Run:
     """Give a check before the first run."""
     configure(ansible, GOLDEN)
-    return run(ansible, check=True)
+    return run(ansible, "--check")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,13 @@ def test_a_check_before_the_first_run_makes_nothing(
 def test_the_second_run_changes_nothing(site: Site) -> None:
     assert site.first.changed > 0
     assert site.second.changed == 0, site.second.output
+
+
+def test_a_cluster_would_take_every_object_that_is_rendered(site: Site) -> None:
+    found = {f"{file}: {item['kind']}": problems(item) for file, item in site.rendered()}
+
+    assert {file.split("/")[0] for file in found} == ROLES_THAT_RENDER
+    assert {where: wrong for where, wrong in found.items() if wrong} == {}
 
 
 def test_each_zone_has_a_public_and_a_private_subnet(site: Site, vpc: str) -> None:

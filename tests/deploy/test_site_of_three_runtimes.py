@@ -7,7 +7,17 @@ import json
 import pytest
 
 from ansible_runs import Ansible, Run
-from sites import ACCOUNT, LACKS, REGION, THREE_RUNTIMES, Site, configure, run
+from manifests import problems
+from sites import (
+    ACCOUNT,
+    LACKS,
+    REGION,
+    ROLES_THAT_RENDER,
+    THREE_RUNTIMES,
+    Site,
+    configure,
+    run,
+)
 
 NAME = "trio"
 RUNTIMES = ["sdruntime", "anymodel", "comfy"]
@@ -50,8 +60,8 @@ def emptied(site: Site, torn_down: Run) -> Run:
 
 
 def teardown(site: Site, *arguments: str, fails: bool = False) -> Run:
-    lacks = json.dumps({"emulator_lacks": LACKS})
-    return site.ansible.play("teardown.yml", "-e", lacks, *arguments, fails=fails)
+    given = json.dumps({"emulator_lacks": LACKS, "kubernetes_apply": False})
+    return site.ansible.play("teardown.yml", "-e", given, *arguments, fails=fails)
 
 
 def left(site: Site) -> list[str]:
@@ -63,6 +73,13 @@ def left(site: Site) -> list[str]:
 def test_the_second_run_changes_nothing(site: Site) -> None:
     assert site.first.changed > 0
     assert site.second.changed == 0, site.second.output
+
+
+def test_a_cluster_would_take_every_object_that_is_rendered(site: Site) -> None:
+    found = {f"{file}: {item['kind']}": problems(item) for file, item in site.rendered()}
+
+    assert {file.split("/")[0] for file in found} == ROLES_THAT_RENDER
+    assert {where: wrong for where, wrong in found.items() if wrong} == {}
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
