@@ -32,7 +32,7 @@ VICTIMS: Final = (
 )  # fmt: skip
 
 _PUT = ("dynamodb", "PutItem", "")
-_TAKEN = ("sns", "PublishBatch", "darkroom-tasks")
+_TAKEN = ("sns", "Publish", "darkroom-tasks")
 _BEGUN = ("dynamodb", "UpdateItem", "")
 _STORED = ("s3", "PUT", "")
 _TOLD = ("sns", "Publish", "darkroom-results")

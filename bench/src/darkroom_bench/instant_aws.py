@@ -15,6 +15,11 @@ HOST: Final = "127.0.0.1"
 
 _ID: Final = re.compile(rb"member\.\d+\.Id=(\w+)")
 _PUBLISHED: Final = (
+    b'<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>'
+    b"<MessageId>00000000-0000-0000-0000-000000000000</MessageId></PublishResult>"
+    b"<ResponseMetadata><RequestId>0</RequestId></ResponseMetadata></PublishResponse>"
+)
+_BATCH: Final = (
     b'<PublishBatchResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">'
     b"<PublishBatchResult><Failed/><Successful>%b</Successful></PublishBatchResult>"
     b"<ResponseMetadata><RequestId>0</RequestId></ResponseMetadata></PublishBatchResponse>"
@@ -29,7 +34,8 @@ async def _answer(request: web.Request) -> web.Response:
     if "X-Amz-Target" in request.headers:  # DynamoDB: a write that found nothing in its way
         return web.Response(body=b"{}", content_type="application/x-amz-json-1.0")
     taken = b"".join(_TAKEN % name for name in _ID.findall(body))
-    return web.Response(body=_PUBLISHED % taken, content_type="text/xml")
+    answer = _BATCH % taken if taken else _PUBLISHED
+    return web.Response(body=answer, content_type="text/xml")
 
 
 def create_app() -> web.Application:

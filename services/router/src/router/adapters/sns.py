@@ -61,6 +61,10 @@ async def sns_task_topic(
     """Give a topic; at the end, every message that it was given is published or refused."""
 
     async def send(entries: Sequence[dict[str, Any]]) -> list[End]:
+        if len(entries) == 1:
+            with translated(_ACTION):
+                await client.publish(TopicArn=topic_arn, **entries[0])
+            return [None]
         numbered: Any = [{"Id": str(number), **one} for number, one in enumerate(entries)]
         with translated(_ACTION):
             answer = await client.publish_batch(
