@@ -229,7 +229,7 @@ async def _fill_disks(site: Site, _: random.Random) -> None:
     before = [agent.rlimit(psutil.RLIMIT_FSIZE) for agent in agents]
     site.struck()
     try:
-        for agent, (_, hard) in zip(agents, before, strict=True):
+        for agent, (__, hard) in zip(agents, before, strict=True):
             agent.rlimit(psutil.RLIMIT_FSIZE, (FULL_BYTES, hard))
         await asyncio.sleep(FULL_SECONDS)
     finally:

@@ -21,7 +21,7 @@ PATIENCE_SECONDS: Final = 45  # of a client that is refused
 PAUSE_SECONDS: Final = 0.5
 ANSWER_SECONDS: Final = 15
 OK: Final = 200
-LARGE_BYTES: Final = 300_000  # more than an agent keeps in memory
+LARGE_BYTES: Final = 600_000  # more than an agent keeps in memory
 
 
 @dataclass(slots=True, kw_only=True)

@@ -30,7 +30,7 @@ def spooled(text: bytes) -> Spooled:
 @pytest.fixture
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_json, "LONG_BYTES", 10)
-    monkeypatch.setattr(long_json, "MEMORY_BYTES", 7)
+    monkeypatch.setattr(long_json, "PART_BYTES", 7)
 
 
 @pytest.mark.usefixtures("_short")

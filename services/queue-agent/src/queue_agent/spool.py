@@ -16,8 +16,10 @@ from servicekit.errors import TransientError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-MEMORY_BYTES: Final = 2**18
-"""What one body may take in memory, and one part of it on its way."""
+MEMORY_BYTES: Final = 2**19
+"""What one body may take in memory."""
+PART_BYTES: Final = 2**18
+"""How much of a larger one is in memory while it is read or written."""
 ROOM_BYTES: Final = 2**26
 
 
@@ -71,7 +73,7 @@ class Spooled:
 
     def open(self) -> BinaryIO:
         """Give a file of its own to read it from the start."""
-        return cast("BinaryIO", io.BufferedReader(_Reader(self, self._file), MEMORY_BYTES))
+        return cast("BinaryIO", io.BufferedReader(_Reader(self, self._file), PART_BYTES))
 
     def close(self) -> None:
         """Give the disk's space back. Safe to repeat."""
@@ -123,7 +125,7 @@ async def kept(parts: AsyncIterable[bytes], take: Callable[[int], None]) -> Body
     async for part in parts:
         take(len(part))
         waiting += part
-        if len(waiting) > MEMORY_BYTES:
+        if len(waiting) > (PART_BYTES if body else MEMORY_BYTES):
             if body is None:
                 body = await asyncio.to_thread(Spooled)
             await asyncio.to_thread(body.write, bytes(waiting))

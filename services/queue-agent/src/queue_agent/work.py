@@ -35,7 +35,7 @@ from queue_agent.line import Turn
 from queue_agent.measures import Measures
 from queue_agent.out_document import OutFormat
 from queue_agent.ports import ClaimStore, ImageRuntime, Report
-from queue_agent.spool import MEMORY_BYTES, Body, opened
+from queue_agent.spool import PART_BYTES, Body, opened
 from queue_agent.timeouts import RunLimits, run_timeout
 
 log = logging.getLogger(__name__)
@@ -179,6 +179,6 @@ def _input_name(body: Body) -> str:
     extension = file_type(File(body=body)).extension
     with opened(body) as reader:
         digest = hashlib.sha256()
-        while part := reader.read(MEMORY_BYTES):
+        while part := reader.read(PART_BYTES):
             digest.update(part)
     return f"darkroom-{digest.hexdigest()[:16]}.{extension}"

@@ -15,7 +15,7 @@ E = TypeVar("E")
 End = TransientError | FatalError | None  # None: it was taken
 Send = Callable[[Sequence[E]], Awaitable[Sequence[End]]]
 
-LINGER: Final = timedelta(milliseconds=3)
+LINGER: Final = timedelta(milliseconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 
 from pydantic_core import from_json
 
-from queue_agent.spool import MEMORY_BYTES, Body, Spooled
+from queue_agent.spool import PART_BYTES, Body, Spooled
 
 LONG_BYTES: Final = 2**16
 REST_BYTES: Final = 2**25  # of what is not an image
@@ -56,7 +56,7 @@ class LongString:
             reader.seek(self.start + start)
             left = self.end - self.start - start
             while left:
-                part = reader.read(min(left, MEMORY_BYTES))
+                part = reader.read(min(left, PART_BYTES))
                 left -= len(part)
                 yield part
 
@@ -118,7 +118,7 @@ class _Cut:
 
     def read(self, reader: BinaryIO) -> None:
         place = 0
-        while part := reader.read(MEMORY_BYTES):
+        while part := reader.read(PART_BYTES):
             while part.endswith(b"\\") and (more := reader.read(1)):
                 part += more  # an escape is never cut in two
             self._take(part, place)
