@@ -46,6 +46,7 @@ def test_a_step_is_on_one_side_of_its_call() -> None:
     assert (before.is_at(call, None), before.is_at(call, b"")) == (True, False)
     assert (after.is_at(call, None), after.is_at(call, b"")) == (False, True)
     assert not Step(service="sns", operation="Publish", word="results").is_at(call, None)
+    assert before.is_at(Call("sns", "PublishBatch", b"topic-tasks"), None)
 
 
 @pytest.mark.parametrize(

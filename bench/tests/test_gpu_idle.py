@@ -1,20 +1,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
 
-from darkroom_bench.gpu_idle import MARKS, app, published, section
+from darkroom_bench.gpu_idle import MARKS, app, published, read, section
 from darkroom_bench.idle_run import Idle, Point, summed_up
 from darkroom_bench.latency_proxy import latency_proxy
 from darkroom_bench.still_runtime import SIDE, noise
+from darkroom_cli.errors import CommandError
 from servicekit.ports import free_port
 
 POINT = Point(seconds=0.2, latency_ms=20)
+GRID = [(0.0, 0), (0.0, 1), (20.0, 0), (20.0, 1)]
 
 
 def test_idle_is_the_time_between_two_images() -> None:
@@ -56,6 +60,33 @@ def test_section_has_a_row_a_run() -> None:
 
     assert "| 0.2 s | 20 | 1 | 7 | 0.9877 | 2.3 | 6.0 |" in text
     assert "| 0.2 s, input | 20 | 0 | 7 |" in text
+
+
+def test_plot_is_drawn_again_from_the_figures_of_a_file(tmp_path: Path) -> None:
+    points = [replace(POINT, latency_ms=latency, depth=depth) for latency, depth in GRID]
+    found = [
+        Idle(point=point, tasks=9, busy_fraction=0.5, p50_ms=1, p99_ms=2)
+        for point in [*points, replace(POINT, seconds=1.5, depth=7)]
+    ]
+    figures, drawing = tmp_path / "idle.json", tmp_path / "idle.svg"
+    figures.write_text(json.dumps([asdict(idle) for idle in found]))
+
+    ran = CliRunner().invoke(app, ["--from", str(figures), "--plot", str(drawing)])
+
+    assert ran.exit_code == 0
+    assert read(figures) == found
+    svg = ElementTree.fromstring(drawing.read_text())  # noqa: S314  # our own
+    texts = [one.text for one in svg.iter() if one.tag.endswith("text")]
+    assert {"depth 0, no overlap", "depth 1", "0", "20", "100 %"} <= set(texts)
+    assert "depth 7" not in texts
+
+
+def test_figures_of_something_else_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "other.json"
+    file.write_text('[{"seed": 1}]')
+
+    with pytest.raises(CommandError, match=r"other\.json has no figures"):
+        read(file)
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -16,6 +16,7 @@ CHOSEN = (
     "sns: connection lost after the call",
     "redelivery",
     "runtime out of memory",
+    "agents have a full disk",
 )
 
 

@@ -47,9 +47,10 @@ class Targets:
     marks: Marks
     json_file: Path | None = None
     markdown_file: Path | None = None
+    others: tuple[Path | None, ...] = ()  # that the benchmark writes itself
 
     def __post_init__(self) -> None:
-        for file in (self.json_file, self.markdown_file):
+        for file in (self.json_file, self.markdown_file, *self.others):
             if file and not file.parent.is_dir():
                 raise CommandError(f"{file.parent} is not a folder")
         if self.markdown_file:

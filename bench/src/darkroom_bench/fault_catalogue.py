@@ -20,6 +20,9 @@ OUT_OF_MEMORY: Final = "out of memory"  # a prompt with it fails in the runtime
 BACK_SECONDS: Final = 45  # for a process that is being restarted
 STEP_SECONDS: Final = 5  # after which a trap that did not spring is sprung
 RULE_SECONDS: Final = 5  # in which calls go wrong
+DISK_FULL: Final = "disk full"
+FULL_SECONDS: Final = 3  # in which the agents cannot write files
+FULL_BYTES: Final = 2**16  # of each file, that is less than any answer of a round has
 READ_SECONDS: Final = 31  # more than the services wait for an answer of AWS
 AWS: Final = ("s3", "sns", "sqs", "dynamodb")
 
@@ -142,6 +145,7 @@ def _others() -> Iterator[Fault]:
         )
     for victim in ("router", "notifier"):
         yield Fault(name=f"{victim} down", family="down", inject=_keep_down(victim, 3))
+    yield Fault(name="agents have a full disk", family=DISK_FULL, inject=_fill_disks)
     yield Fault(name="redelivery", family="redelivery", inject=_redeliver)
     yield Fault(name="runtime out of memory", family="out of memory", inject=_nothing)
 
@@ -218,6 +222,19 @@ def _keep_down(victim: str, seconds: float) -> Inject:
             await asyncio.sleep(0.2)
 
     return inject
+
+
+async def _fill_disks(site: Site, _: random.Random) -> None:
+    agents = [await site.find(f"agent of {name}") for name in RUNTIMES]
+    before = [agent.rlimit(psutil.RLIMIT_FSIZE) for agent in agents]
+    site.struck()
+    try:
+        for agent, (__, hard) in zip(agents, before, strict=True):
+            agent.rlimit(psutil.RLIMIT_FSIZE, (FULL_BYTES, hard))
+        await asyncio.sleep(FULL_SECONDS)
+    finally:
+        for agent, limits in zip(agents, before, strict=True):
+            agent.rlimit(psutil.RLIMIT_FSIZE, limits)
 
 
 async def _redeliver(site: Site, rng: random.Random) -> None:

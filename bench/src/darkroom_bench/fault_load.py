@@ -21,6 +21,7 @@ PATIENCE_SECONDS: Final = 45  # of a client that is refused
 PAUSE_SECONDS: Final = 0.5
 ANSWER_SECONDS: Final = 15
 OK: Final = 200
+LARGE_BYTES: Final = 600_000  # more than an agent keeps in memory
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,22 +125,29 @@ async def client(endpoint: str, api_key: str) -> AsyncIterator[Client]:
         yield Client(http)
 
 
-def task(task_id: str, rng: random.Random, prompt: str) -> dict[str, Any]:
-    """Give a small task for one of the two runtimes."""
+def task(
+    task_id: str, rng: random.Random, prompt: str, *, large: bool = False
+) -> dict[str, Any]:
+    """Give a small task for one of the two runtimes, but with a large answer if it is to be."""
     seed = rng.randrange(2**31)
+    # Runtimes say it again with each image, in the answer or in the file.
+    unwanted = rng.randbytes(LARGE_BYTES // 2).hex() if large else ""
     if rng.random() < 0.6:  # noqa: PLR2004  # the cheaper runtime gets a little more
         metadata = {"id": task_id, "runtime": "sdruntime", "tasktype": "text-to-image"}
-        content = {"prompt": prompt, "seed": seed, "steps": 4, "width": 64, "height": 64}
+        content = {
+            "prompt": prompt, "negative_prompt": unwanted, "seed": seed, "steps": 4,
+            "width": 64, "height": 64,
+        }  # fmt: skip
         return {"metadata": {**metadata, "context": {"task": task_id}}, "content": content}
     metadata = {"id": task_id, "runtime": "comfyruntime", "tasktype": "pipeline"}
-    return {"metadata": metadata, "content": {"prompt": _graph(prompt, seed)}}
+    return {"metadata": metadata, "content": {"prompt": _graph(prompt, unwanted, seed)}}
 
 
-def _graph(prompt: str, seed: int) -> dict[str, Any]:
+def _graph(prompt: str, unwanted: str, seed: int) -> dict[str, Any]:
     checkpoint = {"ckpt_name": "v1-5-pruned-emaonly.safetensors"}
     sampled = {
         "seed": seed, "steps": 4, "cfg": 7, "sampler_name": "euler", "scheduler": "normal",
-        "denoise": 1, "model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0],
+        "denoise": 1, "model": ["1", 0], "positive": ["2", 0], "negative": ["7", 0],
         "latent_image": ["3", 0],
     }  # fmt: skip
     size = {"width": 64, "height": 64, "batch_size": 1}
@@ -150,6 +158,7 @@ def _graph(prompt: str, seed: int) -> dict[str, Any]:
         ("KSampler", sampled),
         ("VAEDecode", {"samples": ["4", 0], "vae": ["1", 2]}),
         ("SaveImage", {"filename_prefix": "fault", "images": ["5", 0]}),
+        ("CLIPTextEncode", {"text": unwanted, "clip": ["1", 1]}),
     ]
     return {
         str(number): {"class_type": kind, "inputs": inputs}

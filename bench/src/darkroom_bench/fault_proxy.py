@@ -64,7 +64,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A boundary in the way of a task: just before a call reaches AWS, or just after it did."""
+    """A boundary in the way of a task: just before a call reaches AWS, or just after it did.
+
+    An operation on a batch is the same step.
+    """
 
     service: str
     operation: str
@@ -76,7 +79,8 @@ class Step:
         """Tell whether this is it; `answer` is None before the call."""
         return (
             self.after == (answer is not None)
-            and (self.service, self.operation) == (call.service, call.operation)
+            and self.service == call.service
+            and call.operation.removesuffix("Batch") == self.operation
             and self.word.encode() in call.body
             and self.answer_word.encode() in (answer or b"")
         )

@@ -16,7 +16,7 @@ from awsio import clients
 from awsio.errors import translated
 from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime
-from darkroom_bench.fault_catalogue import OUT_OF_MEMORY, Fault, Site, deck
+from darkroom_bench.fault_catalogue import DISK_FULL, OUT_OF_MEMORY, Fault, Site, deck
 from darkroom_bench.fault_checks import Verdict, check
 from darkroom_bench.fault_load import Box, Client, Handed, client, task
 from darkroom_bench.fault_proxy import fault_proxy
@@ -138,6 +138,7 @@ async def _play(
     site, loop = field.site, asyncio.get_running_loop()
     site.moment = None
     prompt = OUT_OF_MEMORY if fault.family == OUT_OF_MEMORY else "a lighthouse at dusk"
+    large = fault.family == DISK_FULL
     handed: list[Handed] = []
     # The fault's own, so that it does not race with the tasks for numbers.
     own = random.Random(rng.random())  # noqa: S311  # chooses faults
@@ -147,7 +148,7 @@ async def _play(
         await fault.inject(site, own)
 
     async def hand_in(order: int, wrong: str) -> None:
-        body = task(f"fault-{number}-{order}", rng, wrong)
+        body = task(f"fault-{number}-{order}", rng, wrong, large=large)
         await asyncio.sleep(order * SPREAD_SECONDS / plan.tasks)
         one = Handed(task_id=body["metadata"]["id"], posted=loop.time())
         handed.append(one)

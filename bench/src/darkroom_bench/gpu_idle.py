@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from darkroom_bench.command import JsonFile, MarkdownFile, Targets, failures, machine, run, say
 from darkroom_bench.figures import Grid, Marks
+from darkroom_bench.idle_plot import plot
 from darkroom_bench.idle_run import Idle, Point, measure_idle
+from darkroom_cli.errors import CommandError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 out = Console()
@@ -51,6 +54,14 @@ def gpu_idle(
     matrix: Annotated[
         bool, typer.Option("--matrix", help="Measure the published grid instead.")
     ] = False,
+    figures_file: Annotated[
+        Path | None,
+        typer.Option("--from", help="Figures of an earlier run, by --json; none is made."),
+    ] = None,
+    plot_file: Annotated[
+        Path | None,
+        typer.Option("--plot", help="File for a plot of the grid, as SVG.", dir_okay=False),
+    ] = None,
     json_file: JsonFile = None,
     markdown_file: MarkdownFile = None,
 ) -> None:
@@ -63,7 +74,9 @@ def gpu_idle(
 
     ./pants run bench:gpu_idle -- --seconds 0.2 --aws-latency-ms 20 --tasks 200
 
-    ./pants run bench:gpu_idle -- --matrix --markdown docs/performance.md
+    ./pants run bench:gpu_idle -- --matrix --json idle.json --markdown docs/performance.md
+
+    ./pants run bench:gpu_idle -- --from idle.json --plot docs/gpu-idle.svg
     """
     one = Point(
         seconds=seconds,
@@ -73,12 +86,25 @@ def gpu_idle(
         with_input=with_input,
     )
     with failures("gpu_idle"):
-        targets = Targets(marks=MARKS, json_file=json_file, markdown_file=markdown_file)
+        targets = Targets(
+            marks=MARKS, json_file=json_file, markdown_file=markdown_file, others=(plot_file,)
+        )
         points = published(tasks) if matrix else [one]
-        found = run(lambda folder: _measured(points, folder))
+        found = read(figures_file) if figures_file else run(lambda to: _measured(points, to))
         out.print(grid(found).rich())
         figures = json.dumps([asdict(idle) for idle in found], indent=2)
         targets.write(figures=figures, section=section(found))
+        if plot_file:
+            plot_file.write_text(plot(found))
+
+
+def read(file: Path) -> list[Idle]:
+    """Give the figures that `--json` wrote; raises `CommandError` if the file has others."""
+    try:
+        return TypeAdapter(list[Idle]).validate_json(file.read_bytes())
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]
+        raise CommandError(f"{file} has no figures of gpu_idle: {wrong['msg']}") from None
 
 
 def published(tasks: int) -> list[Point]:

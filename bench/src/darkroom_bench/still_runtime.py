@@ -1,4 +1,4 @@
-"""A stand-in for SD WebUI that costs no CPU: every image is the same, made beforehand.
+"""A stand-in for SD WebUI that costs no CPU: all images of one width are the same.
 
 Run as `python -m darkroom_bench.still_runtime PORT SECONDS`. It works on one request at a time,
 for SECONDS each, and tells under `/spans` when it did.
@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import struct
 import sys
 import time
@@ -21,6 +22,7 @@ from aiohttp import web
 SIDE: Final = 390  # of a grey picture that does not compress: about 150 KB
 HOST: Final = "127.0.0.1"
 BODY_BYTES: Final = 64 * 2**20
+_WIDTH: Final = re.compile(rb'"width":\s*(\d+)')
 
 
 def noise(side: int) -> bytes:
@@ -49,18 +51,18 @@ class _Device:
         self._seconds = seconds
         self._lock = asyncio.Lock()
         self._spans: list[tuple[float, float]] = []
-        info = json.dumps({"all_seeds": [1], "sd_model_name": "still"})
-        image = base64.b64encode(noise(SIDE)).decode()
-        answer = {"images": [image], "parameters": {}, "info": info}
-        self._answer = json.dumps(answer).encode()
+        self._answers = {SIDE: _answer(SIDE)}
 
     async def generate(self, request: web.Request) -> web.Response:
-        await request.read()
+        found = _WIDTH.search(await request.read())
+        side = int(found[1]) if found else SIDE
+        if side not in self._answers:
+            self._answers[side] = await asyncio.to_thread(_answer, side)
         async with self._lock:
             start = time.monotonic()
             await asyncio.sleep(self._seconds)
             self._spans.append((start, time.monotonic()))
-        return web.Response(body=self._answer, content_type="application/json")
+        return web.Response(body=self._answers[side], content_type="application/json")
 
     async def progress(self, _: web.Request) -> web.Response:
         busy = self._lock.locked()
@@ -76,6 +78,12 @@ class _Device:
 
     async def spans(self, _: web.Request) -> web.Response:
         return web.json_response(self._spans)
+
+
+def _answer(side: int) -> bytes:
+    info = json.dumps({"all_seeds": [1], "sd_model_name": "still"})
+    image = base64.b64encode(noise(side)).decode()
+    return json.dumps({"images": [image], "parameters": {}, "info": info}).encode()
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

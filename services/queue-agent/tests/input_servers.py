@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+from queue_agent_fakes import whole
 
 from queue_agent.adapters.fetch_http import http_inputs
 from queue_agent.domain import InputUnavailableError
@@ -64,4 +65,4 @@ async def fetch(
     async with http_inputs(
         patience=patience, redirects=2, rules=rules, resolver=resolver
     ) as reader:
-        return await reader.read(url, take)
+        return whole(await reader.read(url, take))

@@ -27,6 +27,7 @@ from queue_agent.domain import (
 from queue_agent.line import Line
 from queue_agent.passage import Passage
 from queue_agent.ports import Free, Report, Take, no_one_waits
+from queue_agent.spool import Body, opened
 from servicekit.errors import TransientError
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 32
@@ -44,6 +45,11 @@ def message(**changes: Any) -> TaskMessage:
         "content": {"prompt": "a dog"},
     }
     return TaskMessage.model_validate({**fields, **changes})
+
+
+def whole(body: Body) -> bytes:
+    with opened(body) as reader:
+        return reader.read()
 
 
 def task(**changes: Any) -> Task:
@@ -149,11 +155,11 @@ class FakeStore:
     objects: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     outages: int = 0
 
-    async def write(self, key: str, body: bytes, content_type: str) -> None:
+    async def write(self, key: str, body: Body, content_type: str) -> None:
         if self.outages:
             self.outages -= 1
             raise TransientError("no S3")
-        self.objects[key] = (body, content_type)
+        self.objects[key] = (whole(body), content_type)
 
     async def read(self, key: str) -> bytes:
         if key not in self.objects:
@@ -165,10 +171,10 @@ class FakeStore:
 class FakeInputReader:
     """What URLs name, in memory."""
 
-    bodies: Mapping[str, bytes] = field(default_factory=dict)
+    bodies: Mapping[str, Body] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
-    async def read(self, url: str, take: Take) -> bytes:
+    async def read(self, url: str, take: Take) -> Body:
         self.asked.append(url)
         if url not in self.bodies:
             raise InputUnavailableError("the answer was 404")
@@ -201,7 +207,7 @@ class FakeRuntime:
         if not self.up:
             raise RuntimeLostError("the runtime does not answer")
 
-    async def upload(self, name: str, body: bytes) -> str:
+    async def upload(self, name: str, body: Body) -> str:
         self.uploads.append(name)
         return f"folder/{name} (1)"
 

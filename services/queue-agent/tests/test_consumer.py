@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeTaskSource
+from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeTaskSource, task
 
 from queue_agent import consumer as consumer_module
 from queue_agent.consumer import Consumer, Handle
@@ -14,6 +14,7 @@ from queue_agent.line import Line
 from queue_agent.measures import Measures
 from queue_agent.passage import Passage, Stage
 from queue_agent.readiness import Readiness
+from queue_agent.spool import NoRoomError, check_room
 from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
 
@@ -28,6 +29,7 @@ class Agent:
         self.stop, self.notifier = asyncio.Event(), FakeNotifier()
         self.measures = measures
         self.work: list[bool] = []  # what came and went
+        self.check_room = check_room
 
     async def run(
         self,
@@ -40,7 +42,12 @@ class Agent:
         consumer = Consumer(
             source=self.source,
             notifier=self.notifier,
-            readiness=Readiness(runtime=self.runtime, health=self.health, poll=POLL),
+            readiness=Readiness(
+                runtime=self.runtime,
+                health=self.health,
+                poll=POLL,
+                check_room=self.check_room,
+            ),
             measures=self.measures,
             line=Line(depth),
             lease=lease,
@@ -198,6 +205,44 @@ async def test_lost_runtime_makes_the_agent_unready_until_it_is_back(agent: Agen
     await agent.run(handle)
 
     assert reasons == [None, "the runtime does not answer", None]
+
+
+async def test_full_disk_gives_the_task_back_and_makes_the_agent_unready_until_there_is_room(
+    agent: Agent,
+) -> None:
+    reasons: list[str | None] = []
+    full = False
+
+    def check_room() -> None:
+        if full:
+            reasons.append(agent.health.reason)
+            heal()
+            raise NoRoomError("still full")
+
+    def heal() -> None:
+        nonlocal full
+        full = False
+
+    async def handle(delivery: Delivery, passage: Passage) -> None:
+        nonlocal full
+        reasons.append(agent.health.reason)
+        if len(reasons) > 1:
+            agent.stop.set()
+            return
+        passage.begun(task())
+        full = True
+        raise NoRoomError("the disk is full")
+
+    agent.check_room = check_room
+    agent.source.put(b"one")
+    agent.source.put(b"two")
+
+    await agent.run(handle)
+
+    assert reasons == [None, "the disk is full", None]
+    assert agent.source.settled == [b"two"]
+    assert agent.source.released == [timedelta(seconds=2)]
+    assert [interrupted for _, _, interrupted in agent.notifier.released] == [True]
 
 
 async def test_fatal_error_releases_the_message_and_ends_the_process(agent: Agent) -> None:

@@ -34,13 +34,22 @@ from contracts.message import TaskMessage
 from queue_agent import delivery as delivery_module
 from queue_agent import handling, work
 from queue_agent.delivery import Deliverer
-from queue_agent.domain import Generated, Job, Task, TaskFailedError, UnworkableError, Verdict
+from queue_agent.domain import (
+    File,
+    Generated,
+    Job,
+    Task,
+    TaskFailedError,
+    UnworkableError,
+    Verdict,
+)
 from queue_agent.fetch import Fetcher, InputLimits
 from queue_agent.handling import Handler
 from queue_agent.inputs import find_in_body, find_in_graph
 from queue_agent.measures import Measures
 from queue_agent.out_document import ComfyUiOut, SdWebuiOut
 from queue_agent.ports import Report
+from queue_agent.spool import Spooled
 from queue_agent.timeouts import RunLimits
 from queue_agent.work import Preparer, Runner
 from servicekit.errors import TransientError
@@ -147,6 +156,23 @@ async def test_images_come_first_then_the_document_then_the_news(room: Room) -> 
     assert end.image_url == (f"s3://bucket/{image}",)
     assert end.output_url == f"s3://bucket/{out}"
     assert end.failure is None
+
+
+async def test_files_are_gone_when_their_task_has_ended(room: Room) -> None:
+    body = Spooled()
+    body.write(PNG)
+
+    async def make(job: Job, report: Report) -> Generated:
+        return Generated(files=(File(body=body),), answer={})
+
+    room.runtime.script = make
+
+    await room.handle(message())
+
+    image, _ = room.store.objects
+    assert room.store.objects[image] == (PNG, "image/png")
+    with pytest.raises(ValueError, match="closed file"):
+        body.read()
 
 
 @pytest.mark.parametrize("verdict", [Verdict.FINISHED, Verdict.UNKNOWN])

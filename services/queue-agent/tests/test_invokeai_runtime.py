@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import signal
 import subprocess
 from collections.abc import AsyncIterator
@@ -28,6 +27,7 @@ from queue_agent.domain import (
 )
 from queue_agent.filetype import PNG, file_type
 from queue_agent.out_document import ComfyUiOut
+from queue_agent.spool import opened
 from servicekit.errors import TransientError
 
 POLL = timedelta(milliseconds=20)
@@ -72,7 +72,7 @@ def ignore(_: Progress) -> None: ...
 
 
 def size(file: File) -> tuple[int, int]:
-    with Image.open(io.BytesIO(file.body)) as picture:
+    with Image.open(opened(file.body)) as picture:
         return picture.size
 
 

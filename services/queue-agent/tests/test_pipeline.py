@@ -47,6 +47,7 @@ from queue_agent.measures import Measures
 from queue_agent.out_document import SdWebuiOut
 from queue_agent.ports import Report
 from queue_agent.readiness import Readiness
+from queue_agent.spool import Body
 from queue_agent.timeouts import RunLimits
 from queue_agent.work import Preparer, Runner
 from servicekit.errors import TransientError
@@ -181,7 +182,7 @@ async def test_outcome_is_delivered_while_the_next_task_runs(plant: Plant, gate:
     stuck = asyncio.Event()
     write = plant.store.write
 
-    async def slow(key: str, body: bytes, content_type: str) -> None:
+    async def slow(key: str, body: Body, content_type: str) -> None:
         await stuck.wait()
         await write(key, body, content_type)
 
@@ -201,7 +202,7 @@ async def test_outcomes_that_cannot_be_delivered_hold_the_line(plant: Plant) -> 
     plant.put(10)
     stuck = asyncio.Event()
 
-    async def never(key: str, body: bytes, content_type: str) -> None:
+    async def never(key: str, body: Body, content_type: str) -> None:
         await stuck.wait()
 
     plant.store.write = never  # type: ignore[method-assign]  # an outage

@@ -22,6 +22,7 @@ from contracts.kinds import TaskType
 from queue_agent.adapters.invokeai import InvokeAiRuntime
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.domain import Job, Progress, RuntimeLostError, TaskFailedError
+from queue_agent.spool import opened
 from servicekit.ports import free_port
 
 COMMAND = os.environ.get("DARKROOM_INVOKEAI_BIN", "")
@@ -92,7 +93,7 @@ async def test_graph_of_image_nodes_gives_its_image(runtime: InvokeAiRuntime) ->
     made = [await runtime.run(wanted, seen.append) for _ in range(2)]
 
     [file] = made[0].files
-    with Image.open(io.BytesIO(file.body)) as picture:
+    with Image.open(opened(file.body)) as picture:
         assert picture.size == (32, 24)
     assert made[1].answer["prompt_id"] == made[0].answer["prompt_id"]
     assert all(one.total == 2 for one in seen)

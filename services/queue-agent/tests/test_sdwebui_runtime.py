@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from queue_agent_fakes import whole
 
 from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
@@ -72,7 +73,7 @@ async def loaded(http: RuntimeHttp) -> str:
 
 async def source(http: RuntimeHttp) -> str:
     made = await runtime(http).run(job({"prompt": "source"}), ignore)
-    return base64.b64encode(made.files[0].body).decode()
+    return base64.b64encode(whole(made.files[0].body)).decode()
 
 
 async def test_running_server_is_ready(http: RuntimeHttp) -> None:

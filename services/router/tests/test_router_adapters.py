@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from provisioning.resources import Resources, provision
 from router.adapters.model_sync import GrpcModels
 from router.adapters.notifier import GrpcNotifier
 from router.adapters.s3 import S3Claims, S3Files
-from router.adapters.sns import SnsTaskTopic
+from router.adapters.sns import sns_task_topic
 from router.ports import Claims
 from router.submit import Submit
 from servicekit.errors import FatalError, RejectedError, TransientError
@@ -58,12 +59,16 @@ async def test_a_task_of_any_size_arrives_in_the_queue_of_its_runtime(
 ) -> None:
     body = b'{"prompt":"' + b"x" * (kilobytes * 1024 - 13) + b'"}'
     submitted = task(runtime="comfy", tasktype=TaskType.PIPELINE, content_json=body)
-    async with clients.sns() as sns, clients.s3() as s3:
+    async with (
+        clients.sns() as sns,
+        clients.s3() as s3,
+        sns_task_topic(sns, made.task_topic_arn, fair_queues=True) as topic,
+    ):
         submit = Submit(
             runtimes=RUNTIMES,
             ledger=world.ledger,
             models=world.models,
-            topic=SnsTaskTopic(client=sns, topic_arn=made.task_topic_arn, fair_queues=True),
+            topic=topic,
             claims=S3Claims(client=s3, bucket=made.claim_bucket),
             output_bucket=made.output_bucket,
         )
@@ -86,8 +91,10 @@ async def test_the_trace_travels_in_the_attributes_of_the_message(
 ) -> None:
     tracer = TracerProvider().get_tracer("test")
     monkeypatch.setattr("router.adapters.sns.tracer", tracer)
-    async with clients.sns() as sns:
-        topic = SnsTaskTopic(client=sns, topic_arn=made.task_topic_arn, fair_queues=True)
+    async with (
+        clients.sns() as sns,
+        sns_task_topic(sns, made.task_topic_arn, fair_queues=True) as topic,
+    ):
         with tracer.start_as_current_span("submit") as span:
             await topic.publish(
                 b"{}", runtime="fixed", tasktype=TaskType.TEXT_TO_IMAGE, tenant="studio"
@@ -98,11 +105,30 @@ async def test_the_trace_travels_in_the_attributes_of_the_message(
     assert int(trace_id, 16) == span.get_span_context().trace_id
 
 
+async def test_messages_of_one_moment_arrive_in_their_own_queues(made: Resources) -> None:
+    async with (
+        clients.sns() as sns,
+        sns_task_topic(sns, made.task_topic_arn, fair_queues=True) as topic,
+        asyncio.TaskGroup() as group,
+    ):
+        for number in range(13):
+            runtime = ("comfy", "fixed")[number % 2]
+            kind = TaskType.PIPELINE if runtime == "comfy" else TaskType.TEXT_TO_IMAGE
+            body = f'{{"n":{number}}}'.encode()
+            group.create_task(
+                topic.publish(body, runtime=runtime, tasktype=kind, tenant=f"t{number}")
+            )
+
+    found = {name: await received(made.queues[name]) for name in ("comfy", "fixed")}
+    numbers = {name: {json.loads(body)["n"] for body, _ in got} for name, got in found.items()}
+    assert numbers == {"comfy": set(range(0, 13, 2)), "fixed": set(range(1, 13, 2))}
+
+
 async def test_a_topic_that_does_not_exist_is_fatal(made: Resources) -> None:
-    async with clients.sns() as sns:
-        topic = SnsTaskTopic(
-            client=sns, topic_arn=f"{made.task_topic_arn}-none", fair_queues=True
-        )
+    async with (
+        clients.sns() as sns,
+        sns_task_topic(sns, f"{made.task_topic_arn}-none", fair_queues=True) as topic,
+    ):
         with pytest.raises(FatalError, match=r"sns\.publish"):
             await topic.publish(
                 b"{}", runtime="fixed", tasktype=TaskType.TEXT_TO_IMAGE, tenant="studio"
@@ -193,8 +219,11 @@ async def test_a_catalogue_that_cannot_be_asked_is_transient() -> None:
 async def test_the_tenant_is_the_message_group_of_its_tasks(
     made: Resources, tenant: str
 ) -> None:
-    async with clients.sns() as sns, clients.sqs() as sqs:
-        topic = SnsTaskTopic(client=sns, topic_arn=made.task_topic_arn, fair_queues=True)
+    async with (
+        clients.sns() as sns,
+        clients.sqs() as sqs,
+        sns_task_topic(sns, made.task_topic_arn, fair_queues=True) as topic,
+    ):
         await topic.publish(
             b"{}", runtime="dynamic", tasktype=TaskType.TEXT_TO_IMAGE, tenant=tenant
         )
@@ -210,8 +239,11 @@ async def test_the_tenant_is_the_message_group_of_its_tasks(
 
 
 async def test_without_fair_queues_there_is_no_message_group(made: Resources) -> None:
-    async with clients.sns() as sns, clients.sqs() as sqs:
-        topic = SnsTaskTopic(client=sns, topic_arn=made.task_topic_arn, fair_queues=False)
+    async with (
+        clients.sns() as sns,
+        clients.sqs() as sqs,
+        sns_task_topic(sns, made.task_topic_arn, fair_queues=False) as topic,
+    ):
         await topic.publish(
             b"{}", runtime="dynamic", tasktype=TaskType.TEXT_TO_IMAGE, tenant="studio"
         )

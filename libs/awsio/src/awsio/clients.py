@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from aiobotocore import __version__
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
+from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import NoRegionError
 
 from servicekit.errors import FatalError
@@ -28,6 +30,10 @@ _CONFIG = AioConfig(
     read_timeout=30,  # longer than the longest SQS long poll, 20 s
     retries={"mode": "standard", "total_max_attempts": 3},
     max_pool_connections=50,
+    # A fifth of a small call's CPU time: types are checked before, and AWS checks all anew.
+    parameter_validation=False,
+    # As much again: without a text, one is put together twice for each call.
+    user_agent=f"darkroom aiobotocore/{__version__}",
 )
 # Presigned URLs would otherwise have version 2 in some regions, which the others refuse.
 _S3_CONFIG = _CONFIG.merge(AioConfig(signature_version="s3v4"))
@@ -41,26 +47,36 @@ def _region() -> str | None:
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
 
 
+@cache
+def _models() -> Any:
+    """Give what reads the descriptions of services: many megabytes, so once a process."""
+    return get_session().get_component("data_loader")
+
+
+def _session() -> AioSession:
+    session = get_session()
+    session.register_component("data_loader", _models())
+    return session
+
+
 def sqs() -> AbstractAsyncContextManager[SQSClient]:
     """Give a client for SQS; raises `FatalError` if no region is configured."""
-    return _opened(get_session().create_client("sqs", region_name=_region(), config=_CONFIG))
+    return _opened(_session().create_client("sqs", region_name=_region(), config=_CONFIG))
 
 
 def sns() -> AbstractAsyncContextManager[SNSClient]:
     """Give a client for SNS; raises `FatalError` if no region is configured."""
-    return _opened(get_session().create_client("sns", region_name=_region(), config=_CONFIG))
+    return _opened(_session().create_client("sns", region_name=_region(), config=_CONFIG))
 
 
 def s3() -> AbstractAsyncContextManager[S3Client]:
     """Give a client for S3; raises `FatalError` if no region is configured."""
-    return _opened(get_session().create_client("s3", region_name=_region(), config=_S3_CONFIG))
+    return _opened(_session().create_client("s3", region_name=_region(), config=_S3_CONFIG))
 
 
 def dynamodb() -> AbstractAsyncContextManager[DynamoDBClient]:
     """Give a client for DynamoDB; raises `FatalError` if no region is configured."""
-    return _opened(
-        get_session().create_client("dynamodb", region_name=_region(), config=_CONFIG)
-    )
+    return _opened(_session().create_client("dynamodb", region_name=_region(), config=_CONFIG))
 
 
 @asynccontextmanager

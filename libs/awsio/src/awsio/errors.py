@@ -33,6 +33,12 @@ class ConditionFailedError(Exception):
         self.item = item
 
 
+def refused(action: str, code: str) -> FatalError | TransientError:
+    """Give the error that a refusal by AWS is: as of a call, so of one entry of a batch."""
+    kind = FatalError if code in _HOPELESS else TransientError
+    return kind(f"AWS refused {action}: {code}", action=action, code=code)
+
+
 @contextmanager
 def translated(action: str) -> Iterator[None]:
     """Raise `FatalError` for what waiting cannot mend and `TransientError` for the rest.
@@ -46,8 +52,7 @@ def translated(action: str) -> Iterator[None]:
         if code == "ConditionalCheckFailedException":
             found = cast("dict[str, Any] | None", error.response.get("Item"))
             raise ConditionFailedError(found) from error
-        kind = FatalError if code in _HOPELESS else TransientError
-        raise kind(f"AWS refused {action}: {code}", action=action, code=code) from error
+        raise refused(action, code) from error
     except NoCredentialsError as error:
         raise FatalError("no AWS credentials are configured", action=action) from error
     except (BotoCoreError, TimeoutError) as error:

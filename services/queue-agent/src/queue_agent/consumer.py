@@ -26,6 +26,7 @@ from queue_agent.measures import Measures
 from queue_agent.passage import Passage, Stage
 from queue_agent.ports import Notifier, TaskSource
 from queue_agent.readiness import Readiness
+from queue_agent.spool import NoRoomError
 from servicekit.errors import AppError, FatalError, RejectedError, TransientError
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class Consumer:
             log.warning("not ours any more: %s", error)
             self._count("lost")
             return
-        if isinstance(error, RuntimeLostError):
+        if isinstance(error, RuntimeLostError | NoRoomError):
             await self.readiness.lost(str(error))
             self._lose(str(error))
         ending = _ending(error, lease.delivery.receives, passage.stage)
@@ -185,7 +186,7 @@ def _ending(error: AppError, receives: int, stage: Stage) -> _Ending:
             return _Ending("poisoned")
         case UnworkableError() | FatalError():
             return _Ending("unworkable" if isinstance(error, UnworkableError) else "retried")
-        case RunInterruptedError():
+        case RunInterruptedError() | NoRoomError():
             return _Ending("interrupted", _backoff(error, receives), interrupted=True)
         case TransientError() if stage is Stage.STAGED:
             # An outage before the run says nothing about the task.

@@ -12,6 +12,7 @@ from contracts.ids import Uid
 from contracts.kinds import TaskType
 from contracts.message import TaskMessage
 from contracts.places import OutputPlace
+from queue_agent.spool import Body, Spooled
 from servicekit.errors import AppError, RejectedError, TransientError
 
 
@@ -121,14 +122,19 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a runtime is asked to do: a body with every input in place."""
+    """What a runtime is asked to do: a body with every input in place.
+
+    A large input is not in `content` itself: a word stands there for it, and the request has
+    the input as base64.
+    """
 
     uid: Uid
     attempt: int
     tasktype: TaskType
     content: Mapping[str, Any] = field(repr=False)
     checkpoint: str | None = None  # must be loaded, by whichever of its names
-    request: bytes | None = field(default=None, repr=False)  # ready to be sent, if it is
+    inputs: Mapping[str, Body] = field(default_factory=dict, repr=False)  # by their stand-ins
+    request: Body | None = field(default=None, repr=False)  # ready to be sent, if it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +149,7 @@ class Progress:
 class File:
     """One file that a runtime made, unchanged; `name` is the runtime's own, if it has one."""
 
-    body: bytes = field(repr=False)
+    body: Body = field(repr=False)
     name: str = ""
 
 
@@ -165,6 +171,12 @@ class Outcome:
     files: tuple[File, ...] = ()
     failure: Failure | None = None
     cancelled: bool = False  # by the client
+
+    def close(self) -> None:
+        """Give the space of the files back, which is stored elsewhere now or made again."""
+        for file in self.files:
+            if isinstance(file.body, Spooled):
+                file.body.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

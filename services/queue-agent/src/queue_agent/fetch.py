@@ -12,6 +12,7 @@ from queue_agent.domain import InputUnavailableError, TaskFailedError
 from queue_agent.filetype import is_image
 from queue_agent.inputs import Input, shown
 from queue_agent.ports import InputReader, Take
+from queue_agent.spool import Body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Fetcher:
     readers: Mapping[str, InputReader]
     limits: InputLimits
 
-    async def fetch(self, inputs: Iterable[Input]) -> dict[str, bytes]:
+    async def fetch(self, inputs: Iterable[Input]) -> dict[str, Body]:
         """Give the bytes of each URL, read once each.
 
         Raises `TaskFailedError` with the code `input_unavailable`; its message names the field
@@ -49,7 +50,7 @@ class Fetcher:
             }
         return {url: task.result() for url, task in tasks.items()}
 
-    async def _one(self, wanted: Input, allowance: _Allowance) -> bytes:
+    async def _one(self, wanted: Input, allowance: _Allowance) -> Body:
         try:
             return await self._image(wanted.url, allowance.start())
         except InputUnavailableError as error:
@@ -59,7 +60,7 @@ class Fetcher:
                 retryable=error.retryable,
             ) from None
 
-    async def _image(self, url: str, take: Take) -> bytes:
+    async def _image(self, url: str, take: Take) -> Body:
         body = await self._reader(url).read(url, take)
         # What a server calls it proves nothing.
         if not await asyncio.to_thread(is_image, body):

@@ -10,6 +10,7 @@ from typing import Final
 import puremagic
 
 from queue_agent.domain import File
+from queue_agent.spool import Body, Spooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,15 @@ def file_type(file: File) -> FileType:
     return FileType(named[1], guessed or "application/octet-stream")
 
 
-def is_image(body: bytes) -> bool:
+def is_image(body: Body) -> bool:
     """Tell whether the bytes are an image, of a kind that runtimes read."""
     known = _by_bytes(body)
     return known is not None and known.content_type.startswith("image/")
 
 
-def _by_bytes(body: bytes) -> FileType | None:
+def _by_bytes(body: Body) -> FileType | None:
     try:
-        matches = puremagic.magic_string(body)
+        matches = _matches(body)
     except (puremagic.PureError, ValueError):
         return None
     for match in matches:
@@ -71,3 +72,10 @@ def _by_bytes(body: bytes) -> FileType | None:
         if known:
             return known
     return None
+
+
+def _matches(body: Body) -> list[puremagic.PureMagicWithConfidence]:
+    if not isinstance(body, Spooled):
+        return puremagic.magic_string(body)
+    with body.open() as reader:  # its beginning and its end suffice
+        return puremagic.magic_stream(reader)

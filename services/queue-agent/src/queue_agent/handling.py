@@ -93,7 +93,10 @@ class Handler:
             self.measures.queue_wait.record(max(0.0, waited.total_seconds()))
         started = clock()
         outcome, generation = await self._outcome(task, passage)
-        await self.deliverer.deliver(outcome)
+        try:
+            await self.deliverer.deliver(outcome)
+        finally:
+            outcome.close()
         self.measures.generation.record(generation)
         self.measures.overhead.record(clock() - started - generation)
         if outcome.failure:

@@ -66,7 +66,9 @@ async def _work(
     settings: Settings, stack: AsyncExitStack, health: Health, stop: asyncio.Event
 ) -> None:
     sqs = await stack.enter_async_context(clients.sqs())
-    http = await stack.enter_async_context(runtime_http(settings.runtime_url))
+    http = await stack.enter_async_context(
+        runtime_http(settings.runtime_url, settings.answer_bytes)
+    )
     measures = Measures(metrics.get_meter("queue_agent"))
     runtime, find_inputs, out = _runtime(settings, http)
     channel = await stack.enter_async_context(rpc.channel(settings.notifier_target))

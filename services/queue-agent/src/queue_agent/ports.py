@@ -8,6 +8,7 @@ from typing import Protocol
 
 from contracts.ids import Uid
 from queue_agent.domain import Begun, Delivery, Generated, Job, Progress, Stored
+from queue_agent.spool import Body
 
 Report = Callable[[Progress], None]
 Take = Callable[[int], None]
@@ -72,7 +73,7 @@ class ClaimStore(Protocol):
 class OutputStore(Protocol):
     """The output bucket."""
 
-    async def write(self, key: str, body: bytes, content_type: str) -> None:
+    async def write(self, key: str, body: Body, content_type: str) -> None:
         """Store an object, over an older one; raises `TransientError`. Safe to repeat."""
         ...
 
@@ -80,10 +81,10 @@ class OutputStore(Protocol):
 class InputReader(Protocol):
     """Reads what one kind of URL names."""
 
-    async def read(self, url: str, take: Take) -> bytes:
+    async def read(self, url: str, take: Take) -> Body:
         """Give the bytes, calling `take` with the size of each part before keeping it.
 
-        Raises `InputUnavailableError`, or what `take` raises.
+        Raises `InputUnavailableError`, `NoRoomError`, or what `take` raises.
         """
         ...
 
@@ -106,7 +107,7 @@ class ImageRuntime(Protocol):
         """Return if the server can take a job."""
         ...
 
-    async def upload(self, name: str, body: bytes) -> str:
+    async def upload(self, name: str, body: Body) -> str:
         """Keep an input image at the server; gives the name under which a job finds it."""
         ...
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from queue_agent.domain import RuntimeLostError
 from queue_agent.ports import ImageRuntime
+from queue_agent.spool import NoRoomError, check_room
 from servicekit.health import Health
 
 log = logging.getLogger(__name__)
@@ -17,11 +19,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Readiness:
-    """Ready means: the runtime answers."""
+    """Ready means: the runtime answers, and there is room for what it makes.
+
+    For room is looked before the first task, and again only when it has run out.
+    """
 
     runtime: ImageRuntime
     health: Health
     poll: timedelta
+    check_room: Callable[[], None] = check_room
     proven: bool = False  # by work just now, so that the next `wait` need not ask
 
     @property
@@ -30,14 +36,16 @@ class Readiness:
         return self.health.reason is None
 
     async def wait(self, stop: asyncio.Event) -> bool:
-        """Return when the runtime is ready, then True, or when `stop` is set."""
+        """Return when the agent is ready, then True, or when `stop` is set."""
         if self.proven and self.found and not stop.is_set():
             self.proven = False
             return True
         while not stop.is_set():
             try:
                 await self.runtime.probe()
-            except RuntimeLostError as error:
+                if not self.found:
+                    await asyncio.to_thread(self.check_room)
+            except (RuntimeLostError, NoRoomError) as error:
                 await self.lost(str(error))
             else:
                 if not stop.is_set():
@@ -49,13 +57,13 @@ class Readiness:
         return False
 
     async def lost(self, reason: str) -> None:
-        """Tell that the runtime is not ready."""
+        """Tell that no task can be done."""
         if self.health.reason is None:
-            log.warning("the runtime is lost", extra={"reason": reason})
+            log.warning("not ready", extra={"reason": reason})
         self.proven = False
         await self.health.not_ready(reason)
 
     async def _found(self) -> None:
         if self.health.reason is not None:
-            log.info("the runtime is ready")
+            log.info("ready")
             await self.health.ready()

@@ -69,6 +69,7 @@ class Settings(ServiceSettings):
     )
     runtime_poll: Duration = Field(default=timedelta(seconds=1), gt=timedelta())
     runtime_silence: Duration = timedelta(seconds=60)  # unanswered polls: the runtime is lost
+    answer_bytes: int = Field(default=2**30, ge=2**20)  # of one answer of the runtime
     runtime_stall: Duration = Field(default=timedelta(minutes=3), gt=timedelta())  # it hangs
 
     input_buckets: tuple[str, ...] = ()  # JSON list; the buckets of `s3://` inputs

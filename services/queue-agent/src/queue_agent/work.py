@@ -9,6 +9,7 @@ import asyncio
 import base64
 import hashlib
 import logging
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -29,11 +30,12 @@ from queue_agent.domain import (
 )
 from queue_agent.fetch import Fetcher
 from queue_agent.filetype import file_type
-from queue_agent.inputs import Input, replaced
+from queue_agent.inputs import Input, Path, replaced
 from queue_agent.line import Turn
 from queue_agent.measures import Measures
 from queue_agent.out_document import OutFormat
 from queue_agent.ports import ClaimStore, ImageRuntime, Report
+from queue_agent.spool import PART_BYTES, Body, opened
 from queue_agent.timeouts import RunLimits, run_timeout
 
 log = logging.getLogger(__name__)
@@ -60,14 +62,16 @@ class Preparer:
         """
         with _span("fetch"):
             content = await self._content(task)
+            large: dict[str, Body] = {}
             inputs = self.find_inputs(content)
             if inputs:
-                content = await self._with_inputs(content, inputs)
+                content, large = await self._with_inputs(content, inputs)
             job = Job(
                 uid=task.uid,
                 attempt=task.attempt,
                 tasktype=task.message.tasktype,
                 content=content,
+                inputs=large,
                 checkpoint=task.message.checkpoint,
             )
             return await self.runtime.encode(job)
@@ -83,20 +87,27 @@ class Preparer:
 
     async def _with_inputs(
         self, content: Mapping[str, Any], inputs: list[Input]
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], dict[str, Body]]:
+        """Give the content with a value for each input, and what some of them stand for."""
         bodies = await self.fetcher.fetch(inputs)
         self.measures.inputs.add(sum(map(len, bodies.values())))
         uploaded: dict[str, str] = {}
-        values = {}
+        values: dict[Path, str] = {}
+        large: dict[str, Body] = {}
         for one in inputs:
             body = bodies[one.url]
-            if not one.upload:
+            if one.upload:
+                if one.url not in uploaded:
+                    name = await asyncio.to_thread(_input_name, body)
+                    uploaded[one.url] = await self.runtime.upload(name, body)
+                values[one.path] = uploaded[one.url]
+            elif isinstance(body, bytes):
                 values[one.path] = (await asyncio.to_thread(base64.b64encode, body)).decode()
-                continue
-            if one.url not in uploaded:
-                uploaded[one.url] = await self.runtime.upload(_input_name(body), body)
-            values[one.path] = uploaded[one.url]
-        return replaced(content, values)
+            else:
+                # In the request only: as text in memory it would be there twice.
+                values[one.path] = word = secrets.token_hex(16)
+                large[word] = body
+        return replaced(content, values), large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +175,10 @@ def _span(name: str) -> AbstractContextManager[trace.Span]:
     )
 
 
-def _input_name(body: bytes) -> str:
+def _input_name(body: Body) -> str:
     extension = file_type(File(body=body)).extension
-    return f"darkroom-{hashlib.sha256(body).hexdigest()[:16]}.{extension}"
+    with opened(body) as reader:
+        digest = hashlib.sha256()
+        while part := reader.read(PART_BYTES):
+            digest.update(part)
+    return f"darkroom-{digest.hexdigest()[:16]}.{extension}"

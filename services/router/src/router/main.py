@@ -16,7 +16,7 @@ from router.adapters.dynamodb import DynamoDbKeys
 from router.adapters.model_sync import GrpcModels
 from router.adapters.notifier import GrpcNotifier
 from router.adapters.s3 import S3Claims, S3Files
-from router.adapters.sns import SnsTaskTopic
+from router.adapters.sns import sns_task_topic
 from router.cancel import Cancel
 from router.links import LinkFiles
 from router.look_up import LookUp
@@ -64,6 +64,9 @@ async def build_service(
     dynamodb = await stack.enter_async_context(clients.dynamodb())
     s3 = await stack.enter_async_context(clients.s3())
     sns = await stack.enter_async_context(clients.sns())
+    topic = await stack.enter_async_context(
+        sns_task_topic(sns, settings.task_topic_arn, fair_queues=settings.fair_queues)
+    )
     model_sync = await stack.enter_async_context(channel(settings.model_sync_target))
     notifier = await stack.enter_async_context(channel(settings.notifier_target))
     ledger = DynamoDbLedger(client=dynamodb, table=settings.table)
@@ -75,9 +78,7 @@ async def build_service(
             stub=modelsync_pb2_grpc.ModelServiceStub(model_sync),
             timeout=settings.model_sync_timeout,
         ),
-        topic=SnsTaskTopic(
-            client=sns, topic_arn=settings.task_topic_arn, fair_queues=settings.fair_queues
-        ),
+        topic=topic,
         claims=S3Claims(client=s3, bucket=settings.claim_bucket),
         output_bucket=settings.output_bucket,
     )

@@ -31,6 +31,7 @@ from queue_agent.domain import (
 )
 from queue_agent.inputs import is_wrapped
 from queue_agent.ports import Free, Report, no_one_waits
+from queue_agent.spool import Body, opened
 
 CANCEL_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
 
@@ -56,10 +57,12 @@ class ComfyUiRuntime:
                 raise RuntimeLostError("the runtime still hangs")
             self.hanging.clear()
 
-    async def upload(self, name: str, body: bytes) -> str:
-        form = aiohttp.FormData()
-        form.add_field("image", body, filename=name, content_type="application/octet-stream")
-        answer = await self.http.post("/upload/image", form=form)
+    async def upload(self, name: str, body: Body) -> str:
+        with opened(body) as image:
+            form = aiohttp.FormData()
+            kind = "application/octet-stream"
+            form.add_field("image", image, filename=name, content_type=kind)
+            answer = await self.http.post("/upload/image", form=form)
         if not answer.ok or not isinstance(answer.body, dict) or "name" not in answer.body:
             raise answer.failure("the runtime did not take an input image")
         # Not the name that was asked for: an existing file gets another one.
@@ -67,7 +70,8 @@ class ComfyUiRuntime:
         return f"{folder}/{taken}" if folder else taken
 
     async def encode(self, job: Job) -> Job:
-        return replace(job, request=await encoded(_body(job, _prompt_id(job))))
+        body = _body(job, _prompt_id(job))
+        return replace(job, inputs={}, request=await encoded(body, job.inputs))
 
     async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
@@ -134,7 +138,7 @@ class ComfyUiRuntime:
             await self.http.post("/interrupt", json={"prompt_id": prompt_id})
 
     async def _file(self, ref: FileRef) -> File:
-        body = await self.http.get_bytes("/view", ref.as_query())
+        body = await self.http.get_file("/view", ref.as_query())
         if body is None:
             raise TaskFailedError(
                 f"the runtime has no file {ref.filename}", code="runtime_error", retryable=True

@@ -20,6 +20,7 @@ from queue_agent.domain import InputUnavailableError
 from queue_agent.input_addresses import AddressRules
 from queue_agent.input_urls import checked, literal_address, redirected
 from queue_agent.ports import Take
+from queue_agent.spool import Body, kept
 
 _OK: Final = 200
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -64,7 +65,7 @@ class HttpInputReader:
     patience: timedelta
     redirects: int
 
-    async def read(self, url: str, take: Take) -> bytes:
+    async def read(self, url: str, take: Take) -> Body:
         try:
             async with asyncio.timeout(self.patience.total_seconds()):
                 return await self._follow(checked(url), take)
@@ -77,7 +78,7 @@ class HttpInputReader:
             reason = f"the connection failed ({type(error).__name__})"
             raise InputUnavailableError(reason, retryable=True) from None
 
-    async def _follow(self, url: URL, take: Take) -> bytes:
+    async def _follow(self, url: URL, take: Take) -> Body:
         for _ in range(self.redirects + 1):
             self._check_literal(url)
             async with self.session.get(url, allow_redirects=False) as response:
@@ -126,16 +127,12 @@ async def http_inputs(
         )
 
 
-async def _body(response: aiohttp.ClientResponse, take: Take) -> bytes:
+async def _body(response: aiohttp.ClientResponse, take: Take) -> Body:
     if response.status != _OK:
         again = response.status >= _SERVER_ERROR or response.status == _TOO_MANY_REQUESTS
         raise InputUnavailableError(f"the answer was {response.status}", retryable=again)
     _check_form(response)
-    kept = bytearray()
-    async for part in response.content.iter_any():
-        take(len(part))
-        kept += part
-    return bytes(kept)
+    return await kept(response.content.iter_any(), take)
 
 
 def _check_form(response: aiohttp.ClientResponse) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from awsio.errors import translated
 from queue_agent.domain import InputUnavailableError
 from queue_agent.ports import Take
+from queue_agent.spool import Body, kept
 from servicekit.errors import FatalError, TransientError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class S3InputReader:
     buckets: frozenset[str]
     patience: timedelta
 
-    async def read(self, url: str, take: Take) -> bytes:
+    async def read(self, url: str, take: Take) -> Body:
         bucket, key = _split(url)
         if bucket not in self.buckets:
             raise InputUnavailableError("the bucket is not one that inputs may come from")
@@ -43,14 +44,10 @@ class S3InputReader:
             reason = "there is no such object" if missing else "S3 did not give it"
             raise InputUnavailableError(reason, retryable=not missing) from error
 
-    async def _read(self, bucket: str, key: str, take: Take) -> bytes:
+    async def _read(self, bucket: str, key: str, take: Take) -> Body:
         answer = await self.client.get_object(Bucket=bucket, Key=key)
-        kept = bytearray()
         async with answer["Body"] as stream:
-            while part := await stream.read(_PART_BYTES):
-                take(len(part))
-                kept += part
-        return bytes(kept)
+            return await kept(stream.iter_chunks(_PART_BYTES), take)
 
 
 def _split(url: str) -> tuple[str, str]:

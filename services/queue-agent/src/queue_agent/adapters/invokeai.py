@@ -24,6 +24,7 @@ from queue_agent.domain import (
 )
 from queue_agent.filetype import file_type
 from queue_agent.ports import Free, Report, no_one_waits
+from queue_agent.spool import Body, opened
 
 API: Final = "/api/v1"
 QUEUE: Final = f"{API}/queue/default"
@@ -46,11 +47,12 @@ class InvokeAiRuntime:
         if not answer.ok:
             raise RuntimeLostError("the runtime is not ready", status=answer.status)
 
-    async def upload(self, name: str, body: bytes) -> str:
+    async def upload(self, name: str, body: Body) -> str:
         kind = file_type(File(body=body)).content_type  # the server takes images only
-        form = aiohttp.FormData()
-        form.add_field("file", body, filename=name, content_type=kind)
-        answer = await self.http.post(_UPLOAD, form=form)
+        with opened(body) as image:
+            form = aiohttp.FormData()
+            form.add_field("file", image, filename=name, content_type=kind)
+            answer = await self.http.post(_UPLOAD, form=form)
         taken = answer.body.get("image_name") if isinstance(answer.body, dict) else None
         if answer.status != _CREATED or not is_image_name(taken):
             raise answer.failure("the runtime did not take an input image")
@@ -59,7 +61,7 @@ class InvokeAiRuntime:
     async def encode(self, job: Job) -> Job:
         destination = _destination(job)
         body = {"batch": _batch(job.content, destination), "prepend": False}
-        return replace(job, request=await encoded(body))
+        return replace(job, inputs={}, request=await encoded(body, job.inputs))
 
     async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
@@ -141,7 +143,7 @@ class InvokeAiRuntime:
             await self.http.put(f"{QUEUE}/i/{item.item_id}/cancel")
 
     async def _file(self, name: str) -> File:
-        body = await self.http.get_bytes(f"{API}/images/i/{name}/full", {})
+        body = await self.http.get_file(f"{API}/images/i/{name}/full", {})
         if body is None:
             raise TaskFailedError(
                 f"the runtime has no image {name}", code="runtime_error", retryable=True

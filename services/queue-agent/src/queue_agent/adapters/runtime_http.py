@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+import binascii
+import re
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import aiohttp
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
+from queue_agent.adapters.long_json import TooLongError, parsed
 from queue_agent.beside import ungrouped
 from queue_agent.domain import RuntimeLostError, RuntimeSilentError, TaskFailedError
+from queue_agent.spool import Body, Spooled, kept, opened
 
 CALL_BUDGET: Final = timedelta(seconds=15)
 KEEP_ALIVE: Final = timedelta(seconds=3)  # shorter than the 5 s of uvicorn, SD WebUI's server
 _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
-_THREAD_BYTES: Final = 2**18  # from here on decoding is worth a thread
+_SHOWN_BYTES: Final = 2**16  # of an answer that is no JSON
+ANSWER_BYTES: Final = 2**30
+_PART_BYTES: Final = 3 * 2**16  # base64 of three bytes is whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +51,14 @@ class RawAnswer:
     """An answer that nobody has looked into yet."""
 
     status: int
-    text: bytes = field(repr=False)
+    text: Body = field(repr=False)
 
-    async def decoded(self) -> Answer:
-        """Give what it says."""
-        return Answer(status=self.status, body=await _decoded(self.text))
+    async def decoded(self, images: Collection[str] = ()) -> Answer:
+        """Give what it says; long strings in the fields `images` are `LongString`.
+
+        Raises `TaskFailedError` if there is too much besides them.
+        """
+        return Answer(status=self.status, body=await _decoded(self.text, images))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,22 +66,23 @@ class RuntimeHttp:
     """Calls one runtime. Every method raises `RuntimeLostError` when it does not answer."""
 
     session: aiohttp.ClientSession
+    answer_bytes: int = ANSWER_BYTES  # of one answer; a larger one is a failure of the task
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """Get JSON."""
         return await self._call("GET", path, params=params)
 
-    async def get_bytes(self, path: str, params: Mapping[str, str]) -> bytes | None:
+    async def get_file(self, path: str, params: Mapping[str, str]) -> Body | None:
         """Get a file; None if there is none."""
         async with _reached(), self.session.get(path, params=params) as response:
-            return await response.read() if response.ok else None
+            return await self._body(response) if response.ok else None
 
     async def post(
         self,
         path: str,
         *,
         json: Any = None,
-        body: bytes | None = None,
+        body: Body | None = None,
         form: aiohttp.FormData | None = None,
         budget: timedelta | None = CALL_BUDGET,
     ) -> Answer:
@@ -82,25 +92,27 @@ class RuntimeHttp:
         if json is not None:
             body = to_json(json)
         headers = {"Content-Type": "application/json"}
-        return await self._call("POST", path, data=body, headers=headers, budget=budget)
+        with _sent(body) as sent:
+            return await self._call("POST", path, data=sent, headers=headers, budget=budget)
 
     async def put(self, path: str) -> Answer:
         """Put nothing, as calls do that need no body."""
         return await self._call("PUT", path)
 
     async def post_raw(
-        self, path: str, body: bytes | None, meanwhile: Callable[[], Coroutine[Any, Any, None]]
+        self, path: str, body: Body | None, meanwhile: Callable[[], Coroutine[Any, Any, None]]
     ) -> RawAnswer:
         """Post JSON and wait for ever; `meanwhile` is done while the answer is read."""
         headers = {"Content-Type": "application/json"}
-        async with (
-            _reached(),
-            self.session.request("POST", path, data=body, headers=headers) as response,
-            ungrouped(),
-            asyncio.TaskGroup() as group,
-        ):
-            group.create_task(meanwhile(), name="meanwhile")
-            text = await response.read()
+        with _sent(body) as sent:
+            async with (
+                _reached(),
+                self.session.request("POST", path, data=sent, headers=headers) as response,
+                ungrouped(),
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(meanwhile(), name="meanwhile")
+                text = await self._body(response)
         return RawAnswer(status=response.status, text=text)
 
     async def _call(
@@ -112,13 +124,26 @@ class RuntimeHttp:
             asyncio.timeout(seconds),
             self.session.request(method, path, **request) as response,
         ):
-            text = await response.read()
+            text = await self._body(response)
             status = response.status
         return Answer(status=status, body=await _decoded(text))
 
+    async def _body(self, response: aiohttp.ClientResponse) -> Body:
+        total = 0
+
+        def take(size: int) -> None:
+            nonlocal total
+            total += size
+            if total > self.answer_bytes:
+                raise _too_large(f"it has more than {self.answer_bytes} bytes")
+
+        return await kept(response.content.iter_any(), take)
+
 
 @asynccontextmanager
-async def runtime_http(url: str) -> AsyncIterator[RuntimeHttp]:
+async def runtime_http(
+    url: str, answer_bytes: int = ANSWER_BYTES
+) -> AsyncIterator[RuntimeHttp]:
     """Open a session to a runtime; calls that are given no time are only bounded at connect."""
     async with aiohttp.ClientSession(
         base_url=url,
@@ -126,7 +151,7 @@ async def runtime_http(url: str) -> AsyncIterator[RuntimeHttp]:
         trust_env=False,
         connector=aiohttp.TCPConnector(keepalive_timeout=KEEP_ALIVE.total_seconds()),
     ) as session:
-        yield RuntimeHttp(session=session)
+        yield RuntimeHttp(session=session, answer_bytes=answer_bytes)
 
 
 @asynccontextmanager
@@ -141,15 +166,50 @@ async def _reached() -> AsyncIterator[None]:
         ) from error
 
 
-async def encoded(body: object) -> bytes:
-    """Give JSON; of inputs it has many megabytes, and making it must not hold up the leases."""
-    return await asyncio.to_thread(to_json, body)
+async def encoded(body: object, inputs: Mapping[str, Body]) -> Body:
+    """Give JSON with the inputs, as base64, instead of the words that stand for them.
+
+    Of inputs it has many megabytes, and making it must not hold up the leases.
+    """
+    return await asyncio.to_thread(_encoded, body, inputs)
 
 
-async def _decoded(text: bytes) -> Any:
+def _encoded(body: object, inputs: Mapping[str, Body]) -> Body:
+    text = to_json(body)
+    if not inputs:
+        return text
+    request, at = Spooled(), 0
+    words = re.compile(b"|".join(re.escape(word.encode()) for word in inputs))
+    for found in words.finditer(text):
+        request.write(text[at : found.start()])
+        with opened(inputs[found[0].decode()]) as reader:
+            while part := reader.read(_PART_BYTES):
+                request.write(binascii.b2a_base64(part, newline=False))
+        at = found.end()
+    request.write(text[at:])
+    return request
+
+
+@contextmanager
+def _sent(body: Body | None) -> Iterator[bytes | BinaryIO | None]:
+    if not isinstance(body, Spooled):
+        yield body
+        return
+    with body.open() as reader:
+        yield reader
+
+
+async def _decoded(text: Body, images: Collection[str] = ()) -> Any:
     try:
-        if len(text) < _THREAD_BYTES:
-            return from_json(text)
-        return await asyncio.to_thread(from_json, text)
+        if isinstance(text, bytes):
+            return parsed(text)
+        return await asyncio.to_thread(parsed, text, images)
+    except TooLongError as error:
+        raise _too_large(str(error)) from error
     except ValueError:
-        return text.decode(errors="replace")
+        shown = text if isinstance(text, bytes) else text.read(0, _SHOWN_BYTES)
+        return shown.decode(errors="replace")
+
+
+def _too_large(reason: str) -> TaskFailedError:
+    return TaskFailedError(f"the runtime's answer is too large: {reason}", code="runtime_error")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from awsio.errors import translated
+from queue_agent.domain import UnworkableError
+from queue_agent.spool import Body, Spooled
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
+
+
+CLAIM_BYTES: Final = 24 * 2**20  # the largest message of the router
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +23,14 @@ class S3OutputStore:
     client: S3Client
     bucket: str
 
-    async def write(self, key: str, body: bytes, content_type: str) -> None:
+    async def write(self, key: str, body: Body, content_type: str) -> None:
+        if isinstance(body, Spooled):
+            with body.open() as reader:
+                await self._put(key, reader, content_type)
+        else:
+            await self._put(key, body, content_type)
+
+    async def _put(self, key: str, body: bytes | BinaryIO, content_type: str) -> None:
         with translated("s3.write"):
             await self.client.put_object(
                 Bucket=self.bucket, Key=key, Body=body, ContentType=content_type
@@ -27,7 +39,7 @@ class S3OutputStore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3ClaimStore:
-    """Reads objects of one bucket."""
+    """Reads objects of one bucket, if they are no larger than any that the router writes."""
 
     client: S3Client
     bucket: str
@@ -36,4 +48,6 @@ class S3ClaimStore:
         with translated("s3.claim"):
             answer = await self.client.get_object(Bucket=self.bucket, Key=key)
             async with answer["Body"] as stream:
+                if answer["ContentLength"] > CLAIM_BYTES:
+                    raise UnworkableError(f"the body has more than {CLAIM_BYTES} bytes")
                 return await stream.read()

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from contracts.kinds import TaskType
+from queue_agent.adapters.long_json import LongString
 from queue_agent.adapters.runtime_http import Answer, RawAnswer, RuntimeHttp, encoded
 from queue_agent.adapters.sdwebui_models import (
     Checkpoint,
@@ -32,6 +33,7 @@ from queue_agent.domain import (
 )
 from queue_agent.out_document import read_info
 from queue_agent.ports import Free, Report, no_one_waits
+from queue_agent.spool import Body
 from servicekit.errors import FatalError
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ _PATHS: Final = {
     TaskType.EXTRA_SINGLE_IMAGE: "extra-single-image",
     TaskType.EXTRA_BATCH_IMAGES: "extra-batch-images",
 }
+_IMAGES: Final = ("image", "images")
 _GENERATIONS: Final = (TaskType.TEXT_TO_IMAGE, TaskType.IMAGE_TO_IMAGE)
 
 
@@ -78,14 +81,14 @@ class SdWebuiRuntime:
             raise RuntimeLostError("the runtime still hangs")
         self.known.hanging = False
 
-    async def upload(self, name: str, body: bytes) -> str:
+    async def upload(self, name: str, body: Body) -> str:
         raise FatalError("SD WebUI takes its inputs in the body")
 
     async def encode(self, job: Job) -> Job:
         content = dict(job.content)
         if job.tasktype in _GENERATIONS:
             content = {**without_routing(content), "send_images": True}
-        return replace(job, request=await encoded(content))
+        return replace(job, inputs={}, request=await encoded(content, job.inputs))
 
     async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         path = _PATHS.get(job.tasktype)
@@ -188,7 +191,7 @@ class SdWebuiRuntime:
 
 
 async def _read(raw: RawAnswer) -> dict[str, Any]:
-    answer = await raw.decoded()
+    answer = await raw.decoded(_IMAGES)
     if not answer.ok:
         raise _failure(answer)
     if not isinstance(answer.body, dict):
@@ -241,14 +244,16 @@ async def _extras(answer: dict[str, Any]) -> Generated:
     return Generated(files=await asyncio.to_thread(_decode_all, images), answer=answer)
 
 
-def _decode_all(images: list[str]) -> tuple[File, ...]:
+def _decode_all(images: list[str | LongString]) -> tuple[File, ...]:
     try:
-        return tuple(File(body=base64.b64decode(_plain(image))) for image in images)
+        return tuple(File(body=_decode(image)) for image in images)
     except (TypeError, ValueError) as error:
         raise TaskFailedError(
             "the runtime's images are not base64", code="runtime_error"
         ) from error
 
 
-def _plain(image: str) -> str:
-    return image.partition(",")[2] if image.startswith("data:") else image
+def _decode(image: str | LongString) -> Body:
+    if isinstance(image, LongString):
+        return image.decoded()
+    return base64.b64decode(image.partition(",")[2] if image.startswith("data:") else image)
