@@ -85,6 +85,7 @@ def run(ansible: Ansible, *arguments: str, **variables: Any) -> Run:
     given = {
         "emulator_lacks": LACKS,
         "helm_repositories_reachable": False,
+        "image_cache_ami_id": "ami-0123456789abcdef0",  # the emulator does not know Bottlerocket's
         "images": images,
         "kubernetes_apply": False,
         **variables,
