@@ -86,6 +86,7 @@ def run(ansible: Ansible, *arguments: str, **variables: Any) -> Run:
         "emulator_lacks": LACKS,
         "helm_repositories_reachable": False,
         "image_cache_ami_id": "ami-0123456789abcdef0",  # the emulator does not know Bottlerocket's
+        "image_cache_data_device": "/dev/xvda",  # its instances have no second volume
         "images": images,
         "kubernetes_apply": False,
         **variables,
