@@ -85,8 +85,9 @@ def run(ansible: Ansible, *arguments: str, **variables: Any) -> Run:
     given = {
         "emulator_lacks": LACKS,
         "helm_repositories_reachable": False,
-        "image_cache_ami_id": "ami-0123456789abcdef0",  # the emulator does not know Bottlerocket's
-        "image_cache_data_device": "/dev/xvda",  # its instances have no second volume
+        # The emulator knows no image of Bottlerocket, and its instances have one volume.
+        "image_cache_ami_id": "ami-0123456789abcdef0",
+        "image_cache_data_device": "/dev/xvda",
         "images": images,
         "kubernetes_apply": False,
         **variables,
