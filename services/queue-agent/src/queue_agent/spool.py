@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, cast
 from servicekit.errors import TransientError
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    from _typeshed import WriteableBuffer  # pants: no-infer-dep  # only type checkers know it
 
 MEMORY_BYTES: Final = 2**19
 """What one body may take in memory."""
