@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from yarl import URL
 
 HOST: Final = "127.0.0.1"
 BODY_BYTES: Final = 256 * 2**20
+LARGE_BYTES: Final = 2**20  # from here on a client sends in parts
 TARGETS: Final = {"DynamoDB_20120810": "dynamodb", "AmazonSQS": "sqs"}
 # Of the connection, not of the message; a body is handed on whole, so its length is known.
 HOP: Final = frozenset(
@@ -175,9 +177,10 @@ async def _forward(
     proxy.pass_by(call, None)
     headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP}
     url = URL(proxy.target + request.raw_path, encoded=True)
+    sent = io.BytesIO(call.body) if len(call.body) > LARGE_BYTES else call.body
     try:
         async with session.request(
-            request.method, url, data=call.body, headers=headers, allow_redirects=False
+            request.method, url, data=sent, headers=headers, allow_redirects=False
         ) as answer:
             body = await answer.read()
             proxy.pass_by(call, body)

@@ -8,7 +8,8 @@ import os
 import sys
 import tempfile
 import weakref
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, cast
 
 from servicekit.errors import TransientError
@@ -134,6 +135,16 @@ async def kept(parts: AsyncIterable[bytes], take: Callable[[int], None]) -> Body
         return bytes(waiting)
     await asyncio.to_thread(body.write, waiting)
     return body
+
+
+@contextmanager
+def sendable(body: Body) -> Iterator[bytes | BinaryIO]:
+    """Give what a client may be handed: a file if there is much, so that it sends in parts."""
+    if isinstance(body, bytes) and len(body) <= MEMORY_BYTES:
+        yield body
+    else:
+        with opened(body) as reader:
+            yield reader
 
 
 def opened(body: Body) -> BinaryIO:

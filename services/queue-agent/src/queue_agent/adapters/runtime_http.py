@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import binascii
 import re
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import aiohttp
 from pydantic_core import to_json
@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from queue_agent.adapters.long_json import TooLongError, parsed
 from queue_agent.beside import ungrouped
 from queue_agent.domain import RuntimeLostError, RuntimeSilentError, TaskFailedError
-from queue_agent.spool import Body, Spooled, kept, opened
+from queue_agent.spool import Body, Spooled, kept, opened, sendable
 
 CALL_BUDGET: Final = timedelta(seconds=15)
 KEEP_ALIVE: Final = timedelta(seconds=3)  # shorter than the 5 s of uvicorn, SD WebUI's server
@@ -92,7 +92,7 @@ class RuntimeHttp:
         if json is not None:
             body = to_json(json)
         headers = {"Content-Type": "application/json"}
-        with _sent(body) as sent:
+        with sendable(body or b"") as sent:
             return await self._call("POST", path, data=sent, headers=headers, budget=budget)
 
     async def put(self, path: str) -> Answer:
@@ -104,7 +104,7 @@ class RuntimeHttp:
     ) -> RawAnswer:
         """Post JSON and wait for ever; `meanwhile` is done while the answer is read."""
         headers = {"Content-Type": "application/json"}
-        with _sent(body) as sent:
+        with sendable(body or b"") as sent:
             async with (
                 _reached(),
                 self.session.request("POST", path, data=sent, headers=headers) as response,
@@ -188,15 +188,6 @@ def _encoded(body: object, inputs: Mapping[str, Body]) -> Body:
         at = found.end()
     request.write(text[at:])
     return request
-
-
-@contextmanager
-def _sent(body: Body | None) -> Iterator[bytes | BinaryIO | None]:
-    if not isinstance(body, Spooled):
-        yield body
-        return
-    with body.open() as reader:
-        yield reader
 
 
 async def _decoded(text: Body, images: Collection[str] = ()) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from awsio.errors import translated
 from queue_agent.domain import UnworkableError
-from queue_agent.spool import Body, Spooled
+from queue_agent.spool import Body, sendable
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -24,16 +24,9 @@ class S3OutputStore:
     bucket: str
 
     async def write(self, key: str, body: Body, content_type: str) -> None:
-        if isinstance(body, Spooled):
-            with body.open() as reader:
-                await self._put(key, reader, content_type)
-        else:
-            await self._put(key, body, content_type)
-
-    async def _put(self, key: str, body: bytes | BinaryIO, content_type: str) -> None:
-        with translated("s3.write"):
+        with translated("s3.write"), sendable(body) as sent:
             await self.client.put_object(
-                Bucket=self.bucket, Key=key, Body=body, ContentType=content_type
+                Bucket=self.bucket, Key=key, Body=sent, ContentType=content_type
             )
 
 
