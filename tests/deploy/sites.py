@@ -19,7 +19,7 @@ GOLDEN = ROOT / "tests" / "contract" / "golden" / "config.yaml"
 THREE_RUNTIMES = ROOT / "tests" / "deploy" / "configs" / "three-runtimes.yaml"
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
-ROLES_THAT_RENDER = {"keda", "observability", "platform", "runtimes"}
+ROLES_THAT_RENDER = {"observability", "platform", "runtimes"}  # without the charts of others
 LACKS = [
     "apigateway:CreateVpcLink",
     "apigateway:GetVpcLinks",
