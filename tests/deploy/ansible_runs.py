@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,9 @@ class Ansible:
         }
 
 
-@pytest.fixture(scope="module")
-def ansible(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ansible]:
-    """Give Ansible with a fresh emulator, which the tests of one module share."""
-    folder = tmp_path_factory.mktemp("ansible")
+@contextmanager
+def account(folder: Path) -> Iterator[Ansible]:
+    """Give Ansible with a fresh emulator, that is, with an empty account."""
     # What the roles find on the path.
     (folder / "bin").mkdir()
     (folder / "bin" / "helm").symlink_to(tool("helm3"))
@@ -133,3 +133,10 @@ def ansible(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ansible]:
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def ansible(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ansible]:
+    """Give Ansible with an account that the tests of one module share."""
+    with account(tmp_path_factory.mktemp("ansible")) as running:
+        yield running

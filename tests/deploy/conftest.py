@@ -1,7 +1,8 @@
-"""The fixtures of `ansible_runs.py`, for every test of the deployment."""
+"""The fixtures that several tests of the deployment use."""
 
 from __future__ import annotations
 
 from ansible_runs import ansible
+from sites import trio
 
-__all__ = ["ansible"]
+__all__ = ["ansible", "trio"]

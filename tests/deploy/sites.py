@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from ansible_runs import Ansible, Run
+from ansible_runs import Ansible, Run, account
 from earlier_roles import DIGEST
 from toolbox import ROOT
 
 GOLDEN = ROOT / "tests" / "contract" / "golden" / "config.yaml"
 THREE_RUNTIMES = ROOT / "tests" / "deploy" / "configs" / "three-runtimes.yaml"
+TRIO = "trio"  # the stack of that file
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 ROLES_THAT_RENDER = {"observability", "platform", "runtimes"}  # without the charts of others
@@ -93,6 +95,15 @@ def run(ansible: Ansible, *arguments: str, **variables: Any) -> Run:
         **variables,
     }
     return ansible.play("site.yml", "-e", json.dumps(given), *arguments)
+
+
+@pytest.fixture(scope="session")
+def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Give the stack of three runtimes, for all modules of a batch."""
+    options = {"network_nat": "single", "identity_input_buckets": ["inputs"]}
+    with account(tmp_path_factory.mktemp("trio")) as ansible:
+        configure(ansible, THREE_RUNTIMES)
+        yield Site(ansible, TRIO, run(ansible, **options), run(ansible, **options))
 
 
 def configure(ansible: Ansible, config: Path) -> None:

@@ -1,58 +1,43 @@
+"""The cluster of the three runtimes: who may come in, and what each component may do."""
+
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
 
-from ansible_runs import Ansible, Run
-from earlier_roles import ACCOUNT, REGION, STACK, facts, runtime
+from sites import ACCOUNT, REGION, TRIO, Site
 
-PREFIX = f"{STACK}-{REGION}"
-ROLES = ("cluster", "identity", "karpenter", "keda", "s3_csi")
-VARIABLES = {
-    **facts(runtime("sdruntime"), runtime("comfy", type="comfyui", namespace="artists")),
-    "kubernetes_apply": False,
-    "helm_repositories_reachable": False,
-    "emulator_lacks": ["eks:DescribeAddonVersions"],
-    "identity_input_buckets": ["inputs"],
-}
-
-
-@pytest.fixture(scope="module")
-def ran(ansible: Ansible) -> Run:
-    """Give a run in an empty account; test_site.py checks first and runs again."""
-    return ansible.roles(*ROLES, variables=VARIABLES)
+PREFIX = f"{TRIO}-{REGION}"
 
 
 @pytest.fixture
-def eks(ansible: Ansible, ran: Run) -> Any:
-    assert ran.changed > 0
-    return ansible.client("eks")
+def eks(trio: Site) -> Any:
+    return trio.ansible.client("eks")
 
 
 @pytest.fixture
-def iam(ansible: Ansible, ran: Run) -> Any:
-    assert ran.changed > 0
-    return ansible.client("iam")
+def iam(trio: Site) -> Any:
+    return trio.ansible.client("iam")
 
 
-def test_what_is_not_rendered_is_said(ran: Run) -> None:
+def test_what_is_not_rendered_is_said(trio: Site) -> None:
     for chart in ("karpenter-crd", "karpenter", "keda"):
-        assert f"{chart} is not rendered" in ran.output
+        assert f"{chart} is not rendered" in trio.first.output
 
 
 def test_the_cluster_lets_only_access_entries_in(eks: Any) -> None:
-    cluster = eks.describe_cluster(name=STACK)["cluster"]
+    cluster = eks.describe_cluster(name=TRIO)["cluster"]
 
     assert cluster["accessConfig"]["authenticationMode"] == "API"
     assert not cluster["accessConfig"]["bootstrapClusterCreatorAdminPermissions"]
     assert cluster["resourcesVpcConfig"]["endpointPrivateAccess"]
-    assert cluster["tags"] == {"darkroom/stack": STACK, "Name": STACK}
+    assert cluster["tags"] == {"darkroom/stack": TRIO, "Name": TRIO}
     entries = {
-        arn: eks.describe_access_entry(clusterName=STACK, principalArn=arn)["accessEntry"][
+        arn: eks.describe_access_entry(clusterName=TRIO, principalArn=arn)["accessEntry"][
             "type"
         ]
-        for arn in eks.list_access_entries(clusterName=STACK)["accessEntries"]
+        for arn in eks.list_access_entries(clusterName=TRIO)["accessEntries"]
     }
     assert entries == {
         f"arn:aws:iam::{ACCOUNT}:root": "STANDARD",
@@ -60,26 +45,25 @@ def test_the_cluster_lets_only_access_entries_in(eks: Any) -> None:
     }
 
 
-def test_the_cluster_has_two_nodes_and_its_add_ons(eks: Any) -> None:
-    group = eks.describe_nodegroup(clusterName=STACK, nodegroupName="services")["nodegroup"]
+def test_the_cluster_has_two_nodes_and_its_add_ons(eks: Any, trio: Site) -> None:
+    group = eks.describe_nodegroup(clusterName=TRIO, nodegroupName="services")["nodegroup"]
 
     assert group["scalingConfig"]["desiredSize"] == 2
-    assert group["subnets"] == VARIABLES["network_private_subnet_ids"]
-    assert set(eks.list_addons(clusterName=STACK)["addons"]) == {
+    subnets = trio.ansible.client("ec2").describe_subnets(SubnetIds=group["subnets"])["Subnets"]
+    assert [each["MapPublicIpOnLaunch"] for each in subnets] == [False] * 3
+    assert set(eks.list_addons(clusterName=TRIO)["addons"]) == {
         "vpc-cni",
         "kube-proxy",
         "coredns",
         "eks-pod-identity-agent",
         "aws-mountpoint-s3-csi-driver",
+        "amazon-cloudwatch-observability",
     }
 
 
-def test_nodes_demand_a_token_for_their_metadata_and_pods_get_none(
-    ansible: Ansible, ran: Run
-) -> None:
-    assert ran.changed > 0
-    versions = ansible.client("ec2").describe_launch_template_versions(
-        LaunchTemplateName=f"{STACK}-services"
+def test_nodes_demand_a_token_for_their_metadata_and_pods_get_none(trio: Site) -> None:
+    versions = trio.ansible.client("ec2").describe_launch_template_versions(
+        LaunchTemplateName=f"{TRIO}-services"
     )["LaunchTemplateVersions"]
 
     assert len(versions) == 1
@@ -88,10 +72,10 @@ def test_nodes_demand_a_token_for_their_metadata_and_pods_get_none(
 
 
 def test_each_service_account_has_the_role_that_trusts_it(eks: Any, iam: Any) -> None:
-    listed = eks.list_pod_identity_associations(clusterName=STACK)["associations"]
+    listed = eks.list_pod_identity_associations(clusterName=TRIO)["associations"]
     accounts = {
         (each["namespace"], each["serviceAccount"]): eks.describe_pod_identity_association(
-            clusterName=STACK, associationId=each["associationId"]
+            clusterName=TRIO, associationId=each["associationId"]
         )["association"]["roleArn"]
         for each in listed
     }
@@ -108,12 +92,13 @@ def test_each_service_account_has_the_role_that_trusts_it(eks: Any, iam: Any) ->
         "cloudwatch",
         "otel",
         "queue-agent-sdruntime",
+        "queue-agent-anymodel",
         "queue-agent-comfy",
     }
-    role = accounts["artists", "queue-agent-comfy"].rpartition("/")[2]
+    role = accounts["comfy", "queue-agent-comfy"].rpartition("/")[2]
     (trust,) = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Condition"]["StringEquals"] == {
-        "aws:RequestTag/kubernetes-namespace": "artists",
+        "aws:RequestTag/kubernetes-namespace": "comfy",
         "aws:RequestTag/kubernetes-service-account": "queue-agent-comfy",
     }
 
@@ -123,10 +108,10 @@ def test_an_agent_can_use_its_own_queue_and_the_buckets_only(iam: Any) -> None:
 
     buckets = f"{ACCOUNT}-{REGION}"
     assert {each["Sid"]: each["Resource"] for each in statements} == {
-        "Tasks": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{STACK}-comfy",
-        "LargeBodies": f"arn:aws:s3:::{STACK}-claims-{buckets}/*",
+        "Tasks": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{TRIO}-comfy",
+        "LargeBodies": f"arn:aws:s3:::{TRIO}-claims-{buckets}/*",
         "Inputs": ["arn:aws:s3:::inputs/*"],
-        "Outputs": f"arn:aws:s3:::{STACK}-output-{buckets}/*",
+        "Outputs": f"arn:aws:s3:::{TRIO}-output-{buckets}/*",
     }
 
 
@@ -143,14 +128,13 @@ def test_all_inline_policies_of_a_role_fit_into_what_iam_takes(iam: Any) -> None
     assert len(str(statements)) < 10_240
 
 
-def test_karpenter_hears_of_interruptions(ansible: Ansible, ran: Run) -> None:
-    assert ran.changed > 0
-    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{STACK}_interruptions"
-    events = ansible.client("events")
-    rules = [rule["Name"] for rule in events.list_rules(NamePrefix=STACK)["Rules"]]
+def test_karpenter_hears_of_interruptions(trio: Site) -> None:
+    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{TRIO}_interruptions"
+    events = trio.ansible.client("events")
+    rules = [rule["Name"] for rule in events.list_rules(NamePrefix=TRIO)["Rules"]]
 
     assert sorted(rules) == [
-        f"{STACK}-{name}"
+        f"{TRIO}-{name}"
         for name in ("health", "rebalance", "spot-interruption", "state-change")
     ]
     for rule in rules:

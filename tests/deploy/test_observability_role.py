@@ -29,14 +29,12 @@ def variables(ansible: Ansible, runtimes: tuple[str, ...] = RUNTIMES) -> dict[st
 
 @pytest.fixture(scope="module")
 def observed(ansible: Ansible) -> Ansible:
-    """Give an account in which the role has run once, after a check."""
+    """Give an account in which the role has run; test_site.py checks first and runs again."""
     ansible.client("eks").create_cluster(
         name=STACK,
         roleArn="arn:aws:iam::000000000000:role/cluster",
         resourcesVpcConfig={"subnetIds": ["subnet-00000001", "subnet-00000002"]},
     )
-    assert ansible.roles("observability", variables=variables(ansible), check=True).changed > 0
-    assert not ansible.client("cloudwatch").describe_alarms()["MetricAlarms"]
     assert ansible.roles("observability", variables=variables(ansible)).changed > 0
     return ansible
 
@@ -79,10 +77,6 @@ def asked_for(ansible: Ansible) -> list[dict[str, Any]]:
     ansible.play(playbook, "-e", json.dumps(variables(ansible, ("a",))))
     found: list[dict[str, Any]] = json.loads(written.read_text())
     return found
-
-
-def test_second_run_changes_nothing(observed: Ansible) -> None:
-    assert observed.roles("observability", variables=variables(observed)).changed == 0
 
 
 def test_logs_are_kept_for_two_weeks(observed: Ansible) -> None:

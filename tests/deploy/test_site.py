@@ -36,6 +36,7 @@ def nothing(ansible: Ansible, check: Run) -> dict[str, list[str]]:
         "topics": [each["TopicArn"] for each in ansible.client("sns").list_topics()["Topics"]],
         "queues": ansible.client("sqs").list_queues().get("QueueUrls", []),
         "buckets": [each["Name"] for each in ansible.client("s3").list_buckets()["Buckets"]],
+        "alarms": ansible.client("cloudwatch").describe_alarms()["MetricAlarms"],
         "tables": ansible.client("dynamodb").list_tables()["TableNames"],
         "vpcs": [
             vpc["VpcId"]
@@ -78,6 +79,7 @@ def test_a_check_before_the_first_run_makes_nothing(
 ) -> None:
     assert check.changed > 0
     assert nothing == {name: [] for name in nothing}
+    assert "has no load balancer yet" in check.output
 
 
 def test_the_second_run_changes_nothing(site: Site) -> None:
