@@ -288,8 +288,15 @@ def test_models_are_copied_before_the_runtime_starts() -> None:
     names = [container["name"] for container in pod["initContainers"]]
     assert names.index("copy-models") < names.index("runtime")
     copier = pod["initContainers"][names.index("copy-models")]
-    assert copier["args"][-2:] == ["s3://model-bucket", "/opt/ml/code/models"]
+    variables = environment(copier)
+    assert variables["MODEL_SYNC_MODEL_BUCKET"] == "model-bucket"
+    assert variables["MODEL_SYNC_COPY_TO"] == "/opt/ml/code/models"
     assert copier["securityContext"]["runAsNonRoot"]
+
+
+def test_a_copy_without_an_image_is_refused() -> None:
+    with pytest.raises(RefusedError, match="name the image that copies the models"):
+        _rendered("nvme-soci", deployment={"modelSyncImage": {"repository": ""}})
 
 
 def test_china_has_addresses_of_its_own() -> None:

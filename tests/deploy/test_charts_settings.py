@@ -38,7 +38,11 @@ SERVICES: dict[str, tuple[str, str, type[ServiceSettings]]] = {
     "notifier": ("notifier", "NOTIFIER_", notifier.settings.Settings),
     "model-sync": ("modelSync", "MODEL_SYNC_", model_sync.settings.Settings),
 }
-WITHOUT_EFFECT = {"INGEST_OPS_PORT"}  # ingest answers its operators on the port of REST
+WITHOUT_EFFECT = {
+    "INGEST_OPS_PORT",  # ingest answers its operators on the port of REST
+    "MODEL_SYNC_COPY_TO",  # set by the chart of a runtime, in whose pods model-sync copies
+    "MODEL_SYNC_COPY_PARALLEL",
+}
 
 
 def _platform(name: str) -> list[Json]:
@@ -148,6 +152,21 @@ def test_the_agent_reads_what_the_chart_sets(
     port = containers(deployment)["runtime"]["ports"][0]["containerPort"]
     assert read.runtime_url == f"http://127.0.0.1:{port}"
     assert read.pod_namespace == "art"
+
+
+def test_model_sync_reads_what_the_chart_of_a_runtime_sets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pod = _runtime("nvme-soci")["spec"]["template"]["spec"]
+    (copier,) = [each for each in pod["initContainers"] if each["name"] == "copy-models"]
+    for variable, value in environment(copier).items():
+        monkeypatch.setenv(variable, value)
+
+    read = model_sync.settings.Settings()
+
+    assert _ours(environment(copier), "MODEL_SYNC_") < _fields(type(read), "MODEL_SYNC_")
+    (mount,) = [each for each in copier["volumeMounts"] if each["name"] == "models"]
+    assert str(read.copy_to) == mount["mountPath"]
 
 
 def test_an_unknown_setting_of_the_agent_is_refused() -> None:

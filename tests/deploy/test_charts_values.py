@@ -120,8 +120,8 @@ _ELSEWHERE: dict[str, Json] = {
     "runtime.inferenceApi.image.tag": {"runtime": {"inferenceApi": {"image": {"digest": ""}}}},
     "runtime.queueAgent.image.tag": {"runtime": {"queueAgent": {"image": {"digest": ""}}}},
     **{
-        f"deployment.modelCopyImage.{part}": {
-            "deployment": {"modelCopyImage": {"digest": ""}} if part == "tag" else {},
+        f"deployment.modelSyncImage.{part}": {
+            "deployment": {"modelSyncImage": {"digest": ""}} if part == "tag" else {},
             "runtime": {"persistence": {"type": "nvme"}},
             "karpenter": {"nodeTemplate": _ON_DISKS},
         }

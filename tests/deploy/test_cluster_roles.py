@@ -104,14 +104,18 @@ def test_each_service_account_has_the_role_that_trusts_it(eks: Any, iam: Any) ->
 
 
 def test_an_agent_can_use_its_own_queue_and_the_buckets_only(iam: Any) -> None:
+    statements = policy(iam, "queue-agent-sdruntime", "queue-agent")
+
+    assert {each["Sid"]: each["Resource"] for each in statements} == of_agent("sdruntime")
+
+
+def test_an_agent_whose_models_are_copied_may_read_them(iam: Any) -> None:
     statements = policy(iam, "queue-agent-comfy", "queue-agent")
 
-    buckets = f"{ACCOUNT}-{REGION}"
     assert {each["Sid"]: each["Resource"] for each in statements} == {
-        "Tasks": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{TRIO}-comfy",
-        "LargeBodies": f"arn:aws:s3:::{TRIO}-claims-{buckets}/*",
-        "Inputs": ["arn:aws:s3:::inputs/*"],
-        "Outputs": f"arn:aws:s3:::{TRIO}-output-{buckets}/*",
+        **of_agent("comfy"),
+        "ModelFolders": f"arn:aws:s3:::{TRIO}-models",
+        "Models": f"arn:aws:s3:::{TRIO}-models/*",
     }
 
 
@@ -140,6 +144,17 @@ def test_karpenter_hears_of_interruptions(trio: Site) -> None:
     for rule in rules:
         (target,) = events.list_targets_by_rule(Rule=rule)["Targets"]
         assert target["Arn"] == queue
+
+
+def of_agent(runtime: str) -> dict[str, Any]:
+    """Give what the agent of any runtime may use, by the id of the statement."""
+    buckets = f"{ACCOUNT}-{REGION}"
+    return {
+        "Tasks": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{TRIO}-{runtime}",
+        "LargeBodies": f"arn:aws:s3:::{TRIO}-claims-{buckets}/*",
+        "Inputs": ["arn:aws:s3:::inputs/*"],
+        "Outputs": f"arn:aws:s3:::{TRIO}-output-{buckets}/*",
+    }
 
 
 def policy(iam: Any, component: str, name: str) -> list[dict[str, Any]]:

@@ -7,9 +7,12 @@ import json
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from model_sync.domain import StoredFile
 from servicekit.errors import TransientError
+
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def safetensors(*, tensor_bytes: int = 8) -> bytes:
@@ -38,7 +41,7 @@ class FakeModelBucket:
             raise TransientError("the bucket is out of reach")
         for key, body in sorted(self.objects.items()):
             tag = hashlib.sha256(body).hexdigest()
-            yield StoredFile(key=key, size_bytes=len(body), tag=tag)
+            yield StoredFile(key=key, size_bytes=len(body), tag=tag, modified_at=NEW_YEAR)
 
     async def read(self, file: StoredFile, start: int, length: int) -> bytes:
         self.reads.append(file.key)

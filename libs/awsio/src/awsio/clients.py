@@ -42,7 +42,8 @@ _S3_CONFIG = _CONFIG.merge(AioConfig(signature_version="s3v4"))
 C = TypeVar("C")
 
 
-def _region() -> str | None:
+def region() -> str | None:
+    """Give the region that the environment names."""
     # The SDK for Python reads only AWS_DEFAULT_REGION; the other SDKs and EKS set AWS_REGION.
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
 
@@ -61,22 +62,22 @@ def _session() -> AioSession:
 
 def sqs() -> AbstractAsyncContextManager[SQSClient]:
     """Give a client for SQS; raises `FatalError` if no region is configured."""
-    return _opened(_session().create_client("sqs", region_name=_region(), config=_CONFIG))
+    return _opened(_session().create_client("sqs", region_name=region(), config=_CONFIG))
 
 
 def sns() -> AbstractAsyncContextManager[SNSClient]:
     """Give a client for SNS; raises `FatalError` if no region is configured."""
-    return _opened(_session().create_client("sns", region_name=_region(), config=_CONFIG))
+    return _opened(_session().create_client("sns", region_name=region(), config=_CONFIG))
 
 
 def s3() -> AbstractAsyncContextManager[S3Client]:
     """Give a client for S3; raises `FatalError` if no region is configured."""
-    return _opened(_session().create_client("s3", region_name=_region(), config=_S3_CONFIG))
+    return _opened(_session().create_client("s3", region_name=region(), config=_S3_CONFIG))
 
 
 def dynamodb() -> AbstractAsyncContextManager[DynamoDBClient]:
     """Give a client for DynamoDB; raises `FatalError` if no region is configured."""
-    return _opened(_session().create_client("dynamodb", region_name=_region(), config=_CONFIG))
+    return _opened(_session().create_client("dynamodb", region_name=region(), config=_CONFIG))
 
 
 @asynccontextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import PurePosixPath
 
 from contracts.checkpoints import names_checkpoint
@@ -18,6 +19,7 @@ class StoredFile:
     key: str
     size_bytes: int
     tag: str  # the object's ETag
+    modified_at: datetime = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,17 @@ def split_key(key: str) -> tuple[str, str, str] | None:
     if path.is_absolute() or ".." in path.parts:  # a key may be anything, a name is a path
         return None
     return path.parts[0], str(PurePosixPath(*path.parts[1:])), form
+
+
+def place(key: str) -> PurePosixPath | None:
+    """Give where an object is in a folder with the whole bucket; None if nowhere.
+
+    A key may be anything; what leads out of the folder or is a folder itself has no place.
+    """
+    path = PurePosixPath(key)
+    if key.endswith("/") or "\0" in key or path.is_absolute() or ".." in path.parts:
+        return None
+    return path if path.parts else None
 
 
 def find(models: Iterable[Model], kind: str, name: str) -> Model | None:

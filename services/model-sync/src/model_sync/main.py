@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from pathlib import Path
 
 from awsio import clients
+from awsio.downloads import Downloads
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from model_sync.adapters.s3 import S3ModelBucket
 from model_sync.catalogue import Catalogue
+from model_sync.copying import copy_models
 from model_sync.rpc import ModelService
 from model_sync.settings import Settings
-from servicekit.errors import TransientError
+from servicekit.errors import FatalError, TransientError
 from servicekit.health import Health
 from servicekit.lifecycle import stop_on_signals
 from servicekit.rpc import serving
@@ -23,6 +27,29 @@ from servicekit.web import http_serving, ops_app
 log = logging.getLogger(__name__)
 FIRST_LOOK_PAUSE_SECONDS = 1.0
 STREAM_GRACE = timedelta(seconds=1)  # a watcher never hangs up by itself
+
+
+async def run(settings: Settings) -> None:
+    """Serve, or copy the bucket if the settings say where to."""
+    if settings.copy_to is None:
+        await serve(settings)
+    else:
+        await copy(settings, settings.copy_to)
+
+
+async def copy(settings: Settings, folder: Path) -> None:
+    """Copy the bucket; raises `FatalError`, and goes on where it was when it is run again."""
+    async with clients.s3() as s3:
+        try:
+            copied = await copy_models(
+                S3ModelBucket(client=s3, bucket=settings.model_bucket),
+                Downloads(settings.model_bucket, parallel=settings.copy_parallel),
+                folder,
+                max_files=settings.max_models,
+            )
+        except TransientError as error:
+            raise FatalError(str(error), **error.details) from error
+    log.info("models are copied", extra=dataclasses.asdict(copied))
 
 
 async def serve(settings: Settings) -> None:
@@ -72,7 +99,7 @@ async def _look(catalogue: Catalogue, settings: Settings, health: Health) -> Non
 
 def main() -> None:
     """Run model-sync as a process."""
-    run_service("model-sync", Settings, serve, "Keeps the catalogue of the model bucket.")
+    run_service("model-sync", Settings, run, "Keeps the catalogue of the model bucket.")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Protocol
 
 from model_sync.domain import StoredFile
@@ -17,4 +18,16 @@ class ModelBucket(Protocol):
 
     async def read(self, file: StoredFile, start: int, length: int) -> bytes:
         """Give `length` bytes from `start`, fewer at the end of the object."""
+        ...
+
+
+class ModelDownloads(Protocol):
+    """The same bucket, for whole objects."""
+
+    def fetch(self, key: str, path: Path, arrived: Callable[[int], None]) -> None:
+        """Write an object to `path`, all of it or nothing; blocks.
+
+        `arrived` is told how many bytes came, each time. Raises `FatalError` if the object
+        can't be had, `TransientError` if perhaps later.
+        """
         ...

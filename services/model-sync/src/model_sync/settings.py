@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -21,3 +22,6 @@ class Settings(ServiceSettings):
         default=timedelta(seconds=60), ge=timedelta(seconds=1), le=timedelta(days=1)
     )
     max_models: int = Field(default=10_000, ge=1)  # bounds the memory of the catalogue
+    # Copies the bucket there and ends, instead of serving: for the disks of a GPU node.
+    copy_to: Path | None = None
+    copy_parallel: int = Field(default=16, ge=1, le=64)  # parts of 16 MiB at a time

@@ -26,7 +26,10 @@ class S3ModelBucket:
             async for page in pages:
                 for item in page.get("Contents", []):
                     yield StoredFile(
-                        key=item["Key"], size_bytes=item["Size"], tag=item.get("ETag", "")
+                        key=item["Key"],
+                        size_bytes=item["Size"],
+                        tag=item.get("ETag", ""),
+                        modified_at=item["LastModified"],
                     )
 
     async def read(self, file: StoredFile, start: int, length: int) -> bytes:

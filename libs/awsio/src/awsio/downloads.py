@@ -1,0 +1,53 @@
+"""Downloads objects of S3 to files, in parts side by side, with the SDK's transfer manager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import boto3  # type: ignore[import-untyped]  # comes without types
+from boto3.exceptions import RetriesExceededError  # type: ignore[import-untyped]
+from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped]
+from botocore.config import Config
+
+from awsio.clients import region
+from awsio.errors import translated
+from servicekit.errors import TransientError
+
+PART_BYTES = 16 * 1024 * 1024
+
+
+class Downloads:
+    """Downloads from one bucket. Its methods block, so they belong into a thread."""
+
+    def __init__(self, bucket: str, *, parallel: int) -> None:
+        self._bucket = bucket
+        self._transfer = TransferConfig(
+            max_concurrency=parallel,
+            multipart_threshold=PART_BYTES,
+            multipart_chunksize=PART_BYTES,
+        )
+        config = Config(
+            connect_timeout=3,
+            read_timeout=30,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            max_pool_connections=parallel,
+            signature_version="s3v4",
+        )
+        self._client = boto3.client("s3", region_name=region(), config=config)
+
+    def fetch(self, key: str, path: Path, arrived: Callable[[int], None]) -> None:
+        """Write an object to `path`, all of it or nothing.
+
+        `arrived` is told how many bytes came, each time. Raises `FatalError` and
+        `TransientError` as the calls of `clients` do. A part that breaks off is asked for
+        again, five times in all.
+        """
+        action = "s3.get_object"
+        with translated(action):
+            try:
+                self._client.download_file(
+                    self._bucket, key, str(path), Callback=arrived, Config=self._transfer
+                )
+            except RetriesExceededError as error:
+                raise TransientError(f"AWS broke off {action}", action=action) from error
