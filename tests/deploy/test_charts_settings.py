@@ -152,6 +152,8 @@ def test_the_agent_reads_what_the_chart_sets(
     port = containers(deployment)["runtime"]["ports"][0]["containerPort"]
     assert read.runtime_url == f"http://127.0.0.1:{port}"
     assert read.pod_namespace == "art"
+    values = read_values(VALUES / "runtime" / f"{name}.yaml")
+    assert list(read.input_buckets) == values["deployment"].get("inputBuckets", [])
 
 
 def test_model_sync_reads_what_the_chart_of_a_runtime_sets(

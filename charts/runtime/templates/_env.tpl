@@ -49,6 +49,7 @@ run_timeout_per_megapixel_step runtime_poll runtime_silence runtime_stall settle
       "agent_name" "$(POD_NAME)"
       "pod_name" "$(POD_NAME)"
       "pod_namespace" .Release.Namespace }}
+{{- with $facts.inputBuckets }}{{ $_ := set $settings "input_buckets" (toJson .) }}{{ end }}
 {{- $known := concat (keys $settings) (include "runtime.agentKnobs" . | splitList "\n" | join " " | splitList " ") }}
 {{- range include "runtime.asEnv" .Values.runtime.queueAgent.extraEnv | fromYamlArray }}
 {{- if and (hasPrefix "QUEUE_AGENT_" .name) (not (has (trimPrefix "QUEUE_AGENT_" .name | lower) $known)) }}
