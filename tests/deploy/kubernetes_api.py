@@ -1,7 +1,8 @@
 """A Kubernetes API over HTTPS on the loopback, for what applies to a cluster and waits for it.
 
-It answers what `helm` and `kubernetes.core` ask: discovery, and reading, writing and deleting of
-objects one by one. Not there: watches, server-side apply, subresources, field selectors, paging.
+It answers what `helm` and `kubernetes.core` ask: discovery, and reading, writing and deleting
+of objects one by one. Not there: watches, server-side apply, subresources, field selectors,
+paging.
 """
 
 from __future__ import annotations
@@ -71,11 +72,10 @@ def served(store: Store, folder: Path) -> Iterator[KubernetesApi]:
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server = ThreadingHTTPServer((HOST, 0), _Handler)
-    server.daemon_threads = True
+    server = _Server((HOST, 0), _Handler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     url = f"https://{HOST}:{server.server_port}"
-    api = _Handler.apis[server.server_port] = KubernetesApi(url, certificate, store)
+    api = server.api = KubernetesApi(url, certificate, store)
     thread = threading.Thread(target=server.serve_forever, name="kubernetes-api")
     thread.start()
     try:
@@ -86,28 +86,28 @@ def served(store: Store, folder: Path) -> Iterator[KubernetesApi]:
         server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    api: KubernetesApi
+    daemon_threads = True
+
+
 class _Handler(BaseHTTPRequestHandler):
     """Answers one client."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = 1 << 20  # an answer in one piece, or the client's kernel waits for more
-    apis: dict[int, KubernetesApi] = {}  # by port  # noqa: RUF012
+    server: _Server
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of each request."""
 
     def _serve(self) -> None:
-        api = self.apis[self.server.server_address[1]]
+        api = self.server.api
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         with api.lock:
             try:
-                if not token:
-                    raise RefusedError(401, "Unauthorized", "Unauthorized")
-                api.tokens.add(token)
-                if self.command != "GET":
-                    api.writes.append(f"{self.command} {self.path}")
-                code, answer = 200, self._answer(api.store, body)
+                self._know(api)
+                answer = self._answer(api.store, body)
                 code = 201 if self.command == "POST" else 200
             except RefusedError as error:
                 code, answer = error.code, _status(error)
@@ -119,6 +119,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815  # of the base class
+
+    def _know(self, api: KubernetesApi) -> None:
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not token:
+            raise RefusedError(401, "Unauthorized", "Unauthorized")
+        api.tokens.add(token)
+        if self.command != "GET":
+            api.writes.append(f"{self.command} {self.path}")
 
     def _answer(self, store: Store, body: bytes) -> Json:
         url = urlsplit(self.path)
@@ -163,6 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return store.patch(key, decoded(body), strategic=strategic, dry=dry)
             case "DELETE":
                 return store.delete(key, dry=dry)
+            case _:
+                pass
         raise RefusedError(415, "UnsupportedMediaType", "this kind of patch is not served here")
 
 
@@ -188,6 +198,7 @@ def _status(error: RefusedError) -> Json:
 def _discovery(store: Store, parts: list[str]) -> Json | None:
     """Give what the API tells of itself, or nothing where the path is one of objects."""
     versions = sorted({kind.version for kind in store.kinds})
+    version = "/".join(parts[1:])
     match parts:
         case ["version"]:
             major, minor = KUBERNETES.split(".")
@@ -197,25 +208,11 @@ def _discovery(store: Store, parts: list[str]) -> Json | None:
         case ["apis"]:
             groups = [_group(version) for version in versions if "/" in version]
             return {"apiVersion": "v1", "kind": "APIGroupList", "groups": groups}
-        case ["openapi", "v3"]:
-            paths = {_path(version): _document(version) for version in versions}
-            return {"paths": paths}
         case ["openapi", "v3", *path]:
-            version = "/".join(path[1:])
-            return _operations([kind for kind in store.kinds if kind.version == version])
-        case ["api", version] | ["apis", *_, version] if len(parts) in {2, 3}:
-            version = "/".join(parts[1:])
-            if version in versions:
-                return _resources(version, store.kinds)
+            return _operations(store.kinds, "/".join(path[1:]))
+        case ["api" | "apis", *_] if version in versions:
+            return _resources(store.kinds, version)
     return None
-
-
-def _path(version: str) -> str:
-    return f"apis/{version}" if "/" in version else f"api/{version}"
-
-
-def _document(version: str) -> Json:
-    return {"serverRelativeURL": f"/openapi/v3/{_path(version)}"}
 
 
 def _group(version: str) -> Json:
@@ -224,7 +221,7 @@ def _group(version: str) -> Json:
     return {"name": name, "versions": [served], "preferredVersion": served}
 
 
-def _resources(version: str, kinds: list[Kind]) -> Json:
+def _resources(kinds: list[Kind], version: str) -> Json:
     verbs = ["create", "delete", "get", "list", "patch", "update"]
     found = [
         {
@@ -241,14 +238,18 @@ def _resources(version: str, kinds: list[Kind]) -> Json:
     return {**shape, "resources": found}
 
 
-def _operations(kinds: list[Kind]) -> Json:
-    """Tell that fields are validated here, so that clients do not need the schemas."""
+def _operations(kinds: list[Kind], version: str) -> Json:
+    """Tell that fields are validated here, so that clients need no schemas."""
+    if not version:
+        paths = {f"apis/{v}" if "/" in v else f"api/{v}" for v in {k.version for k in kinds}}
+        return {"paths": {path: {"serverRelativeURL": f"/openapi/v3/{path}"} for path in paths}}
     asked = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
-    paths = {}
+    group, _, number = version.rpartition("/")
+    operations = {}
     for kind in kinds:
-        group, _, version = kind.version.rpartition("/")
-        which = {"group": group, "version": version, "kind": kind.name}
+        which = {"group": group, "version": number, "kind": kind.name}
         patch = {"parameters": [asked], "x-kubernetes-group-version-kind": which}
-        paths[f"/{kind.plural}/{{name}}"] = {"patch": patch}
+        if kind.version == version:
+            operations[f"/{kind.plural}/{{name}}"] = {"patch": patch}
     info = {"title": "Kubernetes", "version": KUBERNETES}
-    return {"openapi": "3.0.0", "info": info, "paths": paths}
+    return {"openapi": "3.0.0", "info": info, "paths": operations}

@@ -1,7 +1,7 @@
 """What a Kubernetes API keeps, and what it says about what it is asked to keep.
 
-Objects are judged by `manifests.problems`, which is stricter than a real server: that one drops an
-unknown field with a warning. There are no admission plug-ins and no authorization. Of the
+Objects are judged by `manifests.problems`, which is stricter than a real server: that one drops
+an unknown field with a warning. There are no admission plug-ins and no authorization. Of the
 controllers there is what a client that waits looks at: a Deployment is ready at once, a load
 balancer has an address, a claim is bound. Deleting is at once, too, except for finalizers.
 """
@@ -9,19 +9,18 @@ balancer has an address, a claim is bound. Deleting is at once, too, except for 
 from __future__ import annotations
 
 import copy
-import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
 from typing import Any
 
-from manifests import KUBERNETES, custom_kinds, problems
+from kubernetes_patches import merged, schema
+from manifests import custom_kinds, problems
 
 Json = dict[str, Any]
 
-_KINDS = """
+_ADMISSION = "admissionregistration.k8s.io/v1 validatingadmissionpolic"
+_KINDS = f"""
 v1 namespaces Namespace
 v1 persistentvolumes PersistentVolume
 v1 nodes Node
@@ -31,8 +30,8 @@ v1 pods Pod namespaced
 v1 secrets Secret namespaced
 v1 serviceaccounts ServiceAccount namespaced
 v1 services Service namespaced
-admissionregistration.k8s.io/v1 validatingadmissionpolicies ValidatingAdmissionPolicy
-admissionregistration.k8s.io/v1 validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding
+{_ADMISSION}ies ValidatingAdmissionPolicy
+{_ADMISSION}ybindings ValidatingAdmissionPolicyBinding
 apps/v1 daemonsets DaemonSet namespaced
 apps/v1 deployments Deployment namespaced
 apps/v1 replicasets ReplicaSet namespaced
@@ -147,9 +146,10 @@ class Store:
             message = f'{kind.qualified} "{key[2]}" already exists'
             raise RefusedError(409, "AlreadyExists", message)
         made = copy.deepcopy(item)
-        if namespace:
-            made["metadata"].setdefault("namespace", namespace)
-        made["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": "2026-01-01T00:00:00Z"}
+        made["metadata"] |= {
+            "uid": str(uuid.uuid4()),
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        }
         return self._keep(key, made, dry=dry)
 
     def replace(self, key: Key, item: Json, *, dry: bool = False) -> Json:
@@ -169,11 +169,12 @@ class Store:
         return old if new == old else self._keep(key, new, dry=dry)
 
     def patch(self, key: Key, patch: Json, *, strategic: bool, dry: bool = False) -> Json:
-        """Merge into an object, by the keys of its lists if `strategic`; raises `RefusedError`."""
-        if strategic and "." in key[0].version.partition(".k8s.io")[0]:
-            raise RefusedError(415, "UnsupportedMediaType", "custom kinds take merge patches only")
-        schema = _schema(key[0]) if strategic else None
-        return self.replace(key, _merged(self.get(key), patch, schema), dry=dry)
+        """Merge into an object, lists by their keys if `strategic`; raises `RefusedError`."""
+        kind = key[0]
+        by = schema(kind.version, kind.name) if strategic else None
+        if strategic and by is None:
+            raise RefusedError(415, "UnsupportedMediaType", "a custom kind is merged as JSON")
+        return self.replace(key, merged(self.get(key), patch, by), dry=dry)
 
     def delete(self, key: Key, *, dry: bool = False) -> Json:
         """Remove an object with what it holds, or mark it if it has finalizers."""
@@ -196,6 +197,8 @@ class Store:
                 self.objects.pop(other, None)
 
     def _keep(self, key: Key, item: Json, *, dry: bool) -> Json:
+        if key[1]:
+            item["metadata"]["namespace"] = key[1]
         found = problems(item)
         if found:
             raise _invalid(key, found)
@@ -239,66 +242,6 @@ def _default(item: Json) -> None:
     # Only what clients follow without asking whether it is there.
     if item["kind"] in {"Deployment", "ReplicaSet"}:
         item["spec"].setdefault("replicas", 1)
-
-
-# Patches: https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/
-def _merged(old: Any, patch: Any, schema: Json | None) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    if patch.get("$patch") == "replace":
-        return {name: value for name, value in patch.items() if name != "$patch"}
-    merged = dict(old) if isinstance(old, dict) else {}
-    for name in set(merged) - set(patch.get("$retainKeys", merged)):
-        del merged[name]
-    for name, value in patch.items():
-        part = _property(schema, name)
-        by = (part or {}).get("x-kubernetes-patch-merge-key")
-        if value is None:
-            merged.pop(name, None)
-        elif by and isinstance(value, list):
-            merged[name] = _merged_list(merged.get(name) or [], value, by, part)
-        elif not name.startswith("$"):
-            merged[name] = _merged(merged.get(name), value, part)
-    return merged
-
-
-def _merged_list(old: list[Json], patch: list[Json], by: str, schema: Json | None) -> list[Json]:
-    """Merge items by their key; the order that a client asks for is not kept."""
-    merged = {item[by]: item for item in old}
-    for item in patch:
-        if item.get("$patch") == "delete":
-            merged.pop(item[by], None)
-        else:
-            part = _resolved((schema or {}).get("items"))
-            merged[item[by]] = _merged(merged.get(item[by]), item, part)
-    return list(merged.values())
-
-
-def _property(schema: Json | None, name: str) -> Json | None:
-    found = _resolved(schema) or {}
-    inner = found.get("properties", {}).get(name) or found.get("additionalProperties")
-    # The merge key stands beside a reference.
-    return _resolved(inner) if isinstance(inner, dict) else None
-
-
-def _resolved(schema: Json | None) -> Json | None:
-    reference = (schema or {}).get("$ref")
-    return _schemas()[reference.rpartition("/")[2]] if reference else schema
-
-
-@cache
-def _schemas() -> dict[str, Json]:
-    folder = resources.files("kubernetes_validate") / "kubernetes-json-schema"
-    file = folder / f"v{KUBERNETES}.0-local" / "_definitions.json"
-    found: dict[str, Json] = json.loads(file.read_text())["$defs"]
-    return found
-
-
-def _schema(kind: Kind) -> Json:
-    group, _, version = kind.version.rpartition("/")
-    wanted = {"group": group, "version": version, "kind": kind.name}
-    known = (each for each in _schemas().values() if isinstance(each, dict))
-    return next(s for s in known if wanted in s.get("x-kubernetes-group-version-kind", ()))
 
 
 # What the controllers of a cluster would do, as far as Helm waits for it.
@@ -352,9 +295,3 @@ def _volumes(store: Store) -> None:
 
 
 _CONTROLLERS: tuple[Callable[[Store], None], ...] = (_deployments, _addresses, _volumes)
-
-
-def names(found: list[Json]) -> Iterator[str]:
-    """Give what is left to tell of objects: kinds and names."""
-    for item in found:
-        yield f"{item['kind']}/{item['metadata']['name']}"
