@@ -249,11 +249,11 @@ def test_a_kubeconfig_of_the_role_makes_tokens_of_who_uses_it(cluster: Cluster) 
 
     (user,) = yaml.safe_load(written.read_text())["users"]
     assert user["user"].keys() == {"exec"}
+    assert cluster.api.tokens
     for token in cluster.api.tokens:
         prefix, _, text = token.partition(".")
         url = urlsplit(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
         assert (prefix, parse_qs(url.query)["Action"]) == ("k8s-aws-v1", ["GetCallerIdentity"])
-    assert len(cluster.api.tokens) == 2  # of Helm and of the modules
 
 
 def test_every_release_is_in_the_cluster(cluster: Cluster, first: Run) -> None:
