@@ -45,7 +45,7 @@ rbac.authorization.k8s.io/v1 roles Role namespaced
 _FIXED = {
     "Deployment": ("selector",),
     "PersistentVolume": ("csi", "volumeMode"),
-    "PersistentVolumeClaim": ("accessModes", "storageClassName", "volumeMode", "volumeName"),
+    "PersistentVolumeClaim": ("accessModes", "resources", "storageClassName", "volumeName"),
 }
 
 

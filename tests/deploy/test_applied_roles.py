@@ -331,6 +331,20 @@ def test_an_upgrade_writes_only_what_is_different(cluster: Cluster, first: Run) 
     assert "AWS_REGION" in environment(router)
 
 
+def test_a_runtime_moves_to_another_bucket(cluster: Cluster, first: Run) -> None:
+    known = known_runtimes()[0]
+    changes = {**facts(known), "storage_model_bucket": "another-bucket"}
+
+    assert cluster.apply("runtimes", **changes).changed == 1
+
+    pod = cluster.named("Deployment")["sdruntime"]["spec"]["template"]["spec"]
+    (claimed,) = (v["persistentVolumeClaim"] for v in pod["volumes"] if v["name"] == "models")
+    claim = cluster.named("PersistentVolumeClaim")[claimed["claimName"]]
+    volume = cluster.named("PersistentVolume")[claim["spec"]["volumeName"]]
+    assert volume["spec"]["csi"]["volumeAttributes"] == {"bucketName": "another-bucket"}
+    assert volume["spec"]["claimRef"]["name"] == claimed["claimName"]
+
+
 def test_a_release_that_the_api_refuses_says_why_and_leaves_nothing(
     cluster: Cluster, first: Run, broken: str
 ) -> None:
@@ -348,7 +362,7 @@ def test_an_upgrade_that_the_api_refuses_is_undone(
     cluster: Cluster, first: Run, broken: str
 ) -> None:
     before = cluster.named("Deployment")["comfy"]["spec"]
-    (known,) = (each for each in known_runtimes() if each["name"] == "comfy")
+    known = known_runtimes()[1]
 
     run = cluster.apply("runtimes", fails=True, **facts(known), runtimes_chart=broken)
 
