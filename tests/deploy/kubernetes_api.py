@@ -206,7 +206,10 @@ def _discovery(store: Store, parts: list[str]) -> Json | None:
         case ["api"]:
             return {"kind": "APIVersions", "versions": ["v1"]}
         case ["apis"]:
-            groups = [_group(version) for version in versions if "/" in version]
+            names = sorted(
+                {version.partition("/")[0] for version in versions if "/" in version}
+            )
+            groups = [_group(name, versions) for name in names]
             return {"apiVersion": "v1", "kind": "APIGroupList", "groups": groups}
         case ["openapi", "v3", *path]:
             return _operations(store.kinds, "/".join(path[1:]))
@@ -215,10 +218,14 @@ def _discovery(store: Store, parts: list[str]) -> Json | None:
     return None
 
 
-def _group(version: str) -> Json:
-    name, _, number = version.partition("/")
-    served = {"groupVersion": version, "version": number}
-    return {"name": name, "versions": [served], "preferredVersion": served}
+def _group(name: str, versions: list[str]) -> Json:
+    # By name, stable versions come first here.
+    served = [
+        {"groupVersion": version, "version": version.partition("/")[2]}
+        for version in versions
+        if version.startswith(f"{name}/")
+    ]
+    return {"name": name, "versions": served, "preferredVersion": served[0]}
 
 
 def _resources(kinds: list[Kind], version: str) -> Json:
