@@ -61,16 +61,22 @@ def _custom(item: Json) -> list[str]:
 
 
 @cache
+def custom_kinds() -> list[Json]:
+    """Give the `spec` of each of KEDA's and Karpenter's CRDs."""
+    folders = map(schemas, ("keda", "karpenter-aws"))
+    files = [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
+    return [yaml.safe_load(path.read_text())["spec"] for path in files]
+
+
+@cache
 def _definitions() -> dict[tuple[str, str], Json]:
     """Give the schema of each custom kind by its API version and name."""
     found = {}
-    for folder in ("keda", "karpenter-aws"):
-        for path in schemas(folder).glob("*.yaml"):
-            spec = yaml.safe_load(path.read_text())["spec"]
-            for version in spec["versions"]:
-                api = f"{spec['group']}/{version['name']}"
-                schema = version["schema"]["openAPIV3Schema"]
-                found[api, spec["names"]["kind"]] = _closed(schema, top=True)
+    for spec in custom_kinds():
+        for version in spec["versions"]:
+            api = f"{spec['group']}/{version['name']}"
+            schema = version["schema"]["openAPIV3Schema"]
+            found[api, spec["names"]["kind"]] = _closed(schema, top=True)
     return found
 
 

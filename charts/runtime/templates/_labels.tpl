@@ -42,9 +42,19 @@ queue-agent-{{ .Values.name }}
 runtime-{{ .Values.name }}
 {{- end }}
 
-{{/* Name of the volume, which has no namespace. */}}
+{{/* Name of the claim. What cannot be changed in a claim or its volume makes new ones. */}}
+{{- define "runtime.claim" -}}
+{{- $models := .Values.runtime.persistence }}
+{{- $fixed := list .Values.deployment.modelBucket $models.size $models.storageClass $models.accessModes }}
+{{- .Values.name }}-models-{{ $fixed | toJson | sha256sum | trunc 8 }}
+{{- end }}
+
+{{/* Name of what has no namespace: the volume, the policy. */}}
 {{- define "runtime.volume" -}}
-{{ .Release.Namespace }}-{{ .Values.name }}-models
+{{ .Release.Namespace }}-{{ include "runtime.claim" . }}
+{{- end }}
+{{- define "runtime.policy" -}}
+{{ .Release.Namespace }}-{{ .Values.name }}-own-pod
 {{- end }}
 
 {{/* (dict "repository" ... "tag" ... "digest" ...) */}}
