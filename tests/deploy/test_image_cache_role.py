@@ -143,6 +143,28 @@ def test_host_is_gone_when_pulling_fails(cached: Ansible) -> None:
     assert snapshots(cached) == before
 
 
+def test_instance_without_the_volume_is_refused(cached: Ansible) -> None:
+    ec2 = cached.client("ec2")
+    host = {"tags": {"darkroom/stack": STACK, "Name": "without"}}
+
+    refused = cached.module(
+        "tagged_instance",
+        **host,
+        image_id="ami-0123456789abcdef0",
+        instance_type="m6i.large",
+        instance_profile=f"{STACK}-us-east-1-image-cache",
+        subnet_id=ec2.describe_subnets()["Subnets"][0]["SubnetId"],
+        security_group_id=ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],
+        volume_device="/dev/xvdz",
+        fails=True,
+    )
+
+    (instance,) = running(cached)
+    assert refused["msg"] == f"{instance} has no volume /dev/xvdz, it has /dev/xvda"
+    cached.module("tagged_instance", **host, state="absent")
+    assert not running(cached)
+
+
 def test_snapshot_of_a_runtime_wins(cached: Ansible) -> None:
     run = play(cached, snapshot="snap-0123456789abcdef0")
 
