@@ -173,7 +173,7 @@ def remove_rule(stack: Stack, name: str) -> None:
 def alarms(stack: Stack) -> Iterator[Found]:
     """Find alarms."""
     client = stack.client("cloudwatch")
-    prefix = f"{stack.name}-"
+    prefix = f"{stack.name}/"
     listed = stack.pages(
         "cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=prefix
     )
