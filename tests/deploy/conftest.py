@@ -1,7 +1,9 @@
-"""The fixtures of `ansible_runs.py`, for every test of the deployment."""
+"""The fixtures of `ansible_runs.py` and `modules.py`, for every test of the deployment."""
 
 from __future__ import annotations
 
+from modules import modules
+
 from ansible_runs import ansible
 
-__all__ = ["ansible"]
+__all__ = ["ansible", "modules"]

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from modules import Modules
 
 from ansible_runs import Ansible, Run
 
@@ -143,11 +144,12 @@ def test_host_is_gone_when_pulling_fails(cached: Ansible) -> None:
     assert snapshots(cached) == before
 
 
-def test_instance_without_the_volume_is_refused(cached: Ansible) -> None:
+def test_instance_without_the_volume_is_refused(cached: Ansible, modules: Modules) -> None:
+    here = modules.at(cached.endpoint)
     ec2 = cached.client("ec2")
-    host = {"tags": {"darkroom/stack": STACK, "Name": "without"}}
+    host: dict[str, Any] = {"tags": {"darkroom/stack": STACK, "Name": "without"}}
 
-    refused = cached.module(
+    refused = here.run(
         "tagged_instance",
         **host,
         image_id="ami-0123456789abcdef0",
@@ -161,7 +163,7 @@ def test_instance_without_the_volume_is_refused(cached: Ansible) -> None:
 
     (instance,) = running(cached)
     assert refused["msg"] == f"{instance} has no volume /dev/xvdz, it has /dev/xvda"
-    cached.module("tagged_instance", **host, state="absent")
+    here.run("tagged_instance", **host, state="absent")
     assert not running(cached)
 
 
