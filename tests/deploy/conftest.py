@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from modules import modules
-
 from ansible_runs import ansible
+from modules import modules
 
 __all__ = ["ansible", "modules"]

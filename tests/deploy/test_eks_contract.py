@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from modules import Modules
-
 from recorded import Answers, recorded
 
 ROLE = "arn:aws:iam::123456789012:role/tester"

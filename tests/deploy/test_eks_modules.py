@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from modules import Modules
 
 from ansible_runs import Ansible
+from modules import Modules
 
 ROLE = "arn:aws:iam::000000000000:role/tester"
 POLICIES = "arn:aws:eks::aws:cluster-access-policy"

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from modules import Modules
 
 from ansible_runs import Ansible, Run
+from modules import Modules
 
 STACK = "sdoneks"
 REGISTRY = "000000000000.dkr.ecr.us-east-1.amazonaws.com"

@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from modules import Modules
 
 from ansible_runs import Ansible
+from modules import Modules
 
 BUCKET = "models-of-a-stack"
 TOKEN = "a-token-that-nobody-sees"  # noqa: S105  # of the test's own server

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from modules import Modules
-
 from recorded import Answers, recorded
 
 EC2 = "http://ec2.amazonaws.com/doc/2016-11-15/"

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from modules import Modules
 
 from ansible_runs import Ansible
+from modules import Modules
 
 ARN = "arn:aws:{}:us-east-1:000000000000:{}"
 TABLE: dict[str, Any] = {

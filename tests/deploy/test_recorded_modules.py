@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from modules import Modules
-
 from recorded import Answers, recorded
 
 BALANCER = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/net/a1/0123"
