@@ -206,3 +206,40 @@ def test_alarms_of_a_stack_are_found_and_removed(here: Modules) -> None:
 
     assert gone["resources"] == ["alarm pantry/sdruntime-dlq"]
     assert left["resources"] == ["alarm pantry-2/sdruntime-dlq"]
+
+
+def test_a_runtime_that_is_gone_is_told_with_what_removes_it(
+    ansible: Ansible, here: Modules
+) -> None:
+    sns, eks = ansible.client("sns"), ansible.client("eks")
+    topic = here.run("sns_standard_topic", name="diner-tasks")["topic_arn"]
+    eks.create_cluster(
+        name="diner",
+        roleArn=ARN.format("iam", "role/diner"),
+        resourcesVpcConfig={"subnetIds": ["subnet-1"]},
+    )
+    eks.create_pod_identity_association(
+        clusterName="diner",
+        namespace="art",
+        serviceAccount="queue-agent-old",
+        roleArn=ARN.format("iam", "role/diner"),
+    )
+    for name in ("diner-old", "diner-old-dlq", "diner-new", "diner-new-dlq"):
+        made = here.run("sqs_standard_queue", name=name, tags={"darkroom/stack": "diner"})
+        if not name.endswith("-dlq"):
+            sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=made["queue_arn"])
+
+    told = here.run("former_runtimes_info", stack="diner", runtimes=["new"], topic_arn=topic)
+
+    (old,) = told["runtimes"]
+    assert old["name"] == "old"
+    assert [line.split(" --")[0] for line in old["commands"]] == [
+        "helm uninstall old",
+        "aws eks delete-pod-identity-association",
+        "aws sns unsubscribe",
+        "aws sqs delete-queue",
+        "aws sqs delete-queue",
+    ]
+    assert old["commands"][0].endswith("--namespace art")
+    assert "diner-old-dlq" in old["commands"][-1]
+    assert "diner-new" not in str(told["runtimes"])
