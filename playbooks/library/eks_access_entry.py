@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.aws_calls import AwsCalls, settle, user_tags
+from ansible.module_utils.aws_calls import AwsCalls, Resource, user_tags
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 DOCUMENTATION = r"""
@@ -90,38 +90,28 @@ access_entry_arn:
 Scopes = dict[str, list[str]]  # policy to its namespaces; none is the whole cluster
 
 
-class AccessEntry:
+class AccessEntry(Resource):
     """One entry, as it is and as it shall be."""
 
     def __init__(self, module: Any) -> None:
-        self.module, self.asked = module, module.params
+        super().__init__(module)
         self.eks = AwsCalls(module, "eks")
         self.names = {
             "clusterName": self.asked["cluster_name"],
             "principalArn": self.asked["principal_arn"],
         }
 
-    def settle(self) -> None:
-        """End the module with the entry as asked."""
-        found = self.find()
-        present = self.asked["state"] == "present"
-        if found and present and found["type"] != self.asked["type"]:
-            self.module.fail_json(
-                msg=f"the entry has the type {found['type']}, which cannot be changed"
-            )
-        before = self.managed(found) if found else None
-        settle(
-            self.module,
-            before=before,
-            after=self.wanted() if present else None,
-            apply=(lambda: self.apply(found, before)) if present else self.remove,
-            found=found,
-        )
-
     def find(self) -> dict[str, Any] | None:
         """Give the entry as it is."""
         answer = self.eks.find("describe_access_entry", **self.names)
         return answer["accessEntry"] if answer else None
+
+    def refuse(self, found: dict[str, Any]) -> None:
+        """End the module if something differs that EKS cannot change."""
+        if found["type"] != self.asked["type"]:
+            self.module.fail_json(
+                msg=f"the entry has the type {found['type']}, which cannot be changed"
+            )
 
     def managed(self, found: dict[str, Any]) -> dict[str, Any]:
         """Give the part that this module may change."""
@@ -139,7 +129,7 @@ class AccessEntry:
             part["tags"] = user_tags(found.get("tags", {}))
         return part
 
-    def wanted(self) -> dict[str, Any]:
+    def wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
         """Give that part as it shall be."""
         scopes = {each["arn"]: sorted(each["namespaces"]) for each in self.asked["policies"]}
         part: dict[str, Any] = {"policies": scopes}
@@ -149,11 +139,10 @@ class AccessEntry:
             part["tags"] = self.asked["tags"]
         return part
 
-    def apply(
-        self, found: dict[str, Any] | None, before: dict[str, Any] | None
-    ) -> dict[str, Any] | None:
+    def apply(self, found: dict[str, Any] | None) -> dict[str, Any] | None:
         """Make or change the entry, and give it as it is then."""
-        wanted, groups = self.wanted(), self.asked["kubernetes_groups"]
+        before = self.managed(found) if found else {"policies": {}}
+        wanted, groups = self.wanted(found), self.asked["kubernetes_groups"]
         if found is None:
             extra = {"kubernetesGroups": groups} if groups else {}
             self.eks.call_with_new_role(
@@ -164,10 +153,10 @@ class AccessEntry:
                 tags=self.asked["tags"] or {},
             )
         else:
-            if before and before.get("kubernetes_groups") != wanted.get("kubernetes_groups"):
+            if before.get("kubernetes_groups") != wanted.get("kubernetes_groups"):
                 self.eks.call("update_access_entry", **self.names, kubernetesGroups=groups)
             self.eks.tag(found["accessEntryArn"], found.get("tags", {}), self.asked["tags"])
-        self.associate(before["policies"] if before else {}, wanted["policies"])
+        self.associate(before["policies"], wanted["policies"])
         return self.find()
 
     def associate(self, before: Scopes, after: Scopes) -> None:

@@ -8,7 +8,7 @@ import re
 from functools import cached_property
 from typing import Any
 
-from ansible.module_utils.aws_calls import AwsCalls, settle, user_tags
+from ansible.module_utils.aws_calls import AwsCalls, Resource, user_tags
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 DOCUMENTATION = r"""
@@ -89,28 +89,16 @@ status:
 """
 
 
-class Addon:
+class Addon(Resource):
     """One add-on, as it is and as it shall be."""
 
     def __init__(self, module: Any) -> None:
-        self.module, self.asked = module, module.params
+        super().__init__(module)
         self.eks = AwsCalls(module, "eks")
         self.names = {
             "clusterName": self.asked["cluster_name"],
             "addonName": self.asked["name"],
         }
-
-    def settle(self) -> None:
-        """End the module with the add-on as asked."""
-        found = self.find()
-        present = self.asked["state"] == "present"
-        settle(
-            self.module,
-            before=self.managed(found) if found else None,
-            after=self.wanted(found) if present else None,
-            apply=(lambda: self.apply(found)) if present else self.remove,
-            found=found,
-        )
 
     def find(self) -> dict[str, Any] | None:
         """Give the add-on as it is."""

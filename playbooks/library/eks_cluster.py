@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.aws_calls import AwsCalls, settle, user_tags
+from ansible.module_utils.aws_calls import AwsCalls, Resource, user_tags
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 DOCUMENTATION = r"""
@@ -111,28 +111,14 @@ resources_vpc_config:
 LOG_TYPES = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
 
-class Cluster:
+class Cluster(Resource):
     """One cluster, as it is and as it shall be."""
 
     def __init__(self, module: Any) -> None:
-        self.module, self.asked = module, module.params
+        super().__init__(module)
         self.eks = AwsCalls(module, "eks")
         self.name = self.asked["name"]
         self.patience = self.asked["wait_timeout"]
-
-    def settle(self) -> None:
-        """End the module with the cluster as asked."""
-        found = self.find()
-        present = self.asked["state"] == "present"
-        if found and present:
-            self.refuse(found)
-        settle(
-            self.module,
-            before=self.managed(found) if found else None,
-            after=self.wanted(found) if present else None,
-            apply=(lambda: self.apply(found)) if present else self.remove,
-            found=found,
-        )
 
     def find(self) -> dict[str, Any] | None:
         """Give the cluster as it is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.aws_calls import AwsCalls, settle, user_tags
+from ansible.module_utils.aws_calls import AwsCalls, Resource, user_tags
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 DOCUMENTATION = r"""
@@ -144,29 +144,15 @@ status:
 Part = dict[str, Any]
 
 
-class NodeGroup:
+class NodeGroup(Resource):
     """One node group, as it is and as it shall be."""
 
     def __init__(self, module: Any) -> None:
-        self.module, self.asked = module, module.params
+        super().__init__(module)
         self.eks = AwsCalls(module, "eks")
         cluster, name = self.asked["cluster_name"], self.asked["name"]
         self.names = {"clusterName": cluster, "nodegroupName": name}
         self.patience = self.asked["wait_timeout"]
-
-    def settle(self) -> None:
-        """End the module with the group as asked."""
-        found = self.find()
-        present = self.asked["state"] == "present"
-        if found and present:
-            self.refuse(found)
-        settle(
-            self.module,
-            before=self.managed(found) if found else None,
-            after=self.wanted(found) if present else None,
-            apply=(lambda: self.apply(found)) if present else self.remove,
-            found=found,
-        )
 
     def find(self) -> Part | None:
         """Give the group as it is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.aws_calls import AwsCalls, settle, user_tags
+from ansible.module_utils.aws_calls import AwsCalls, Resource, user_tags
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 DOCUMENTATION = r"""
@@ -71,32 +71,17 @@ role_arn:
 """
 
 
-class Association:
+class Association(Resource):
     """One association, as it is and as it shall be."""
 
     def __init__(self, module: Any) -> None:
-        self.module, self.asked = module, module.params
+        super().__init__(module)
         self.eks = AwsCalls(module, "eks")
         self.account = {
             "clusterName": self.asked["cluster_name"],
             "namespace": self.asked["namespace"],
             "serviceAccount": self.asked["service_account"],
         }
-
-    def settle(self) -> None:
-        """End the module with the association as asked."""
-        found = self.find()
-        present = self.asked["state"] == "present"
-        after = {"role_arn": self.asked["role_arn"]}
-        if self.asked["tags"] is not None:
-            after["tags"] = self.asked["tags"]
-        settle(
-            self.module,
-            before=self.managed(found) if found else None,
-            after=after if present else None,
-            apply=(lambda: self.apply(found)) if present else (lambda: self.remove(found)),
-            found=found,
-        )
 
     def find(self) -> dict[str, Any] | None:
         """Give the association as it is."""
@@ -113,6 +98,13 @@ class Association:
         part: dict[str, Any] = {"role_arn": found["roleArn"]}
         if self.asked["tags"] is not None:
             part["tags"] = user_tags(found.get("tags", {}))
+        return part
+
+    def wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
+        """Give that part as it shall be."""
+        part: dict[str, Any] = {"role_arn": self.asked["role_arn"]}
+        if self.asked["tags"] is not None:
+            part["tags"] = self.asked["tags"]
         return part
 
     def apply(self, found: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -133,9 +125,9 @@ class Association:
         self.eks.tag(found["associationArn"], found.get("tags", {}), self.asked["tags"])
         return self.find()
 
-    def remove(self, found: dict[str, Any] | None) -> None:
+    def remove(self) -> None:
         """Take the role away; pods that run keep their credentials until they expire."""
-        if found:
+        if found := self.find():
             self.eks.call("delete_pod_identity_association", **self.id_of(found))
 
     def id_of(self, found: dict[str, Any]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.aws_calls import AwsCalls, settle, user_tags
+from ansible.module_utils.aws_calls import AwsCalls, Resource, user_tags
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 DOCUMENTATION = r"""
@@ -71,28 +71,13 @@ TAGGED = ("instance", "volume")
 MISSING = "InvalidLaunchTemplateName.NotFoundException"
 
 
-class Template:
+class Template(Resource):
     """One launch template, as it is and as it shall be."""
 
     def __init__(self, module: Any) -> None:
-        self.module, self.asked = module, module.params
+        super().__init__(module)
         self.ec2 = AwsCalls(module, "ec2", missing=MISSING)
         self.names = {"LaunchTemplateName": self.asked["name"]}
-
-    def settle(self) -> None:
-        """End the module with the template as asked."""
-        found = self.find()
-        present = self.asked["state"] == "present"
-        wanted = {name: self.asked[name] for name in ("disk_gib", "disk_device")}
-        wanted |= {"metadata_hops": self.asked["metadata_hops"], "tokens": "required"}
-        wanted |= {"tags": self.asked["tags"], "node_tags": self.asked["tags"]}
-        settle(
-            self.module,
-            before=self.managed(found) if found else None,
-            after=wanted if present else None,
-            apply=(lambda: self.apply(found)) if present else self.remove,
-            found=found,
-        )
 
     def find(self) -> dict[str, Any] | None:
         """Give the template as it is."""
@@ -119,6 +104,12 @@ class Template:
             "tags": _tags(found),
             "node_tags": by_type.get(TAGGED[0], {}) if same else None,
         }
+
+    def wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
+        """Give that part as it shall be."""
+        wanted = {name: self.asked[name] for name in ("disk_gib", "disk_device")}
+        wanted |= {"metadata_hops": self.asked["metadata_hops"], "tokens": "required"}
+        return wanted | {"tags": self.asked["tags"], "node_tags": self.asked["tags"]}
 
     def data(self) -> dict[str, Any]:
         """Give what the template shall say, as EC2 takes it."""

@@ -60,7 +60,7 @@ attributes:
   elements: str
 """
 
-from ansible.module_utils.attributes import differing, missing_tags
+from ansible.module_utils.attributes import arn_of, differing, missing_tags
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -126,14 +126,6 @@ def tags_of(client, arn):
     )
 
 
-def arn_of(module):
-    """Give the ARN that a topic of this name has."""
-    sts = module.client("sts", retry_decorator=AWSRetry.jittered_backoff())
-    account = sts.get_caller_identity(aws_retry=True)["Account"]
-    partition = sts.meta.partition
-    return f"arn:{partition}:sns:{sts.meta.region_name}:{account}:{module.params['name']}"
-
-
 def main():
     """Run as a module."""
     module = AnsibleAWSModule(
@@ -149,7 +141,7 @@ def main():
     )
     client = module.client("sns", retry_decorator=AWSRetry.jittered_backoff())
     try:
-        arn = arn_of(module)
+        arn = arn_of(module, "sns")
         act = present if module.params["state"] == "present" else absent
         module.exit_json(topic_arn=arn, **act(module, client, arn))
     except (BotoCoreError, ClientError) as error:

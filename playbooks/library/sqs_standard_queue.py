@@ -81,7 +81,7 @@ attributes:
   elements: str
 """
 
-from ansible.module_utils.attributes import as_json, differing, missing_tags
+from ansible.module_utils.attributes import arn_of, as_json, differing, missing_tags
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -166,14 +166,6 @@ def tags_of(client, url):
     return client.list_queue_tags(QueueUrl=url, aws_retry=True).get("Tags", {})
 
 
-def arn_of(module):
-    """Give the ARN that a queue of this name has."""
-    sts = module.client("sts", retry_decorator=AWSRetry.jittered_backoff())
-    account = sts.get_caller_identity(aws_retry=True)["Account"]
-    partition = sts.meta.partition
-    return f"arn:{partition}:sqs:{sts.meta.region_name}:{account}:{module.params['name']}"
-
-
 def main():
     """Run as a module."""
     module = AnsibleAWSModule(
@@ -194,7 +186,7 @@ def main():
     client = module.client("sqs", retry_decorator=AWSRetry.jittered_backoff())
     try:
         act = present if module.params["state"] == "present" else absent
-        module.exit_json(queue_arn=arn_of(module), **act(module, client))
+        module.exit_json(queue_arn=arn_of(module, "sqs"), **act(module, client))
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"queue {module.params['name']}")
 

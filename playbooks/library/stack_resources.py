@@ -66,7 +66,9 @@ messages:
 
 import time
 
-from ansible.module_utils.stack_kinds import KINDS, Stack, queues
+from ansible.module_utils.stack import Stack
+from ansible.module_utils.stack_kinds import KINDS
+from ansible.module_utils.stack_services import queues
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from botocore.exceptions import BotoCoreError, ClientError
 

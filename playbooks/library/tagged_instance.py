@@ -46,7 +46,7 @@ options:
     type: str
     default: ""
   volume_device:
-    description: Device of the volume.
+    description: Device of the volume; an instance that has none there is an error.
     type: str
     default: /dev/xvdb
   volume_gib:
@@ -89,7 +89,7 @@ instance_id:
   type: str
   returned: always
 volume_id:
-  description: Id of the volume on O(volume_device); empty when there is none.
+  description: Id of the volume on O(volume_device); empty when there is no instance.
   type: str
   returned: always
 """
@@ -148,18 +148,24 @@ def settle(module: Any, client: Any, found: list[dict[str, Any]]) -> None:
         ids = [start(module, client)] if state == "running" else ids
         change(module, client, ids)
         found = living(module, client)
-    device = module.params["volume_device"]
-    volumes = [
-        mapping["Ebs"]["VolumeId"]
-        for instance in found
-        for mapping in instance.get("BlockDeviceMappings", [])
-        if mapping["DeviceName"] == device
-    ]
     module.exit_json(
         changed=changed,
         instance_id=found[0]["InstanceId"] if found else "",
-        volume_id=volumes[0] if volumes else "",
+        volume_id=volume_of(module, found[0]) if found and state != "absent" else "",
     )
+
+
+def volume_of(module: Any, instance: dict[str, Any]) -> str:
+    """Give the volume of the device; ends the module if the instance has none there."""
+    device = module.params["volume_device"]
+    volumes = {
+        mapping["DeviceName"]: mapping["Ebs"]["VolumeId"]
+        for mapping in instance.get("BlockDeviceMappings", [])
+    }
+    if device not in volumes:
+        there = ", ".join(volumes) or "none at all"
+        module.fail_json(msg=f"{instance['InstanceId']} has no volume {device}, it has {there}")
+    return str(volumes[device])
 
 
 def change(module: Any, client: Any, ids: list[str]) -> None:

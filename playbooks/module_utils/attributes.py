@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
 
 def as_json(document: object) -> str:
@@ -17,6 +20,14 @@ def differing(current: dict[str, str], wanted: dict[str, str]) -> dict[str, str]
         for name, value in wanted.items()
         if _parsed(current.get(name, "")) != _parsed(value)
     }
+
+
+def arn_of(module: Any, service: str) -> str:
+    """Give the ARN that a topic or queue of the name has, also while there is none."""
+    sts = module.client("sts", retry_decorator=AWSRetry.jittered_backoff())
+    account = sts.get_caller_identity(aws_retry=True)["Account"]
+    where = f"{sts.meta.region_name}:{account}"
+    return f"arn:{sts.meta.partition}:{service}:{where}:{module.params['name']}"
 
 
 def missing_tags(current: dict[str, str], wanted: dict[str, str] | None) -> dict[str, str]:

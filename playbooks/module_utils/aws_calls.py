@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -134,6 +135,50 @@ def settle(
     module.exit_json(
         changed=changed, diff={"before": before or {}, "after": after or {}}, **shown
     )
+
+
+class Resource(ABC):
+    """What one module keeps; a subclass says how it is found, compared, made and removed."""
+
+    def __init__(self, module: Any) -> None:
+        self.module, self.asked = module, module.params
+
+    def settle(self) -> None:
+        """End the module with the resource as asked."""
+        found = self.find()
+        present = self.asked["state"] == "present"
+        if found and present:
+            self.refuse(found)
+        settle(
+            self.module,
+            before=self.managed(found) if found else None,
+            after=self.wanted(found) if present else None,
+            apply=(lambda: self.apply(found)) if present else self.remove,
+            found=found,
+        )
+
+    @abstractmethod
+    def find(self) -> dict[str, Any] | None:
+        """Give the resource as it is."""
+
+    def refuse(self, found: dict[str, Any]) -> None:  # noqa: B027  # most have nothing that lasts
+        """End the module if something differs that AWS cannot change."""
+
+    @abstractmethod
+    def managed(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Give the part that the module may change."""
+
+    @abstractmethod
+    def wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
+        """Give that part as it shall be."""
+
+    @abstractmethod
+    def apply(self, found: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Make or change the resource, and give it as it is then."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Remove the resource."""
 
 
 def _code(error: Any) -> str:

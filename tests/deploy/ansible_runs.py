@@ -1,4 +1,4 @@
-"""Runs playbooks and modules as their user does, against an emulator of AWS of their own."""
+"""Runs playbooks as their user does, against an emulator of AWS of their own."""
 
 from __future__ import annotations
 
@@ -65,18 +65,6 @@ class Ansible:
         playbook.write_text(json.dumps([play]))
         given = ["-e", json.dumps(dict(variables))]
         return self.play(playbook, *given, *(["--check"] if check else []))
-
-    def module(
-        self, name: str, /, *, check: bool = False, fails: bool = False, **arguments: Any
-    ) -> dict[str, Any]:
-        """Run one module and give what it returns."""
-        given = ["-a", json.dumps(arguments)] if arguments else []
-        given += ["--check"] if check else []
-        done = self._run("ansible", "localhost", "-m", name, *given)
-        output = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, output
-        answer: dict[str, Any] = json.loads(done.stdout.partition("=>")[2])
-        return answer
 
     def client(self, service: str) -> Any:
         """Give a client of the emulator, to look at what was made."""

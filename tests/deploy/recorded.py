@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+from urllib.parse import parse_qs
+
+from servicekit.ports import HOST
 
 Answers = dict[str, list[tuple[int, Any]]]
-"""Status and body of each answer, by call."""
+"""Status and body of each answer, by call; a body that is text is sent as it is."""
 
 
 @dataclass
@@ -37,33 +40,47 @@ class Recorded:
 
 @contextmanager
 def recorded(answers: Answers) -> Iterator[Recorded]:
-    """Serve answers by `METHOD /path`, or by operation where a header names it."""
+    """Serve answers by `METHOD /path`, or by operation where a request names it."""
     contract = Recorded({call: list(given) for call, given in answers.items()})
 
     class Handler(BaseHTTPRequestHandler):
         def handle_call(self) -> None:
-            taken = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.body()
             operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+            if "Action" in (body or {}):
+                (operation,) = body["Action"]
             call = operation or f"{self.command} {self.path}"
-            status, answer = contract.answer(call, json.loads(taken) if taken else None)
-            body = json.dumps(answer).encode()
+            status, answer = contract.answer(call, body)
+            text = answer if isinstance(answer, str) else json.dumps(answer)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             if isinstance(answer, dict) and "__type" in answer:
                 self.send_header("x-amzn-ErrorType", answer["__type"])
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(text.encode())))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(text.encode())
+
+        def body(self) -> Any:
+            taken = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if not taken:
+                return None
+            if "form-urlencoded" in self.headers.get("Content-Type", ""):
+                return parse_qs(taken.decode())
+            known = json.loads(taken)
+            # The token against repeated requests is a new one each time.
+            known.pop("clientRequestToken", None)
+            return known
 
         do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = handle_call  # noqa: N815  # the base class names them
 
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
+    server = ThreadingHTTPServer((HOST, 0), Handler)
+    # Asked often whether it is to end: a test has a server of its own.
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    contract.url = f"http://127.0.0.1:{server.server_port}"
+    contract.url = f"http://{HOST}:{server.server_port}"
     try:
         yield contract
     finally:

@@ -161,6 +161,21 @@ def test_without_a_gateway_ingest_stays_in_the_cluster(golden: list[Json]) -> No
     }
 
 
+def test_the_name_of_a_service_that_ours_call_is_that_of_each_pod(golden: list[Json]) -> None:
+    services = {
+        item["metadata"]["name"]: item["spec"].get("clusterIP")
+        for item in golden
+        if item["kind"] == "Service"
+    }
+
+    assert services == {
+        "ingest": None,
+        "router": "None",
+        "notifier": "None",
+        "model-sync": "None",
+    }
+
+
 def test_a_new_runtime_restarts_the_router_and_nothing_else(golden: list[Json]) -> None:
     values = read_values(VALUES / "platform" / "golden.yaml")
     values["runtimes"] = [*values["runtimes"], {"name": "more", "type": "comfyui"}]

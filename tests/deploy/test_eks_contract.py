@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from ansible_runs import Ansible
-from recorded_aws import Conversation, Exchange, answering
+from modules import Modules
+from recorded import Answers, recorded
 
 ROLE = "arn:aws:iam::123456789012:role/tester"
 CLUSTER: dict[str, Any] = {
@@ -45,6 +45,15 @@ DONE = {"id": "u-1", "status": "Successful", "type": "Any", "errors": []}
 GROUP_PATH = "/clusters/tester/node-groups/services"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """A request, what it must say if it changes something, and what AWS answers."""
+
+    request: str
+    answer: dict[str, Any]
+    body: dict[str, Any] | None = None
+
+
 def get(path: str, **answer: Any) -> Exchange:
     return Exchange(request=f"GET {path}", answer=answer)
 
@@ -53,20 +62,25 @@ def post(path: str, body: dict[str, Any], update: dict[str, Any] = DONE) -> Exch
     return Exchange(request=f"POST {path}", body=body, answer={"update": update})
 
 
-def run(tmp_path: Path, module: str, *exchanges: Exchange, **arguments: Any) -> dict[str, Any]:
-    conversation = Conversation(exchanges)
-    with answering(conversation) as url:
-        answer = Ansible(tmp_path, url).module(module, **arguments)
-    assert conversation.complete, conversation
+def run(
+    modules: Modules, module: str, *exchanges: Exchange, **arguments: Any
+) -> dict[str, Any]:
+    """Run the module, which must have just this conversation with AWS."""
+    answers: Answers = {}
+    for each in exchanges:
+        answers.setdefault(each.request, []).append((200, each.answer))
+    with recorded(answers) as aws:
+        answer = modules.at(aws.url).run(module, **arguments)
+    assert aws.asked == [(each.request, each.body) for each in exchanges]
     return answer
 
 
-def test_a_cluster_is_changed_one_thing_and_one_version_at_a_time(tmp_path: Path) -> None:
+def test_a_cluster_is_changed_one_thing_and_one_version_at_a_time(modules: Modules) -> None:
     at_work = {**DONE, "status": "InProgress"}
     update = "/clusters/tester/update-config"
 
     answer = run(
-        tmp_path,
+        modules,
         "eks_cluster",
         get("/clusters/tester", cluster=CLUSTER),
         post(
@@ -115,9 +129,9 @@ def test_a_cluster_is_changed_one_thing_and_one_version_at_a_time(tmp_path: Path
     assert (answer["changed"], answer["version"]) == (True, "1.35")
 
 
-def test_a_node_group_is_changed_in_place(tmp_path: Path) -> None:
+def test_a_node_group_is_changed_in_place(modules: Modules) -> None:
     answer = run(
-        tmp_path,
+        modules,
         "eks_nodegroup",
         get(GROUP_PATH, nodegroup=GROUP),
         post(
@@ -154,7 +168,7 @@ def test_a_node_group_is_changed_in_place(tmp_path: Path) -> None:
     assert answer["changed"]
 
 
-def test_an_add_on_gets_the_newest_version_that_suits_the_cluster(tmp_path: Path) -> None:
+def test_an_add_on_gets_the_newest_version_that_suits_the_cluster(modules: Modules) -> None:
     versions = ["v1.9.3-eksbuild.2", "v1.10.0-eksbuild.1", "v1.10.0-eksbuild.10"]
     offered = [{"addonVersion": each, "compatibilities": []} for each in versions]
     addon = {
@@ -166,7 +180,7 @@ def test_an_add_on_gets_the_newest_version_that_suits_the_cluster(tmp_path: Path
     }
 
     answer = run(
-        tmp_path,
+        modules,
         "eks_addon",
         get("/clusters/tester/addons/coredns", addon=addon),
         get("/clusters/tester", cluster=CLUSTER),

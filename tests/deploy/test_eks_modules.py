@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from ansible_runs import Ansible
+from modules import Modules
 
 ROLE = "arn:aws:iam::000000000000:role/tester"
 POLICIES = "arn:aws:eks::aws:cluster-access-policy"
@@ -89,57 +89,40 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cluster(ansible: Ansible) -> None:
+@pytest.fixture(scope="module")
+def here(ansible: Ansible, modules: Modules) -> Modules:
+    """Give modules whose AWS has a cluster."""
     ansible.client("eks").create_cluster(
         name="tester", roleArn=ROLE, resourcesVpcConfig={"subnetIds": ["subnet-1"]}
     )
+    return modules.at(ansible.endpoint)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.module)
 def test_a_module_makes_changes_and_removes_and_repeats_nothing(
-    ansible: Ansible, case: Case
+    here: Modules, case: Case
 ) -> None:
     asked = [case.first, case.first | case.then] if case.then else [case.first]
-    steps = [
-        (case.names | arguments, check)
+
+    changes = [
+        here.run(case.module, check=check, **case.names, **arguments)["changed"]
         for arguments in [*asked, {"state": "absent"}]
         for check in (True, False, False)
     ]
-
-    changes = changed_by(ansible, case.module, steps)
 
     # A check in between changes nothing, or what follows it would find nothing to do.
     assert changes == [True, True, False] * (len(asked) + 1)
 
 
-def changed_by(
-    ansible: Ansible, module: str, steps: list[tuple[dict[str, Any], bool]]
-) -> list[bool]:
-    """Run the module once for each step, its arguments and whether it only checks."""
-    tasks: list[dict[str, Any]] = [
-        {"name": "Run", module: arguments, "check_mode": check, "register": f"step_{index}"}
-        for index, (arguments, check) in enumerate(steps)
-    ]
-    results = ansible.folder / f"{module}.json"
-    changes = ", ".join(f"step_{index}.changed" for index in range(len(steps)))
-    copy = {"content": f"{{{{ [{changes}] | to_json }}}}", "dest": str(results)}
-    tasks.append({"name": "Tell", "ansible.builtin.copy": copy})
-    play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
-    playbook = ansible.folder / f"{module}.yml"
-    playbook.write_text(json.dumps([play]))
-    ansible.play(playbook)
-    found: list[bool] = json.loads(results.read_text())
-    return found
-
-
-def test_an_entry_has_just_the_policies_that_are_asked_for(ansible: Ansible) -> None:
+def test_an_entry_has_just_the_policies_that_are_asked_for(
+    ansible: Ansible, here: Modules
+) -> None:
     names: dict[str, Any] = {"cluster_name": "tester", "principal_arn": f"{ROLE}-3"}
     view = {"arn": f"{POLICIES}/AmazonEKSViewPolicy"}
     edit = {"arn": f"{POLICIES}/AmazonEKSEditPolicy", "namespaces": ["darkroom"]}
 
-    ansible.module("eks_access_entry", **names, policies=[view])
-    ansible.module("eks_access_entry", **names, policies=[edit])
+    here.run("eks_access_entry", **names, policies=[view])
+    here.run("eks_access_entry", **names, policies=[edit])
 
     found = ansible.client("eks").list_associated_access_policies(
         clusterName="tester", principalArn=f"{ROLE}-3"
@@ -149,26 +132,26 @@ def test_an_entry_has_just_the_policies_that_are_asked_for(ansible: Ansible) -> 
     ]
 
 
-def test_a_cluster_takes_no_other_subnets(ansible: Ansible) -> None:
-    answer = ansible.module(
+def test_a_cluster_takes_no_other_subnets(here: Modules) -> None:
+    answer = here.run(
         "eks_cluster", name="tester", role_arn=ROLE, subnet_ids=["subnet-2"], fails=True
     )
 
     assert answer["msg"] == "a cluster's subnet_ids cannot be changed"
 
 
-def test_a_node_group_keeps_the_size_that_somebody_gave_it(ansible: Ansible) -> None:
+def test_a_node_group_keeps_the_size_that_somebody_gave_it(here: Modules) -> None:
     names: dict[str, Any] = {"cluster_name": "tester", "name": "sized"}
     more = {**NODES, "size": {"min": 2, "max": 4, "desired": 3}}
-    ansible.module("eks_nodegroup", **names, **more)
+    here.run("eks_nodegroup", **names, **more)
 
-    answer = ansible.module("eks_nodegroup", **names, **NODES)
+    answer = here.run("eks_nodegroup", **names, **NODES)
 
     assert not answer["changed"]
 
 
-def test_a_generated_secret_is_known_by_its_hash_only(ansible: Ansible) -> None:
-    answer = ansible.module("generated_secret", name="tester/shown")
+def test_a_generated_secret_is_known_by_its_hash_only(ansible: Ansible, here: Modules) -> None:
+    answer = here.run("generated_secret", name="tester/shown")
 
     value = ansible.client("secretsmanager").get_secret_value(SecretId="tester/shown")
     assert len(value["SecretString"]) >= 43

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_runs import Ansible
+from modules import Modules
 
 STACK = "sdoneks"
 SECRET = f"{STACK}/api-key"
@@ -182,12 +183,12 @@ def test_changed_route_is_deployed_again_and_the_old_deployment_goes(
 
 
 def test_rotated_secret_is_the_new_key_and_its_hash_is_told(
-    opened: Ansible, server: int
+    opened: Ansible, server: int, modules: Modules
 ) -> None:
     rotated = KEY[::-1]
     opened.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=rotated)
 
-    told = opened.module("apigateway_key", name=STACK, secret=SECRET)
+    told = modules.at(opened.endpoint).run("apigateway_key", name=STACK, secret=SECRET)
 
     assert told["sha256"] == hashlib.sha256(rotated.encode()).hexdigest()
     assert rotated not in json.dumps(told)

@@ -6,39 +6,42 @@ from typing import Any
 import pytest
 
 from ansible_runs import Ansible, Run
+from modules import Modules
 
 STACK = "sdoneks"
 REGISTRY = "000000000000.dkr.ecr.us-east-1.amazonaws.com"
 AGENT = {"repository": f"{REGISTRY}/{STACK}/queue-agent", "digest": "sha256:" + "a" * 64}
 
 
-def variables(ansible: Ansible, **more: Any) -> dict[str, Any]:
+def play(
+    ansible: Ansible, *arguments: str, snapshot: str = "", fails: bool = False, **more: Any
+) -> Run:
+    """Run the playbook with one runtime, whose nodes start from `snapshot` if it is given."""
     image = {"repository": f"{REGISTRY}/sdwebui", "tag": "v1"}
+    values: dict[str, Any] = {"runtime": {"inferenceApi": {"image": image}}}
+    if snapshot:
+        values["karpenter"] = {"nodeTemplate": {"dataVolume": {"snapshotID": snapshot}}}
+    runtime = {"name": "sdruntime", "namespace": "default", "type": "sdwebui"}
+    config = {
+        "stackName": STACK,
+        "modelBucketArn": "arn:aws:s3:::models",
+        "modelsRuntime": [
+            {**runtime, "modelFilename": "v1.safetensors", "extraValues": values}
+        ],
+    }
+    (ansible.folder / "config.yaml").write_text(json.dumps(config))
     (subnet,) = ansible.client("ec2").describe_subnets()["Subnets"][:1]
-    return {
-        "deployment": {
-            "stack": STACK,
-            "runtimes": [
-                {
-                    "name": "sdruntime",
-                    "values": {"runtime": {"inferenceApi": {"image": image}}},
-                }
-            ],
-        },
-        "deployment_region": "us-east-1",
-        "deployment_partition": "aws",
-        "deployment_dns_suffix": "amazonaws.com",
-        "deployment_tags": {"darkroom/stack": STACK},
+    given = {
         "images": {"queue-agent": AGENT},
-        "cluster_version": "1.33",
         "network_vpc_id": subnet["VpcId"],
-        "network_private_subnet_ids": [subnet["SubnetId"]],
+        "image_cache_subnet_id": subnet["SubnetId"],
         "emulator_lacks": ["ssm:SendCommand"],
         "image_cache_ami_id": "ami-0123456789abcdef0",
         # The emulator has no second volume.
         "image_cache_data_device": "/dev/xvda",
         **more,
     }
+    return ansible.play("snapshot.yml", "-e", json.dumps(given), *arguments, fails=fails)
 
 
 def push(ansible: Ansible, content: str) -> None:
@@ -54,10 +57,10 @@ def cached(ansible: Ansible) -> Ansible:
     """Give an account that has one snapshot of the role, made after a check."""
     ansible.client("ecr").create_repository(repositoryName="sdwebui")
     push(ansible, "first")
-    checked = ansible.roles("image_cache", variables=variables(ansible), check=True)
+    checked = play(ansible, "--check")
     assert f"{REGISTRY}/sdwebui:v1" in checked.output, checked.output
     assert not snapshots(ansible)
-    assert ansible.roles("image_cache", variables=variables(ansible)).changed > 0
+    assert play(ansible).changed > 0
     return ansible
 
 
@@ -81,37 +84,17 @@ def running(ansible: Ansible) -> list[str]:
     ]
 
 
-def told(ansible: Ansible, **more: Any) -> tuple[str, Run]:
-    """Run the role once more, and give the snapshot that it tells others."""
-    play = {
-        "name": "Tell the snapshot",
-        "hosts": "localhost",
-        "gather_facts": False,
-        "roles": ["image_cache"],
-        "post_tasks": [
-            {
-                "name": "Write the snapshot down",
-                "ansible.builtin.copy": {
-                    "content": "{{ image_cache_snapshot_id }}",
-                    "dest": str(ansible.folder / "snapshot"),
-                    "mode": "0644",
-                },
-                "changed_when": False,
-            }
-        ],
-    }
-    playbook = ansible.folder / "told.yml"
-    playbook.write_text(json.dumps([play]))
-    run = ansible.play(playbook, "-e", json.dumps(variables(ansible, **more)))
-    return (ansible.folder / "snapshot").read_text(), run
+def told(run: Run) -> str:
+    """Give the snapshot that the playbook tells its user."""
+    return run.output.rpartition("snapshotID: ")[2].partition('"')[0]
 
 
 def test_second_run_finds_the_snapshot_again(cached: Ansible) -> None:
-    snapshot, run = told(cached)
+    run = play(cached)
 
     assert run.changed == 0
     (only,) = snapshots(cached)
-    assert only["SnapshotId"] == snapshot
+    assert only["SnapshotId"] == told(run)
     tags = {tag["Key"]: tag["Value"] for tag in only["Tags"]}
     assert tags["Name"] == f"{STACK}-images-{tags['darkroom/images']}"
     assert AGENT["digest"] in only["Description"]
@@ -138,7 +121,7 @@ def test_new_image_makes_a_new_snapshot_and_the_oldest_goes(cached: Ansible) -> 
     (first,) = snapshots(cached)
     push(cached, "second")
 
-    second, _ = told(cached, image_cache_kept=1)
+    second = told(play(cached, image_cache_kept=1))
 
     assert second != first["SnapshotId"]
     assert [each["SnapshotId"] for each in snapshots(cached)] == [second]
@@ -147,37 +130,52 @@ def test_new_image_makes_a_new_snapshot_and_the_oldest_goes(cached: Ansible) -> 
 
 def test_host_is_gone_when_pulling_fails(cached: Ansible) -> None:
     before = snapshots(cached)
-    broken = variables(
+
+    run = play(
         cached,
         image_cache_images=["public.ecr.aws/other/image:1"],
         emulator_lacks=[],
         image_cache_online_seconds=1,
+        fails=True,
     )
-
-    play = [{"hosts": "localhost", "gather_facts": False, "roles": ["image_cache"]}]
-    playbook = cached.folder / "broken.yml"
-    playbook.write_text(json.dumps(play))
-    run = cached.play(playbook, "-e", json.dumps(broken), fails=True)
 
     assert "is not online after 1 s" in run.output
     assert not running(cached)
     assert snapshots(cached) == before
 
 
+def test_instance_without_the_volume_is_refused(cached: Ansible, modules: Modules) -> None:
+    here = modules.at(cached.endpoint)
+    ec2 = cached.client("ec2")
+    host: dict[str, Any] = {"tags": {"darkroom/stack": STACK, "Name": "without"}}
+
+    refused = here.run(
+        "tagged_instance",
+        **host,
+        image_id="ami-0123456789abcdef0",
+        instance_type="m6i.large",
+        instance_profile=f"{STACK}-us-east-1-image-cache",
+        subnet_id=ec2.describe_subnets()["Subnets"][0]["SubnetId"],
+        security_group_id=ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],
+        volume_device="/dev/xvdz",
+        fails=True,
+    )
+
+    (instance,) = running(cached)
+    assert refused["msg"] == f"{instance} has no volume /dev/xvdz, it has /dev/xvda"
+    here.run("tagged_instance", **host, state="absent")
+    assert not running(cached)
+
+
 def test_snapshot_of_a_runtime_wins(cached: Ansible) -> None:
-    given = variables(cached)["deployment"]
-    given["runtimes"][0]["values"]["karpenter"] = {
-        "nodeTemplate": {"dataVolume": {"snapshotID": "snap-0123456789abcdef0"}}
-    }
+    run = play(cached, snapshot="snap-0123456789abcdef0")
 
-    snapshot, run = told(cached, deployment=given)
-
-    assert snapshot == ""
+    assert told(run) == "none is needed"
     assert run.changed == 0
 
 
 def test_commands_have_no_secret_and_pull_every_image(cached: Ansible) -> None:
-    play = [
+    pulling = [
         {
             "hosts": "localhost",
             "gather_facts": False,
@@ -193,7 +191,7 @@ def test_commands_have_no_secret_and_pull_every_image(cached: Ansible) -> None:
             ],
         }
     ]
-    (cached.folder / "pull.yml").write_text(json.dumps(play))
+    (cached.folder / "pull.yml").write_text(json.dumps(pulling))
     cached.play(cached.folder / "pull.yml")
 
     lines = json.loads((cached.folder / "pull.json").read_text())

@@ -1,22 +1,21 @@
-"""The roles of `images.yml`, with a stand-in for the container engine, and ECR."""
+"""`images.yml`, with a stand-in for the container engine, and ECR."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import tarfile
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from ansible_runs import Ansible
+from ansible_runs import Ansible, Run
+from sites import GOLDEN, configure
 from toolbox import tool
 
 STACK = "sdoneks"
 HOST = "000000000000.dkr.ecr.us-east-1.amazonaws.com"
-SERVICES = ("ingest", "queue-agent")
+SERVICES = ["ingest", "queue-agent"]
 ENGINE = """#!{python}
 import hashlib, json, os, pathlib, sys
 import boto3
@@ -39,36 +38,37 @@ if sys.argv[1] == "push":
 """
 
 
-def variables(ansible: Ansible, **more: Any) -> dict[str, Any]:
-    names = [*SERVICES, "charts/platform", "charts/runtime"]
-    return {
-        "deployment": {"stack": STACK},
-        "registry_host": HOST,
-        "registry_repositories": {name: f"{HOST}/{STACK}/{name}" for name in names},
-        "images_file": str(ansible.folder / "images.yml"),
+def play(ansible: Ansible, *arguments: str) -> Run:
+    """Run the playbook as for a deployment whose charts come from a folder."""
+    given = {
         "images_services": SERVICES,
         "images_package": False,
         "images_pex_folder": str(ansible.folder / "dist"),
         "images_engine": "engine",
-        "charts_source": str(ansible.folder / "charts"),
-        **more,
+        "chart_folder": "served",
+        "chart_url": "https://c.example",
     }
+    return ansible.play("images.yml", "-e", json.dumps(given), *arguments)
 
 
 @pytest.fixture(scope="module")
 def built(ansible: Ansible) -> Ansible:
-    """Give an account that has the images of two services."""
+    """Give an account that has the images of two services, made after a check."""
+    configure(ansible, GOLDEN)
     engine = ansible.folder / "bin" / "engine"
     engine.write_text(ENGINE.format(python=tool("python"), calls=str(ansible.folder / "calls")))
     engine.chmod(0o755)
     (ansible.folder / "dist").mkdir()
     for service in SERVICES:
-        ansible.client("ecr").create_repository(repositoryName=f"{STACK}/{service}")
         (ansible.folder / "dist" / f"{service}.pex").write_text(f"the PEX of {service}")
-    ansible.roles("images", variables=variables(ansible), check=True)
-    assert not (ansible.folder / "calls").exists()
-    assert ansible.roles("images", variables=variables(ansible)).changed > 0
+    play(ansible, "--check")
+    assert not [name for name in ("calls", "images.yml", "served") if made(ansible, name)]
+    assert play(ansible).changed > 0
     return ansible
+
+
+def made(ansible: Ansible, name: str) -> bool:
+    return (ansible.folder / name).exists()
 
 
 def calls(ansible: Ansible) -> list[list[str]]:
@@ -110,11 +110,11 @@ def test_image_runs_its_service_as_nobody(built: Ansible) -> None:
 
 def test_only_what_changed_is_built_again(built: Ansible) -> None:
     before, images = len(calls(built)), written(built)
-    assert built.roles("images", variables=variables(built)).changed == 0
+    assert play(built).changed == 0
     assert len(calls(built)) == before
     (built.folder / "dist" / "ingest.pex").write_text("another PEX of ingest")
 
-    built.roles("images", variables=variables(built))
+    play(built)
 
     assert [call[0] for call in calls(built)[before:]] == ["build", "login", "push"]
     after = written(built)
@@ -122,26 +122,15 @@ def test_only_what_changed_is_built_again(built: Ansible) -> None:
     assert after["ingest"]["digest"] != images["ingest"]["digest"]
 
 
-def test_charts_in_a_folder_can_be_found_by_their_index(
-    ansible: Ansible, tmp_path: Path
-) -> None:
-    for name in ("platform", "runtime"):
-        chart = ansible.folder / "charts" / name
-        (chart / "templates").mkdir(parents=True)
-        (chart / "Chart.yaml").write_text(f"apiVersion: v2\nname: {name}\nversion: 1.2.3\n")
-        (chart / "templates" / "a.yaml").write_text("kind: ConfigMap\napiVersion: v1\n")
-    given = variables(
-        ansible, charts_folder=str(tmp_path / "served"), charts_url="https://c.example"
-    )
+def test_charts_in_a_folder_can_be_found_by_their_index(built: Ansible) -> None:
+    served = built.folder / "served"
+    index = yaml.safe_load((served / "index.yaml").read_text())["entries"]
+    (platform,), (runtime,) = index["platform"], index["runtime"]
 
-    assert ansible.roles("charts", variables=given).changed > 0
-
-    index = yaml.safe_load((tmp_path / "served" / "index.yaml").read_text())
-    assert index["entries"]["runtime"][0]["urls"] == ["https://c.example/runtime-1.2.3.tgz"]
-    with tarfile.open(tmp_path / "served" / "platform-1.2.3.tgz") as package:
+    assert runtime["urls"] == [f"https://c.example/runtime-{runtime['version']}.tgz"]
+    with tarfile.open(served / f"platform-{platform['version']}.tgz") as package:
         assert "platform/Chart.yaml" in package.getnames()
-    assert ansible.roles("charts", variables=given).changed == 0
     subprocess.run(
-        [tool("helm3"), "show", "chart", str(tmp_path / "served" / "runtime-1.2.3.tgz")],
+        [tool("helm3"), "show", "chart", str(served / f"runtime-{runtime['version']}.tgz")],
         check=True,
     )

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ansible_runs import Ansible
+from modules import Modules
 
 BUCKET = "models-of-a-stack"
 TOKEN = "a-token-that-nobody-sees"  # noqa: S105  # of the test's own server
@@ -93,10 +94,13 @@ def uploads(ansible: Ansible) -> list[Any]:
     return list(ansible.client("s3").list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
 
 
-def bring(ansible: Ansible, source: str, **more: Any) -> dict[str, Any]:
-    return ansible.module(
-        "s3_model", bucket=BUCKET, folder="Stable-diffusion", source=source, **more
-    )
+@pytest.fixture(scope="module")
+def here(bucket: Ansible, modules: Modules) -> Modules:
+    return modules.at(bucket.endpoint)
+
+
+def bring(here: Modules, source: str, **more: Any) -> dict[str, Any]:
+    return here.run("s3_model", bucket=BUCKET, folder="Stable-diffusion", source=source, **more)
 
 
 def test_model_of_a_url_is_in_its_folder_as_it_was(bucket: Ansible) -> None:
@@ -118,11 +122,13 @@ def test_bucket_is_private_encrypted_and_takes_tls_only(bucket: Ansible) -> None
     assert policy["Statement"][0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_model_of_a_file_goes_up_in_parts(bucket: Ansible, tmp_path: Path) -> None:
+def test_model_of_a_file_goes_up_in_parts(
+    bucket: Ansible, here: Modules, tmp_path: Path
+) -> None:
     file = tmp_path / "mine.safetensors"
     file.write_bytes(weights())
 
-    made = bring(bucket, str(file), part_bytes=5 * MIB, progress_file=str(tmp_path / "now"))
+    made = bring(here, str(file), part_bytes=5 * MIB, progress_file=str(tmp_path / "now"))
 
     assert made["changed"] is True
     assert made["url"] == f"s3://{BUCKET}/Stable-diffusion/mine.safetensors"
@@ -131,7 +137,7 @@ def test_model_of_a_file_goes_up_in_parts(bucket: Ansible, tmp_path: Path) -> No
     )
     assert head["ETag"].strip('"').endswith("-3")
     assert json.loads((tmp_path / "now").read_text())["bytes"] == file.stat().st_size
-    assert bring(bucket, str(file))["changed"] is False
+    assert bring(here, str(file))["changed"] is False
 
 
 @pytest.mark.parametrize(
@@ -144,12 +150,12 @@ def test_model_of_a_file_goes_up_in_parts(bucket: Ansible, tmp_path: Path) -> No
     ],
 )
 def test_broken_model_is_not_stored(
-    bucket: Ansible, server: str, path: str, reason: str
+    bucket: Ansible, here: Modules, server: str, path: str, reason: str
 ) -> None:
     before = objects(bucket)
 
     name = f"broken{Path(urlsplit(path).path).suffix}"
-    failed = bring(bucket, server + path, filename=name, fails=True)
+    failed = bring(here, server + path, filename=name, fails=True)
 
     assert reason in failed["msg"]
     assert objects(bucket) == before
@@ -157,20 +163,20 @@ def test_broken_model_is_not_stored(
 
 
 def test_file_that_is_no_model_of_that_kind_is_stored_as_it_is(
-    bucket: Ansible, server: str
+    bucket: Ansible, here: Modules, server: str
 ) -> None:
-    bring(bucket, f"{server}/upscaler.pth", filename="4x.pth")
+    bring(here, f"{server}/upscaler.pth", filename="4x.pth")
 
     assert objects(bucket)["Stable-diffusion/4x.pth"] == len(FILES["/upscaler.pth"])
 
 
-def test_length_that_nobody_tells_is_found_out(bucket: Ansible, server: str) -> None:
+def test_length_that_nobody_tells_is_found_out(here: Modules, server: str) -> None:
     source = f"{server}/whole.safetensors?unknown-length"
 
-    made = bring(bucket, source, filename="unknown.safetensors")
+    made = bring(here, source, filename="unknown.safetensors")
 
     assert made["size_bytes"] == len(FILES["/whole.safetensors"])
-    assert bring(bucket, source, filename="unknown.safetensors")["changed"] is False
+    assert bring(here, source, filename="unknown.safetensors")["changed"] is False
 
 
 def test_header_with_a_token_is_sent_and_not_shown(bucket: Ansible, server: str) -> None:
@@ -188,7 +194,7 @@ def test_header_with_a_token_is_sent_and_not_shown(bucket: Ansible, server: str)
 
 
 @pytest.mark.parametrize("name", ["../up.safetensors", ".hidden", "a/b.safetensors"])
-def test_name_that_is_a_path_is_refused(bucket: Ansible, server: str, name: str) -> None:
-    failed = bring(bucket, f"{server}/whole.safetensors", filename=name, fails=True)
+def test_name_that_is_a_path_is_refused(here: Modules, server: str, name: str) -> None:
+    failed = bring(here, f"{server}/whole.safetensors", filename=name, fails=True)
 
     assert "must be one name" in failed["msg"]

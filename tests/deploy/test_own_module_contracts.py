@@ -3,88 +3,31 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
-from ansible_runs import Ansible
-from servicekit.ports import HOST
+from modules import Modules
+from recorded import Answers, recorded
 
 EC2 = "http://ec2.amazonaws.com/doc/2016-11-15/"
 
 
-@dataclass
-class Recording:
-    """Answers in order, each a status and a body; remembers what was asked."""
-
-    answers: list[tuple[int, str]]
-    asked: list[tuple[str, str]] = field(default_factory=list)  # call or path, body
+def quota(value: float) -> tuple[int, Any]:
+    return 200, {"Quota": {"Value": value}}
 
 
-@contextmanager
-def served(recording: Recording) -> Iterator[str]:
-    """Give the URL of an AWS that answers as recorded."""
+def test_a_quota_that_was_never_raised_has_the_default_of_aws(modules: Modules) -> None:
+    unknown = (400, {"__type": "NoSuchResourceException", "message": "none"})
+    answers: Answers = {
+        "GetServiceQuota": [quota(64), unknown],
+        "GetAWSDefaultServiceQuota": [quota(5)],
+    }
+    quotas = ["ec2/L-DB2E81BA", "vpc/L-F678F1CE"]
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # the base class names it
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            recording.asked.append((self.headers.get("X-Amz-Target", self.path), body))
-            status, answer = recording.answers[len(recording.asked) - 1]
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(answer.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer((HOST, 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, name="recorded")
-    thread.start()
-    try:
-        yield f"http://{HOST}:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def run(
-    tmp_path: Path,
-    recording: Recording,
-    module: str,
-    /,
-    *,
-    check: bool = False,
-    **arguments: Any,
-) -> dict[str, Any]:
-    with served(recording) as url:
-        answer = Ansible(tmp_path, url).module(module, check=check, **arguments)
-    assert len(recording.asked) == len(recording.answers)
-    return answer
-
-
-def quota(value: float) -> tuple[int, str]:
-    return 200, json.dumps({"Quota": {"Value": value}})
-
-
-def test_a_quota_that_was_never_raised_has_the_default_of_aws(tmp_path: Path) -> None:
-    unknown = (400, json.dumps({"__type": "NoSuchResourceException", "message": "none"}))
-    recording = Recording([quota(64), unknown, quota(5)])
-
-    told = run(
-        tmp_path,
-        recording,
-        "service_quotas_info",
-        quotas=["ec2/L-DB2E81BA", "vpc/L-F678F1CE"],
-    )
+    with recorded(answers) as aws:
+        told = modules.at(aws.url).run("service_quotas_info", quotas=quotas)
 
     assert told["values"] == {"ec2/L-DB2E81BA": 64, "vpc/L-F678F1CE": 5}
-    assert [(call.partition(".")[2], json.loads(body)) for call, body in recording.asked] == [
+    assert aws.asked == [
         ("GetServiceQuota", {"ServiceCode": "ec2", "QuotaCode": "L-DB2E81BA"}),
         ("GetServiceQuota", {"ServiceCode": "vpc", "QuotaCode": "L-F678F1CE"}),
         ("GetAWSDefaultServiceQuota", {"ServiceCode": "vpc", "QuotaCode": "L-F678F1CE"}),
@@ -92,7 +35,7 @@ def test_a_quota_that_was_never_raised_has_the_default_of_aws(tmp_path: Path) ->
 
 
 def test_instance_types_are_asked_for_by_filter_so_that_unknown_ones_are_no_error(
-    tmp_path: Path,
+    modules: Modules,
 ) -> None:
     types = (
         f'<DescribeInstanceTypesResponse xmlns="{EC2}"><instanceTypeSet><item>'
@@ -108,13 +51,18 @@ def test_instance_types_are_asked_for_by_filter_so_that_unknown_ones_are_no_erro
         f'<DescribeInstanceTypeOfferingsResponse xmlns="{EC2}"><instanceTypeOfferingSet>'
         f"{offered}</instanceTypeOfferingSet></DescribeInstanceTypeOfferingsResponse>"
     )
-    recording = Recording([(200, types), (200, offerings)])
+    answers: Answers = {
+        "DescribeInstanceTypes": [(200, types)],
+        "DescribeInstanceTypeOfferings": [(200, offerings)],
+    }
 
-    told = run(tmp_path, recording, "instance_types_info", names=["g5.xlarge", "g5.tiny"])
+    with recorded(answers) as aws:
+        names = ["g5.xlarge", "g5.tiny"]
+        told = modules.at(aws.url).run("instance_types_info", names=names)
 
     assert told["vcpus"] == {"g5.xlarge": 4}
     assert told["zones"] == {"g5.xlarge": ["us-east-1a", "us-east-1b"]}
-    asked = [parse_qs(body) for _, body in recording.asked]
+    asked = [body for _, body in aws.asked]
     assert [each["Filter.1.Name"] for each in asked] == [["instance-type"]] * 2
     assert [each["Filter.1.Value.2"] for each in asked] == [["g5.tiny"]] * 2
     assert asked[1]["LocationType"] == ["availability-zone"]
@@ -122,43 +70,43 @@ def test_instance_types_are_asked_for_by_filter_so_that_unknown_ones_are_no_erro
 
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow"}]}
 LISTED = {"ResourcePolicies": [{"PolicyName": "ours", "PolicyDocument": json.dumps(POLICY)}]}
+LIST, PUT, DELETE = (
+    f"POST /{call}"
+    for call in ("ListResourcePolicies", "PutResourcePolicy", "DeleteResourcePolicy")
+)
 
 
-def test_a_missing_policy_of_xray_is_put(tmp_path: Path) -> None:
-    recording = Recording([(200, "{}"), (200, "{}")])
-
-    answer = run(tmp_path, recording, "xray_resource_policy", name="ours", policy=POLICY)
-
-    assert answer["changed"]
-    path, body = recording.asked[1]
-    assert path == "/PutResourcePolicy"
-    assert json.loads(body)["PolicyName"] == "ours"
-    assert json.loads(json.loads(body)["PolicyDocument"]) == POLICY
-
-
-def test_a_check_puts_no_policy_of_xray(tmp_path: Path) -> None:
-    recording = Recording([(200, "{}")])
-
-    answer = run(
-        tmp_path, recording, "xray_resource_policy", check=True, name="ours", policy=POLICY
-    )
+def test_a_missing_policy_of_xray_is_put(modules: Modules) -> None:
+    with recorded({LIST: [(200, {})], PUT: [(200, {})]}) as aws:
+        answer = modules.at(aws.url).run("xray_resource_policy", name="ours", policy=POLICY)
 
     assert answer["changed"]
-    assert [path for path, _ in recording.asked] == ["/ListResourcePolicies"]
+    (put,) = aws.calls(PUT)
+    assert put["PolicyName"] == "ours"
+    assert json.loads(put["PolicyDocument"]) == POLICY
 
 
-def test_the_same_policy_of_xray_stays(tmp_path: Path) -> None:
-    recording = Recording([(200, json.dumps(LISTED))])
+def test_a_check_puts_no_policy_of_xray(modules: Modules) -> None:
+    with recorded({LIST: [(200, {})]}) as aws:
+        answer = modules.at(aws.url).run(
+            "xray_resource_policy", check=True, name="ours", policy=POLICY
+        )
 
-    answer = run(tmp_path, recording, "xray_resource_policy", name="ours", policy=POLICY)
+    assert answer["changed"]
+    assert [call for call, _ in aws.asked] == [LIST]
+
+
+def test_the_same_policy_of_xray_stays(modules: Modules) -> None:
+    with recorded({LIST: [(200, LISTED)]}) as aws:
+        answer = modules.at(aws.url).run("xray_resource_policy", name="ours", policy=POLICY)
 
     assert not answer["changed"]
+    assert [call for call, _ in aws.asked] == [LIST]
 
 
-def test_a_policy_of_xray_is_taken_back(tmp_path: Path) -> None:
-    recording = Recording([(200, json.dumps(LISTED)), (200, "{}")])
-
-    answer = run(tmp_path, recording, "xray_resource_policy", name="ours", state="absent")
+def test_a_policy_of_xray_is_taken_back(modules: Modules) -> None:
+    with recorded({LIST: [(200, LISTED)], DELETE: [(200, {})]}) as aws:
+        answer = modules.at(aws.url).run("xray_resource_policy", name="ours", state="absent")
 
     assert answer["changed"]
-    assert recording.asked[1][0] == "/DeleteResourcePolicy"
+    assert [call for call, _ in aws.asked] == [LIST, DELETE]

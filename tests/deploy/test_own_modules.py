@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_runs import Ansible
+from modules import Modules
 
 ARN = "arn:aws:{}:us-east-1:000000000000:{}"
 TABLE: dict[str, Any] = {
@@ -21,14 +22,19 @@ DUE = {"name": "due", "hash_key": "due_since", "projection": "KEYS_ONLY"}
 
 
 @pytest.fixture(scope="module")
-def topic(ansible: Ansible) -> str:
-    answer = ansible.module("sns_standard_topic", name="orders", kms_key="alias/aws/sns")
+def here(ansible: Ansible, modules: Modules) -> Modules:
+    return modules.at(ansible.endpoint)
+
+
+@pytest.fixture(scope="module")
+def topic(here: Modules) -> str:
+    answer = here.run("sns_standard_topic", name="orders", kms_key="alias/aws/sns")
     return str(answer["topic_arn"])
 
 
 @pytest.fixture(scope="module")
-def queue(ansible: Ansible) -> str:
-    answer = ansible.module("sqs_standard_queue", name="kitchen")
+def queue(here: Modules) -> str:
+    answer = here.run("sqs_standard_queue", name="kitchen")
     return str(answer["queue_arn"])
 
 
@@ -41,7 +47,7 @@ def subscription(ansible: Ansible, topic: str) -> dict[str, Any]:
 
 
 def test_a_subscription_is_checked_made_kept_changed_and_ended(
-    ansible: Ansible, topic: str, queue: str
+    ansible: Ansible, here: Modules, topic: str, queue: str
 ) -> None:
     wanted: dict[str, Any] = {
         "topic_arn": topic,
@@ -52,29 +58,29 @@ def test_a_subscription_is_checked_made_kept_changed_and_ended(
     second: dict[str, Any] = {**wanted, "filter_policy": {"course": ["soup", "fish"]}}
     sns = ansible.client("sns")
 
-    assert ansible.module("sns_subscription", check=True, **first)["changed"]
+    assert here.run("sns_subscription", check=True, **first)["changed"]
     assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"] == []
 
-    made = ansible.module("sns_subscription", **first)
+    made = here.run("sns_subscription", **first)
     assert made["changed"]
     assert json.loads(subscription(ansible, topic)["FilterPolicy"]) == {"course": ["soup"]}
-    assert not ansible.module("sns_subscription", **first)["changed"]
+    assert not here.run("sns_subscription", **first)["changed"]
 
-    foreseen = ansible.module("sns_subscription", check=True, **second)
+    foreseen = here.run("sns_subscription", check=True, **second)
     assert foreseen["attributes"] == ["FilterPolicy"]
     assert json.loads(subscription(ansible, topic)["FilterPolicy"]) == {"course": ["soup"]}
-    assert ansible.module("sns_subscription", **second)["changed"]
+    assert here.run("sns_subscription", **second)["changed"]
     assert json.loads(subscription(ansible, topic)["FilterPolicy"]) == second["filter_policy"]
     assert subscription(ansible, topic)["SubscriptionArn"] == made["subscription_arn"]
 
-    assert ansible.module("sns_subscription", **wanted, state="absent")["changed"]
-    assert not ansible.module("sns_subscription", **wanted, state="absent")["changed"]
+    assert here.run("sns_subscription", **wanted, state="absent")["changed"]
+    assert not here.run("sns_subscription", **wanted, state="absent")["changed"]
 
 
 def test_a_subscription_to_a_topic_that_a_check_has_not_made_is_a_change(
-    ansible: Ansible, queue: str
+    here: Modules, queue: str
 ) -> None:
-    foreseen = ansible.module(
+    foreseen = here.run(
         "sns_subscription", check=True, topic_arn=ARN.format("sns", "none"), endpoint=queue
     )
 
@@ -83,18 +89,20 @@ def test_a_subscription_to_a_topic_that_a_check_has_not_made_is_a_change(
 
 
 def test_a_topic_loses_its_key_and_gains_tracing_without_being_made_anew(
-    ansible: Ansible, topic: str
+    here: Modules, topic: str
 ) -> None:
-    changed = ansible.module("sns_standard_topic", name="orders", active_tracing=True)
+    changed = here.run("sns_standard_topic", name="orders", active_tracing=True)
 
     assert changed["attributes"] == ["KmsMasterKeyId", "TracingConfig"]
     assert changed["topic_arn"] == topic
-    again = ansible.module("sns_standard_topic", name="orders", active_tracing=True)
+    again = here.run("sns_standard_topic", name="orders", active_tracing=True)
     assert not again["changed"]
 
 
-def test_a_check_says_what_a_queue_will_be_and_makes_none(ansible: Ansible) -> None:
-    foreseen = ansible.module("sqs_standard_queue", name="foreseen", check=True)
+def test_a_check_says_what_a_queue_will_be_and_makes_none(
+    ansible: Ansible, here: Modules
+) -> None:
+    foreseen = here.run("sqs_standard_queue", name="foreseen", check=True)
 
     assert foreseen["changed"]
     assert foreseen["queue_arn"] == ARN.format("sqs", "foreseen")
@@ -102,69 +110,136 @@ def test_a_check_says_what_a_queue_will_be_and_makes_none(ansible: Ansible) -> N
     assert queues.get("QueueUrls", []) == []
 
 
-def test_only_what_differs_of_a_queue_is_set(ansible: Ansible, queue: str) -> None:
+def test_only_what_differs_of_a_queue_is_set(here: Modules, queue: str) -> None:
     given: dict[str, Any] = {
         "name": "kitchen",
         "visibility_seconds": 120,
         "tags": {"floor": "1"},
     }
 
-    assert ansible.module("sqs_standard_queue", **given)["attributes"] == ["VisibilityTimeout"]
-    assert not ansible.module("sqs_standard_queue", **given)["changed"]
+    assert here.run("sqs_standard_queue", **given)["attributes"] == ["VisibilityTimeout"]
+    assert not here.run("sqs_standard_queue", **given)["changed"]
     parked: dict[str, Any] = {"dead_letter_queue_arn": ARN.format("sqs", "kitchen-dlq")}
-    ansible.module("sqs_standard_queue", name="kitchen-dlq", redrive_source_arns=[queue])
-    assert ansible.module("sqs_standard_queue", **given, **parked)["attributes"] == [
-        "RedrivePolicy"
-    ]
-    assert not ansible.module("sqs_standard_queue", **given, **parked)["changed"]
+    here.run("sqs_standard_queue", name="kitchen-dlq", redrive_source_arns=[queue])
+    assert here.run("sqs_standard_queue", **given, **parked)["attributes"] == ["RedrivePolicy"]
+    assert not here.run("sqs_standard_queue", **given, **parked)["changed"]
 
 
 def test_a_table_gains_an_index_that_a_release_adds_and_keeps_its_items(
     ansible: Ansible,
+    here: Modules,
 ) -> None:
     dynamodb = ansible.client("dynamodb")
-    made = ansible.module("dynamodb_on_demand_table", **TABLE)
+    made = here.run("dynamodb_on_demand_table", **TABLE)
     dynamodb.put_item(TableName="records", Item={"uid": {"S": "1"}})
     more = {**TABLE, "indexes": [*TABLE["indexes"], DUE]}
 
     assert made["changes"] == ["table", "expiry", "point-in-time recovery"]
-    assert not ansible.module("dynamodb_on_demand_table", **TABLE)["changed"]
-    foreseen = ansible.module("dynamodb_on_demand_table", check=True, **more)
+    assert not here.run("dynamodb_on_demand_table", **TABLE)["changed"]
+    foreseen = here.run("dynamodb_on_demand_table", check=True, **more)
     assert foreseen["changes"] == ["index due"]
-    assert ansible.module("dynamodb_on_demand_table", **more)["changes"] == ["index due"]
-    assert not ansible.module("dynamodb_on_demand_table", **more)["changed"]
+    assert here.run("dynamodb_on_demand_table", **more)["changes"] == ["index due"]
+    assert not here.run("dynamodb_on_demand_table", **more)["changed"]
     assert dynamodb.scan(TableName="records")["Count"] == 1
 
 
-def test_repositories_are_brought_back_to_what_is_wanted(ansible: Ansible) -> None:
+def test_repositories_are_brought_back_to_what_is_wanted(
+    ansible: Ansible, here: Modules
+) -> None:
     ecr = ansible.client("ecr")
-    ansible.module("ecr_repositories", names=["a/one", "a/two"])
+    here.run("ecr_repositories", names=["a/one", "a/two"])
     ecr.put_image_tag_mutability(repositoryName="a/two", imageTagMutability="MUTABLE")
 
-    changed = ansible.module("ecr_repositories", names=["a/one", "a/two"])
+    changed = here.run("ecr_repositories", names=["a/one", "a/two"])
 
     assert changed["changes"] == {"a/two": ["tag mutability"]}
-    assert not ansible.module("ecr_repositories", names=["a/one", "a/two"])["changed"]
+    assert not here.run("ecr_repositories", names=["a/one", "a/two"])["changed"]
 
 
-def test_the_role_of_a_service_is_made_once(ansible: Ansible) -> None:
+def test_the_role_of_a_service_is_made_once(here: Modules) -> None:
     service = "spot.amazonaws.com"
 
-    assert ansible.module("iam_service_linked_role", check=True, service=service)["changed"]
-    assert ansible.module("iam_service_linked_role", service=service)["changed"]
-    assert not ansible.module("iam_service_linked_role", service=service)["changed"]
+    assert here.run("iam_service_linked_role", check=True, service=service)["changed"]
+    assert here.run("iam_service_linked_role", service=service)["changed"]
+    assert not here.run("iam_service_linked_role", service=service)["changed"]
 
 
-def test_a_bucket_is_found_or_missing(ansible: Ansible) -> None:
+def test_a_bucket_is_found_or_missing(ansible: Ansible, here: Modules) -> None:
     ansible.client("s3").create_bucket(Bucket="somebodys")
 
-    assert ansible.module("s3_bucket_head_info", name="somebodys")["state"] == "readable"
-    assert ansible.module("s3_bucket_head_info", name="nobodys")["state"] == "missing"
+    assert here.run("s3_bucket_head_info", name="somebodys")["state"] == "readable"
+    assert here.run("s3_bucket_head_info", name="nobodys")["state"] == "missing"
 
 
-def test_a_region_of_china_has_its_own_partition_and_hosts(ansible: Ansible) -> None:
-    here = ansible.module("aws_target_info")
-    china = ansible.module("aws_target_info", region="cn-northwest-1")
+def test_a_region_of_china_has_its_own_partition_and_hosts(here: Modules) -> None:
+    home = here.run("aws_target_info")
+    china = here.run("aws_target_info", region="cn-northwest-1")
 
-    assert (here["partition"], here["dns_suffix"]) == ("aws", "amazonaws.com")
+    assert (home["partition"], home["dns_suffix"]) == ("aws", "amazonaws.com")
     assert (china["partition"], china["dns_suffix"]) == ("aws-cn", "amazonaws.com.cn")
+
+
+def test_alarms_of_a_stack_are_found_and_removed(here: Modules) -> None:
+    alarm = {
+        "name": "sdruntime-dlq",
+        "description": "Tasks were given up.",
+        "threshold": 0,
+        "metrics": [
+            {
+                "Id": "parked",
+                "ReturnData": True,
+                "MetricStat": {
+                    "Stat": "Maximum",
+                    "Period": 60,
+                    "Metric": {"Namespace": "AWS/SQS", "MetricName": "Visible"},
+                },
+            }
+        ],
+    }
+    for stack in ("pantry", "pantry-2"):
+        tags = {"darkroom/stack": stack}
+        here.run("cloudwatch_alarms", prefix=f"{stack}/", alarms=[alarm], tags=tags)
+    lacks = ["apigateway:GetVpcLinks", "xray:ListResourcePolicies"]
+
+    gone = here.run("stack_resources", stack="pantry", state="absent", lacks=lacks)
+    left = here.run("stack_resources", stack="pantry-2", lacks=lacks)
+
+    assert gone["resources"] == ["alarm pantry/sdruntime-dlq"]
+    assert left["resources"] == ["alarm pantry-2/sdruntime-dlq"]
+
+
+def test_a_runtime_that_is_gone_is_told_with_what_removes_it(
+    ansible: Ansible, here: Modules
+) -> None:
+    sns, eks = ansible.client("sns"), ansible.client("eks")
+    topic = here.run("sns_standard_topic", name="diner-tasks")["topic_arn"]
+    eks.create_cluster(
+        name="diner",
+        roleArn=ARN.format("iam", "role/diner"),
+        resourcesVpcConfig={"subnetIds": ["subnet-1"]},
+    )
+    eks.create_pod_identity_association(
+        clusterName="diner",
+        namespace="art",
+        serviceAccount="queue-agent-old",
+        roleArn=ARN.format("iam", "role/diner"),
+    )
+    for name in ("diner-old", "diner-old-dlq", "diner-new", "diner-new-dlq"):
+        made = here.run("sqs_standard_queue", name=name, tags={"darkroom/stack": "diner"})
+        if not name.endswith("-dlq"):
+            sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=made["queue_arn"])
+
+    told = here.run("former_runtimes_info", stack="diner", runtimes=["new"], topic_arn=topic)
+
+    (old,) = told["runtimes"]
+    assert old["name"] == "old"
+    assert [line.split(" --")[0] for line in old["commands"]] == [
+        "helm uninstall old",
+        "aws eks delete-pod-identity-association",
+        "aws sns unsubscribe",
+        "aws sqs delete-queue",
+        "aws sqs delete-queue",
+    ]
+    assert old["commands"][0].endswith("--namespace art")
+    assert "diner-old-dlq" in old["commands"][-1]
+    assert "diner-new" not in str(told["runtimes"])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from ansible_runs import Ansible
+from modules import Modules
 from recorded import Answers, recorded
 
 BALANCER = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/net/a1/0123"
@@ -23,14 +22,14 @@ def link(link_id: str, status: str, target: str = BALANCER, **more: str) -> dict
     }
 
 
-def test_new_link_is_awaited(tmp_path: Path) -> None:
+def test_new_link_is_awaited(modules: Modules) -> None:
     answers: Answers = {
         "GET /vpclinks": [(200, {"item": []})],
         "POST /vpclinks": [(202, link("a1", "PENDING"))],
         "GET /vpclinks/a1": [(200, link("a1", "PENDING")), (200, link("a1", "AVAILABLE"))],
     }
     with recorded(answers) as aws:
-        made = Ansible(tmp_path, aws.url).module(
+        made = modules.at(aws.url).run(
             "apigateway_vpc_link",
             name="sdoneks",
             target_arn=BALANCER,
@@ -49,10 +48,10 @@ def test_new_link_is_awaited(tmp_path: Path) -> None:
     assert len(aws.calls("GET /vpclinks/a1")) == 2
 
 
-def test_link_that_is_there_is_left(tmp_path: Path) -> None:
+def test_link_that_is_there_is_left(modules: Modules) -> None:
     listed = [link("old", "AVAILABLE", target=f"{BALANCER}-gone"), link("a1", "AVAILABLE")]
     with recorded({"GET /vpclinks": [(200, {"item": listed})]}) as aws:
-        found = Ansible(tmp_path, aws.url).module(
+        found = modules.at(aws.url).run(
             "apigateway_vpc_link", name="sdoneks", target_arn=BALANCER
         )
 
@@ -60,21 +59,21 @@ def test_link_that_is_there_is_left(tmp_path: Path) -> None:
     assert [call for call, _ in aws.asked] == ["GET /vpclinks"]
 
 
-def test_link_that_fails_is_told_with_its_reason(tmp_path: Path) -> None:
+def test_link_that_fails_is_told_with_its_reason(modules: Modules) -> None:
     failed = link("a1", "FAILED", statusMessage="NLB is already associated")
     answers: Answers = {
         "GET /vpclinks": [(200, {"item": []})],
         "POST /vpclinks": [(202, failed)],
     }
     with recorded(answers) as aws:
-        told = Ansible(tmp_path, aws.url).module(
+        told = modules.at(aws.url).run(
             "apigateway_vpc_link", name="sdoneks", target_arn=BALANCER, fails=True
         )
 
     assert told["msg"] == "VPC link a1 failed: NLB is already associated"
 
 
-def test_links_to_load_balancers_that_are_gone_are_removed(tmp_path: Path) -> None:
+def test_links_to_load_balancers_that_are_gone_are_removed(modules: Modules) -> None:
     listed = [
         link("old", "AVAILABLE", target=f"{BALANCER}-gone"),
         link("a1", "AVAILABLE"),
@@ -85,11 +84,11 @@ def test_links_to_load_balancers_that_are_gone_are_removed(tmp_path: Path) -> No
         "DELETE /vpclinks/old": [(202, {})],
     }
     with recorded(answers) as aws:
-        checked = Ansible(tmp_path, aws.url).module(
+        checked = modules.at(aws.url).run(
             "apigateway_vpc_link", name="sdoneks", keep=["a1"], state="absent", check=True
         )
         assert not aws.calls("DELETE /vpclinks/old")
-        removed = Ansible(tmp_path, aws.url).module(
+        removed = modules.at(aws.url).run(
             "apigateway_vpc_link", name="sdoneks", keep=["a1"], state="absent"
         )
 
@@ -97,7 +96,7 @@ def test_links_to_load_balancers_that_are_gone_are_removed(tmp_path: Path) -> No
     assert len(aws.calls("DELETE /vpclinks/old")) == 1
 
 
-def test_plan_moves_to_a_new_stage_and_rate(tmp_path: Path) -> None:
+def test_plan_moves_to_a_new_stage_and_rate(modules: Modules) -> None:
     plan = {
         "id": "p1",
         "name": "sdoneks",
@@ -113,7 +112,7 @@ def test_plan_moves_to_a_new_stage_and_rate(tmp_path: Path) -> None:
         tags: [(200, {"tags": {}})],
     }
     with recorded(answers) as aws:
-        changed = Ansible(tmp_path, aws.url).module(
+        changed = modules.at(aws.url).run(
             "apigateway_usage_plan",
             name="sdoneks",
             rate=30,
@@ -150,15 +149,15 @@ def command(*statuses: str, **more: str) -> Answers:
     }
 
 
-def send(folder: Path, url: str, **more: Any) -> dict[str, Any]:
+def send(modules: Modules, **more: Any) -> dict[str, Any]:
     given = {"instance_id": INSTANCE, "commands": ["one", "two"], "poll_seconds": 0.01, **more}
-    return Ansible(folder, url).module("ssm_command", **given)
+    return modules.run("ssm_command", **given)
 
 
-def test_command_waits_for_the_agent_and_for_its_end(tmp_path: Path) -> None:
+def test_command_waits_for_the_agent_and_for_its_end(modules: Modules) -> None:
     answers = command("Pending", "InProgress", "Success", StandardOutputContent="done\n")
     with recorded(answers) as aws:
-        ended = send(tmp_path, aws.url, wait_seconds=90)
+        ended = send(modules.at(aws.url), wait_seconds=90)
 
     assert (ended["status"], ended["stdout"]) == ("Success", "done\n")
     (sent,) = aws.calls("SendCommand")
@@ -172,24 +171,24 @@ def test_command_waits_for_the_agent_and_for_its_end(tmp_path: Path) -> None:
     assert len(aws.calls("GetCommandInvocation")) == 4
 
 
-def test_command_that_fails_is_told_with_what_it_printed(tmp_path: Path) -> None:
+def test_command_that_fails_is_told_with_what_it_printed(modules: Modules) -> None:
     answers = command("Failed", StatusDetails="NonZeroExitCode", StandardErrorContent="no disk")
     with recorded(answers) as aws:
-        ended = send(tmp_path, aws.url, fails=True)
+        ended = send(modules.at(aws.url), fails=True)
 
     assert ended["msg"] == f"the command on {INSTANCE} ended with NonZeroExitCode: no disk"
 
 
-def test_agent_that_is_never_online_is_told_with_what_to_look_at(tmp_path: Path) -> None:
+def test_agent_that_is_never_online_is_told_with_what_to_look_at(modules: Modules) -> None:
     silent: Answers = {"DescribeInstanceInformation": [(200, {"InstanceInformationList": []})]}
     with recorded(silent) as aws:
-        ended = send(tmp_path, aws.url, fails=True, online_seconds=0)
+        ended = send(modules.at(aws.url), fails=True, online_seconds=0)
 
     assert "AmazonSSMManagedInstanceCore" in ended["msg"]
 
 
-def test_check_sends_no_command(tmp_path: Path) -> None:
+def test_check_sends_no_command(modules: Modules) -> None:
     with recorded({}) as aws:
-        assert send(tmp_path, aws.url, check=True)["changed"] is True
+        assert send(modules.at(aws.url), check=True)["changed"] is True
 
     assert not aws.asked

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from ansible_runs import Run
+from modules import Modules
 from sites import ACCOUNT, LACKS, REGION, TRIO, Site
 
 DATA = [
@@ -41,8 +42,9 @@ def teardown(trio: Site, *arguments: str, fails: bool = False) -> Run:
     return trio.ansible.play("teardown.yml", "-e", given, *arguments, fails=fails)
 
 
-def left(trio: Site) -> list[str]:
-    answer = trio.ansible.module("stack_resources", stack=TRIO, lacks=LACKS)
+def left(trio: Site, modules: Modules) -> list[str]:
+    here = modules.at(trio.ansible.endpoint)
+    answer = here.run("stack_resources", stack=TRIO, lacks=LACKS)
     resources: list[str] = answer["resources"]
     return resources
 
@@ -53,8 +55,10 @@ def test_teardown_refuses_while_a_task_waits(trio: Site, refused: Run) -> None:
     assert refused.changed == 0
 
 
-def test_teardown_leaves_data_only_and_says_so(trio: Site, torn_down: Run) -> None:
-    assert left(trio) == DATA
+def test_teardown_leaves_data_only_and_says_so(
+    trio: Site, torn_down: Run, modules: Modules
+) -> None:
+    assert left(trio, modules) == DATA
     assert [line for line in DATA if line not in torn_down.output] == []
 
 
@@ -72,7 +76,9 @@ def test_teardown_takes_the_whole_network_with_it(trio: Site, torn_down: Run) ->
     assert trio.ansible.client("ecr").describe_repositories()["repositories"] == []
 
 
-def test_teardown_removes_data_when_asked_to(trio: Site, emptied: Run) -> None:
-    assert left(trio) == []
+def test_teardown_removes_data_when_asked_to(
+    trio: Site, emptied: Run, modules: Modules
+) -> None:
+    assert left(trio, modules) == []
     assert "nothing is left" in emptied.output
     assert trio.ansible.client("s3").list_buckets()["Buckets"] == []

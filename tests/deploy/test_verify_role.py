@@ -1,9 +1,9 @@
-"""The role against the embedded stack, whose tasks and images are real."""
+"""The playbook against the embedded stack, whose tasks and images are real."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,15 @@ import pytest
 from harness import Stack, running_stack
 from PIL import Image
 
-from ansible_runs import Ansible
+from ansible_runs import Ansible, Run
 
-RUNTIMES = [
-    {
-        "name": "sdruntime",
-        "type": "sdwebui",
-        "model_filename": "v1-5-pruned-emaonly.safetensors",
-    },
-    {"name": "comfyruntime", "type": "comfyui", "model_filename": None},
-]
+SDWEBUI = {
+    "name": "sdruntime",
+    "namespace": "default",
+    "type": "sdwebui",
+    "modelFilename": "v1-5-pruned-emaonly.safetensors",
+}
+COMFYUI = {"name": "comfyruntime", "namespace": "default", "type": "comfyui"}
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +29,33 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-def variables(stack: Stack, **more: Any) -> dict[str, Any]:
-    return {
-        "deployment": {"stack": "embedded", "runtimes": RUNTIMES},
-        "deployment_tags": {"darkroom/stack": "embedded"},
-        "kubernetes_apply": True,
-        "verify_endpoint": stack.info["endpoint"],
+def verify(
+    ansible: Ansible,
+    stack: Stack,
+    *arguments: str,
+    runtimes: Sequence[dict[str, Any]] = (SDWEBUI, COMFYUI),
+    fails: bool = False,
+    **more: Any,
+) -> Run:
+    """Run the playbook where the configuration and the outputs of a deployment are."""
+    config = {"stackName": "embedded", "modelBucketArn": "arn:aws:s3:::models"}
+    outputs = {
+        "FrontApiEndpoint": stack.info["endpoint"] + "/",
+        "sdNotificationOutputArn": stack.info["result_topic_arn"],
+    }
+    (ansible.folder / "config.yaml").write_text(
+        json.dumps({**config, "modelsRuntime": list(runtimes)})
+    )
+    (ansible.folder / "outputs.yml").write_text(json.dumps(outputs))
+    given = {
         "verify_api_key": stack.info["api_key"],
-        "verify_result_topic_arn": stack.info["result_topic_arn"],
         "verify_width": 64,
         "verify_height": 64,
         "verify_steps": 4,
         "verify_wait_seconds": 90,
         **more,
     }
+    return ansible.play("verify.yml", "-e", json.dumps(given), *arguments, fails=fails)
 
 
 @pytest.fixture
@@ -86,7 +98,7 @@ def test_images_of_every_runtime_are_made_looked_at_and_removed(
 ) -> None:
     folder = verifying.folder / "images"
 
-    run = verifying.roles("verify", variables=variables(stack, verify_folder=str(folder)))
+    run = verify(verifying, stack, verify_folder=str(folder))
 
     assert run.changed == 0
     assert stack.info["api_key"] not in run.output
@@ -104,35 +116,22 @@ def test_images_of_every_runtime_are_made_looked_at_and_removed(
 
 
 def test_refused_request_is_told_and_nothing_is_left(verifying: Ansible, stack: Stack) -> None:
-    run = fails(verifying, variables(stack, verify_api_key="not-the-key"))
+    run = verify(verifying, stack, verify_api_key="not-the-key", fails=True)
 
-    assert "verify-sdruntime-text-to-image was refused with 401" in run
+    assert "verify-sdruntime-text-to-image was refused with 401" in run.output
     assert left_behind(verifying, stack) == NOTHING
 
 
 def test_failed_task_is_told_and_nothing_is_left(verifying: Ansible, stack: Stack) -> None:
-    runtimes = [
-        {"name": "comfyruntime", "type": "comfyui", "model_filename": "none.safetensors"}
-    ]
-    deployment = {"stack": "embedded", "runtimes": runtimes}
+    unknown = {**COMFYUI, "modelFilename": "none.safetensors"}
 
-    run = fails(verifying, variables(stack, deployment=deployment))
+    run = verify(verifying, stack, runtimes=[unknown], fails=True)
 
-    assert "verify-comfyruntime-pipeline ended as failed" in run
+    assert "verify-comfyruntime-pipeline ended as failed" in run.output
     assert left_behind(verifying, stack) == NOTHING
 
 
 def test_check_sends_nothing(verifying: Ansible, stack: Stack) -> None:
-    verifying.roles("verify", variables=variables(stack), check=True)
+    verify(verifying, stack, "--check")
 
     assert left_behind(verifying, stack) == NOTHING
-
-
-def fails(ansible: Ansible, given: dict[str, Any]) -> str:
-    """Run the role, which must fail, and give what it printed."""
-    play = [
-        {"name": "Verify", "hosts": "localhost", "gather_facts": False, "roles": ["verify"]}
-    ]
-    playbook = ansible.folder / "verify.yml"
-    playbook.write_text(json.dumps(play))
-    return ansible.play(playbook, "-e", json.dumps(given), fails=True).output

@@ -175,7 +175,10 @@ spec:
 {{- end -}}
 {{- end }}
 
-{{/* The Service by which others reach it over gRPC. */}}
+{{/*
+The Service by which others reach it over gRPC. Its name gives the addresses of all pods, so that a client
+calls each of them; behind one address a client would have one connection, to one pod.
+*/}}
 {{- define "platform.grpcService" -}}
 apiVersion: v1
 kind: Service
@@ -183,6 +186,7 @@ metadata:
   {{- include "platform.metadata" . | nindent 2 }}
 spec:
   type: ClusterIP
+  clusterIP: None
   selector:
     {{- include "platform.selector" . | nindent 4 }}
   ports:

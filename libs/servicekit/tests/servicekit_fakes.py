@@ -14,7 +14,7 @@ import grpc
 
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from servicekit.health import Health
-from servicekit.rpc import channel, serving
+from servicekit.rpc import Renewal, channel, serving
 
 if TYPE_CHECKING:
     from darkroom.modelsync.v1.modelsync_pb2_grpc import ModelServiceAsyncStub
@@ -55,13 +55,17 @@ class FakeModelService(modelsync_pb2_grpc.ModelServiceServicer):
 
 @asynccontextmanager
 async def served(
-    service: FakeModelService, port: int, health: Health | None = None
+    service: FakeModelService,
+    port: int,
+    health: Health | None = None,
+    renewal: Renewal | None = None,
 ) -> AsyncIterator[None]:
     async with serving(
         f"127.0.0.1:{port}",
         health or Health(),
         (SERVICE,),
         lambda server: modelsync_pb2_grpc.add_ModelServiceServicer_to_server(service, server),
+        renewal=renewal,
     ):
         yield
 

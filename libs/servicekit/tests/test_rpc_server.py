@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -9,10 +10,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from servicekit_fakes import ASK, SERVICE, FakeModelService, called, served
 
-from darkroom.modelsync.v1 import modelsync_pb2
+from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from servicekit.errors import FatalError
 from servicekit.health import Health
 from servicekit.ports import free_port
+from servicekit.rpc import Renewal, channel
+
+if TYPE_CHECKING:
+    from darkroom.modelsync.v1.modelsync_pb2_grpc import ModelServiceAsyncStub
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -130,3 +135,50 @@ async def test_a_method_that_does_not_exist_is_unimplemented(
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await unknown(b"", timeout=5)
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_call_in_flight_outlives_the_renewal_of_its_connection(port: int) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    connections: list[str] = []
+
+    class Slow(FakeModelService):
+        async def GetModel(  # noqa: N802  # gRPC names its methods
+            self, request: modelsync_pb2.GetModelRequest, context: Any
+        ) -> modelsync_pb2.GetModelResponse:
+            connections.append(context.peer())
+            if request.name == "slow":
+                begun.set()
+                await go_on.wait()
+            return await super().GetModel(request, context)
+
+    renewal = Renewal(after=timedelta(seconds=0.2), grace=timedelta(seconds=30))
+    async with served(Slow(), port, renewal=renewal), called(port) as (stub, _):
+        slow = modelsync_pb2.GetModelRequest(kind="Lora", name="slow")
+        call = asyncio.ensure_future(stub.GetModel(slow, timeout=30))
+        await begun.wait()
+        async with asyncio.timeout(20):
+            # Each of these is answered, also those on the way while the connection ends.
+            while len(set(connections)) < 4:
+                await stub.GetModel(ASK, timeout=5)
+        go_on.set()
+        assert (await call).model.name == "slow"
+
+
+async def test_calls_go_to_every_server_of_a_name() -> None:
+    one, two = FakeModelService(), FakeModelService()
+    ports = free_port(), free_port()
+    both = ",".join(f"127.0.0.1:{port}" for port in ports)
+    async with (
+        served(one, ports[0]),
+        served(two, ports[1]),
+        channel(f"ipv4:{both}") as opened,
+        asyncio.timeout(20),
+    ):
+        stub: ModelServiceAsyncStub = modelsync_pb2_grpc.ModelServiceStub(opened)
+        while not (one.calls and two.calls):  # the second connection may be later
+            await stub.GetModel(ASK, timeout=5)
+        before = one.calls, two.calls
+        for _ in range(20):
+            await stub.GetModel(ASK, timeout=5)
+
+    assert (one.calls - before[0], two.calls - before[1]) == (10, 10)

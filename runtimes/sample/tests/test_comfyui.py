@@ -3,79 +3,27 @@
 from __future__ import annotations
 
 import io
-import json
 import subprocess
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from copy import deepcopy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from comfyui_client import (
+    events_until,
+    history,
+    listen,
+    message_names,
+    run,
+    submit,
+    with_prompt,
+)
 from PIL import Image, ImageSequence
-from websockets.asyncio.client import ClientConnection, connect  # pants: no-infer-dep
 
 Start = Callable[..., tuple[str, subprocess.Popen[str]]]
 Event = tuple[str, dict[str, Any]]
-
-MISSING = object()
-
-
-@asynccontextmanager
-async def listen(runtime: str, client_id: str) -> AsyncIterator[ClientConnection]:
-    url = f"{runtime.replace('http', 'ws')}/ws?clientId={client_id}"
-    async with connect(url, open_timeout=10) as socket:
-        yield socket
-
-
-async def events_until(
-    socket: ClientConnection, last: str, *, keep_status: bool = False
-) -> list[Event]:
-    """Give what arrives up to the first `last`; `end` is `executing` without a node."""
-    found: list[Event] = []
-    async for text in socket:
-        message = json.loads(text)
-        event, content = message["type"], message["data"]
-        if event != "status" or keep_status:
-            found.append((event, content))
-        if event == last or (last == "end" and event == "executing" and not content["node"]):
-            return found
-    raise AssertionError("the websocket closed")
-
-
-async def submit(client: httpx.AsyncClient, graph: dict[str, Any], client_id: str = "") -> str:
-    prompt_id = str(uuid4())
-    body = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
-    answer = await client.post("/prompt", json=body)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["prompt_id"] == prompt_id
-    return prompt_id
-
-
-async def run(runtime: str, client: httpx.AsyncClient, graph: dict[str, Any]) -> dict[str, Any]:
-    """Run a graph to its end and give its history."""
-    client_id = str(uuid4())
-    async with listen(runtime, client_id) as socket:
-        prompt_id = await submit(client, graph, client_id)
-        await events_until(socket, "end")
-    return await history(client, prompt_id)
-
-
-async def history(client: httpx.AsyncClient, prompt_id: str) -> dict[str, Any]:
-    entry: dict[str, Any] = (await client.get(f"/history/{prompt_id}")).json()[prompt_id]
-    return entry
-
-
-def message_names(entry: dict[str, Any]) -> list[str]:
-    return [name for name, _ in entry["status"]["messages"]]
-
-
-def with_prompt(graph: dict[str, Any], text: str) -> dict[str, Any]:
-    changed = deepcopy(graph)
-    changed["6"]["inputs"]["text"] = text
-    return changed
 
 
 async def test_events_of_a_run_come_in_order(
@@ -223,110 +171,6 @@ async def test_cleared_queue_is_empty(
         await events_until(socket, "end")
 
     assert queue["queue_pending"] == []
-
-
-async def test_part_of_a_graph_runs_with_200_and_node_errors(
-    comfy: str, comfy_client: httpx.AsyncClient, workflow: dict[str, Any]
-) -> None:
-    workflow["20"] = {"class_type": "LoadImage", "inputs": {"image": "missing.png"}}
-    workflow["21"] = {"class_type": "PreviewImage", "inputs": {"images": ["20", 0]}}
-    async with listen(comfy, "part") as socket:
-        body = {"prompt": workflow, "client_id": "part"}
-        answer = await comfy_client.post("/prompt", json=body)
-        await events_until(socket, "end")
-
-    entry = await history(comfy_client, answer.json()["prompt_id"])
-    assert answer.status_code == 200
-    assert answer.json()["node_errors"]["20"]["dependent_outputs"] == ["21"]
-    assert list(entry["outputs"]) == ["9"]
-
-
-@pytest.mark.parametrize(
-    ("node", "inputs", "kind"),
-    [
-        ("4", {"ckpt_name": "nowhere.safetensors"}, "value_not_in_list"),
-        ("5", {"width": 1}, "value_smaller_than_min"),
-        ("5", {"width": 10**6}, "value_bigger_than_max"),
-        ("5", {"width": "wide"}, "invalid_input_type"),
-        ("3", {"seed": MISSING}, "required_input_missing"),
-        ("3", {"model": ["5", 0]}, "return_type_mismatch"),
-        ("3", {"model": ["5"]}, "bad_linked_input"),
-    ],
-)
-async def test_invalid_input_is_refused_with_its_kind(
-    comfy_client: httpx.AsyncClient,
-    workflow: dict[str, Any],
-    node: str,
-    inputs: dict[str, Any],
-    kind: str,
-) -> None:
-    merged = workflow[node]["inputs"] | inputs
-    workflow[node]["inputs"] = {
-        name: value for name, value in merged.items() if value is not MISSING
-    }
-
-    answer = await comfy_client.post("/prompt", json={"prompt": workflow})
-
-    body = answer.json()
-    entry = body["node_errors"][node]
-    assert answer.status_code == 400
-    assert body["error"]["type"] == "prompt_outputs_failed_validation"
-    assert set(body["error"]) == {"type", "message", "details", "extra_info"}
-    assert [one["type"] for one in entry["errors"]] == [kind]
-    assert entry["dependent_outputs"] == ["9"]
-    assert entry["class_type"] == workflow[node]["class_type"]
-
-
-async def test_image_that_was_never_uploaded_fails_custom_validation(
-    comfy_client: httpx.AsyncClient,
-) -> None:
-    graph = {
-        "1": {"class_type": "LoadImage", "inputs": {"image": "../../secret.png"}},
-        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
-    }
-
-    answer = await comfy_client.post("/prompt", json={"prompt": graph})
-
-    [error] = answer.json()["node_errors"]["1"]["errors"]
-    assert answer.status_code == 400
-    assert error["type"] == "custom_validation_failed"
-    assert error["details"] == "image - Invalid image file: ../../secret.png"
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [
-        ({}, "no_prompt"),
-        ({"prompt": {}}, "prompt_no_outputs"),
-        ({"prompt": {"1": {"class_type": "Nope", "inputs": {}}}}, "invalid_prompt"),
-        ({"prompt": {"1": {"inputs": {}}}}, "invalid_prompt"),
-    ],
-)
-async def test_prompt_that_cannot_run_is_refused(
-    comfy_client: httpx.AsyncClient, body: dict[str, Any], kind: str
-) -> None:
-    answer = await comfy_client.post("/prompt", json=body)
-
-    assert answer.status_code == 400
-    assert answer.json()["error"]["type"] == kind
-    assert answer.json()["node_errors"] == {}
-
-
-async def test_graph_that_needs_itself_is_refused(
-    comfy_client: httpx.AsyncClient, workflow: dict[str, Any]
-) -> None:
-    workflow["3"]["inputs"]["latent_image"] = ["3", 0]
-
-    answer = await comfy_client.post("/prompt", json={"prompt": workflow})
-
-    assert answer.status_code == 400
-
-
-async def test_bad_json_is_a_500_in_plain_text(comfy_client: httpx.AsyncClient) -> None:
-    answer = await comfy_client.post("/prompt", content=b"{not json")
-
-    assert answer.status_code == 500
-    assert answer.text.startswith("500 Internal Server Error")
 
 
 async def test_second_upload_of_a_name_gets_a_number_unless_it_overwrites(

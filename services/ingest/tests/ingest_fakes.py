@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import httpx
+from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.types import ASGIApp
 
 from contracts.ids import Uid
@@ -40,12 +41,14 @@ from servicekit.errors import RejectedError
 from servicekit.health import Health
 from servicekit.ports import free_port
 from servicekit.rpc import serving
+from servicekit.status import REFUSALS
 from servicekit.web import http_serving
 
 if TYPE_CHECKING:
     from darkroom.tasks.v1.tasks_pb2_grpc import TaskServiceAsyncStub
 
 GOLDEN = Path("tests/contract/golden")  # tests run in the root of the repository
+JSON = {"content-type": "application/json"}
 UID = Uid("01JD0000000000000000000000")
 KEY = "vT8cXq0mZs5uWb2nEy7kLd4gRj9hPa1f"
 SIGNATURE = "X-Amz-Signature=6f1d0c9a5b3e7f2d4c8b"
@@ -306,3 +309,22 @@ def v1alpha1(body: dict[str, Any] | None = None, **scripts: object) -> dict[str,
 def encode(value: object) -> bytes:
     """Give compact JSON."""
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def check_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Check that an answer of REST is this problem, and give it."""
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert list(problem) == ["type", "title", "status", "detail", "code", "errors"]
+    assert problem["type"] == f"urn:darkroom:problem:{code}"
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["title"] == REFUSALS[code].title
+    return problem
+
+
+def stamp() -> Timestamp:
+    """Give a time in a message."""
+    time = Timestamp()
+    time.FromDatetime(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    return time

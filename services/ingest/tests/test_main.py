@@ -7,14 +7,9 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    aclosing,
-    asynccontextmanager,
-)
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +17,23 @@ import grpc
 import httpx
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from ingest_fakes import KEY, UID, digest, v1alpha1, v1alpha2
+from ingest_fakes import KEY, UID, digest, stamp, v1alpha1, v1alpha2
 
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
-from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from ingest.adapters.models import GrpcModels
-from ingest.adapters.notifier import GrpcNotifier
 from ingest.adapters.router import GrpcRouter
 from ingest.domain import Failure, Progress, Submission, TaskState
 from ingest.main import serve
 from ingest.settings import Settings
 from ingest.translate_v1alpha2 import translate_flat
-from ingest.watch import Watches
 from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
 from servicekit.ports import free_port
 from servicekit.rpc import channel, serving
-from servicekit.settings import read_settings
 
 SECOND = timedelta(seconds=1)
-
-
-def stamp() -> Timestamp:
-    time = Timestamp()
-    time.FromDatetime(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
-    return time
 
 
 @dataclass
@@ -328,100 +312,6 @@ async def test_router_that_does_not_answer_in_time_is_told_as_an_outage() -> Non
             await router.submit(submission(), "t")
 
 
-@dataclass
-class FakeNotifierService(notifier_pb2_grpc.NotifierServiceServicer):
-    """Gives one change; stays then, or says that the task has ended."""
-
-    state: str
-    sequence: int
-    asked: list[int] = field(default_factory=list)
-
-    async def WatchTask(  # noqa: N802  # the name in the proto
-        self, request: notifier_pb2.WatchTaskRequest, context: Any
-    ) -> AsyncIterator[notifier_pb2.WatchTaskResponse]:
-        if request.uid != UID:
-            raise RejectedError("none", code="task_not_found")
-        self.asked.append(request.after_sequence)
-        record = router_pb2.TaskRecord(uid=UID, state=self.state, created_at=stamp())
-        yield notifier_pb2.WatchTaskResponse(
-            sequence=self.sequence, state_changed=True, task=record
-        )
-        if self.state == "running":
-            await asyncio.Event().wait()
-
-
-def serving_notifier(
-    address: str, service: FakeNotifierService
-) -> AbstractAsyncContextManager[None]:
-    def register(server: grpc.aio.Server) -> None:
-        notifier_pb2_grpc.add_NotifierServiceServicer_to_server(service, server)
-
-    return serving(address, Health(), (), register, grace=timedelta(0))
-
-
-async def test_a_watch_outlives_a_restart_of_the_notifier() -> None:
-    address = f"127.0.0.1:{free_port()}"
-    before = FakeNotifierService("running", 3)  # type: ignore[abstract]  # no other call
-    after = FakeNotifierService("completed", 8)  # type: ignore[abstract]  # no other call
-    async with channel(address) as opened, asyncio.timeout(20):
-        notifier = GrpcNotifier(opened, timeout=20 * SECOND)
-        watches = Watches(notifier, limit=1, patience=20 * SECOND)
-        async with aclosing(watches.follow(UID, 0)) as changes:
-            async with serving_notifier(address, before):
-                first = await anext(changes)
-            async with serving_notifier(address, after):
-                rest = [change async for change in changes]
-
-    assert (first.sequence, first.task.state) == (3, TaskState.RUNNING)
-    assert [(c.sequence, c.task.state) for c in rest] == [(8, TaskState.COMPLETED)]
-    assert (before.asked, after.asked) == ([0], [3])
-
-
-async def test_a_watch_of_no_task_is_refused_and_one_that_takes_too_long_is_an_outage() -> None:
-    address = f"127.0.0.1:{free_port()}"
-    service = FakeNotifierService("running", 3)  # type: ignore[abstract]  # no other call
-    async with serving_notifier(address, service), channel(address) as opened:
-        notifier = GrpcNotifier(opened, timeout=SECOND / 2)
-        with pytest.raises(RejectedError):
-            await anext(notifier.watch("01JD0000000000000000000009", 0))
-        async with aclosing(notifier.watch(UID, 0)) as changes:
-            await anext(changes)
-            with pytest.raises(TransientError):
-                await anext(changes)
-
-
 def submission() -> Submission:
     fields = {"id": "a", "runtime": "r", "tasktype": "pipeline", "content": {}}
     return translate_flat(fields, UID)
-
-
-def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "API_KEYS_FILE": "/keys.json",
-        "ROUTER_TARGET": "router:50052",
-        "MODEL_SYNC_TARGET": "model-sync:50053",
-        "NOTIFIER_TARGET": "notifier:50054",
-        "CALL_TIMEOUT": "PT2S",
-        "RATE_PER_SECOND": "12.5",
-    }.items():
-        monkeypatch.setenv(f"INGEST_{name}", value)
-
-    chosen = read_settings(Settings, "", [])
-
-    assert (chosen.http_port, chosen.grpc_port, chosen.burst) == (8080, 50051, 50)
-    assert (chosen.call_timeout, chosen.submit_timeout) == (2 * SECOND, 10 * SECOND)
-    assert chosen.rate_per_second == 12.5
-
-
-def test_each_missing_setting_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("API_KEYS_FILE", "ROUTER_TARGET", "MODEL_SYNC_TARGET"):
-        monkeypatch.delenv(f"INGEST_{name}", raising=False)
-
-    with pytest.raises(SystemExit):
-        read_settings(Settings, "", [])
-
-    told = capsys.readouterr().err
-    assert "INGEST_API_KEYS_FILE: is not set" in told
-    assert "INGEST_ROUTER_TARGET: is not set" in told

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from handling_room import room, spans
 from opentelemetry.metrics import NoOpMeterProvider
 
 from queue_agent.measures import Measures
 from testkit.aws import aws
 
-__all__ = ["aws"]
+__all__ = ["aws", "room", "spans"]
 
 Process = tuple[str, subprocess.Popen[str]]
 

@@ -4,142 +4,19 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from handling_room import Room
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from queue_agent_fakes import (
-    PNG,
-    FakeInputReader,
-    FakeNotifier,
-    FakeRuntime,
-    FakeStore,
-    delivery,
-    make_image,
-    message,
-    passage,
-    run_for_ever,
-)
+from queue_agent_fakes import PNG, delivery, make_image, message, passage, run_for_ever
 
 from contracts.ids import claim_key, new_uid
-from contracts.message import TaskMessage
-from queue_agent import delivery as delivery_module
-from queue_agent import handling, work
-from queue_agent.delivery import Deliverer
-from queue_agent.domain import (
-    File,
-    Generated,
-    Job,
-    Task,
-    TaskFailedError,
-    UnworkableError,
-    Verdict,
-)
-from queue_agent.fetch import Fetcher, InputLimits
-from queue_agent.handling import Handler
-from queue_agent.inputs import find_in_body, find_in_graph
-from queue_agent.measures import Measures
-from queue_agent.out_document import ComfyUiOut, SdWebuiOut
+from queue_agent.domain import File, Generated, Job, TaskFailedError, UnworkableError, Verdict
 from queue_agent.ports import Report
 from queue_agent.spool import Spooled
-from queue_agent.timeouts import RunLimits
-from queue_agent.work import Preparer, Runner
 from servicekit.errors import TransientError
 
 SIGNED = "https://user:pw@host/a.png?X-Amz-Signature=secret"
-LIMITS = InputLimits(count=2, bytes_each=100, bytes_total=150)
-
-
-@dataclass
-class Room:
-    """A handler with fakes around it, and what it measured."""
-
-    runtime: FakeRuntime = field(default_factory=FakeRuntime)
-    notifier: FakeNotifier = field(default_factory=FakeNotifier)
-    store: FakeStore = field(default_factory=FakeStore)
-    reader: FakeInputReader = field(default_factory=FakeInputReader)
-    metrics: InMemoryMetricReader = field(default_factory=InMemoryMetricReader)
-
-    def __post_init__(self) -> None:
-        provider = MeterProvider([self.metrics], shutdown_on_exit=False)
-        self.measures = Measures(provider.get_meter("test"))
-
-    def handler(self, *, limit: float = 5, budget: float = 5, comfy: bool = False) -> Handler:
-        measures = self.measures
-        out = ComfyUiOut() if comfy else SdWebuiOut()
-        readers = {"https": self.reader, "s3": self.reader}
-        return Handler(
-            runtime_name="sdruntime",
-            bucket="bucket",
-            notifier=self.notifier,
-            preparer=Preparer(
-                claims=self.store,
-                fetcher=Fetcher(readers=readers, limits=LIMITS),
-                find_inputs=find_in_graph if comfy else find_in_body,
-                runtime=self.runtime,
-                measures=measures,
-            ),
-            runner=Runner(
-                runtime=self.runtime,
-                out=out,
-                limits=RunLimits(
-                    floor=timedelta(seconds=limit),
-                    cap=timedelta(seconds=limit),
-                    per_megapixel_step=timedelta(),
-                ),
-            ),
-            deliverer=Deliverer(
-                store=self.store,
-                notifier=self.notifier,
-                measures=measures,
-                budget=timedelta(seconds=budget),
-            ),
-            measures=measures,
-            now=lambda: datetime.now(UTC),
-        )
-
-    async def handle(self, sent: TaskMessage, **options: Any) -> None:
-        await self.handler(**options).handle(delivery(sent), passage())
-
-    def out(self) -> dict[str, Any]:
-        [key] = [key for key in self.store.objects if key.endswith(".out")]
-        document: dict[str, Any] = json.loads(self.store.objects[key][0])
-        return document
-
-    def measured(self) -> dict[str, list[dict[str, Any]]]:
-        points: dict[str, list[dict[str, Any]]] = {}
-        gathered = self.metrics.get_metrics_data()
-        for resource in gathered.resource_metrics if gathered else ():
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    points[metric.name] = [
-                        dict(point.attributes or {}) for point in metric.data.data_points
-                    ]
-        return points
-
-
-@pytest.fixture
-def room(monkeypatch: pytest.MonkeyPatch) -> Room:
-    monkeypatch.setattr(delivery_module, "FIRST_PAUSE", timedelta(milliseconds=1))
-    return Room()
-
-
-@pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    for module in (handling, work, delivery_module):
-        monkeypatch.setattr(module, "tracer", provider.get_tracer("test"))
-    yield exporter
-    provider.shutdown()
 
 
 async def test_images_come_first_then_the_document_then_the_news(room: Room) -> None:
@@ -426,74 +303,3 @@ async def test_progress_that_is_not_taken_does_no_harm(room: Room) -> None:
     await room.handle(sent)
 
     assert room.notifier.ends[sent.uid].failure is None
-
-
-async def test_every_point_of_the_way_is_logged(
-    room: Room, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    sent = message()
-
-    await room.handle(sent)
-
-    noted = [vars(record) for record in caplog.records if "event" in vars(record)]
-    events = [record["event"] for record in noted]
-    assert events == ["leased", "generated", "stored", "notified"]
-    assert {record["uid"] for record in noted} == {sent.uid}
-
-
-async def test_spans_continue_the_trace_of_the_message(
-    room: Room, spans: InMemorySpanExporter
-) -> None:
-    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    sent = message()
-
-    await room.handler().handle(delivery(sent, traceparent=parent), passage())
-
-    by_name: dict[str, ReadableSpan] = {span.name: span for span in spans.get_finished_spans()}
-    assert set(by_name) == {"queue-agent task", "fetch", "run", "store", "finish"}
-    root = by_name["queue-agent task"]
-    assert root.kind is trace.SpanKind.CONSUMER
-    assert root.parent is not None
-    assert trace.format_span_id(root.parent.span_id) == "b7ad6b7169203331"
-    assert dict(root.attributes or {}) == {
-        "uid": sent.uid,
-        "runtime": "sdruntime",
-        "tasktype": "text-to-image",
-        "attempt": 1,
-    }
-
-
-async def test_trace_of_a_failure_has_its_code_and_nothing_of_the_client(
-    room: Room, spans: InMemorySpanExporter
-) -> None:
-    async def fail(job: Job, report: Report) -> Generated:
-        raise TaskFailedError("cannot do 'my prompt'", code="runtime_error")
-
-    room.runtime.script = fail
-
-    await room.handle(message())
-
-    finished = spans.get_finished_spans()
-    assert not any("my prompt" in span.to_json() for span in finished)
-    assert [span.status.description for span in finished][-1] == "runtime_error"
-
-
-async def test_times_and_sizes_are_measured(room: Room) -> None:
-    await room.handle(message())
-
-    measured = room.measured()
-    names = {"queue_wait", "generation", "overhead", "uploads", "uploaded", "tasks"}
-    assert set(measured) == {f"darkroom.agent.{name}" for name in names}
-    assert measured["darkroom.agent.tasks"] == [{"outcome": "completed"}]
-
-
-async def test_what_the_handler_logs_has_no_prompt(
-    room: Room, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    task = Task(message=message(content={"prompt": "my secret"}), attempt=1)
-    job = await room.handler().preparer.prepare(task)
-
-    assert "my secret" not in repr(task) + repr(job) + repr(replace(job, attempt=2))
-    assert "my secret" not in caplog.text

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn, cast
 
@@ -41,6 +42,8 @@ _SERVER_OPTIONS = [
     ("grpc.so_reuseport", 0),  # a port in use is an error, not a second listener
 ]
 _SERVICE_CONFIG = {
+    # A connection to each address of the name: a headless Service has one for each pod.
+    "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
         {
             "name": [{}],
@@ -52,15 +55,35 @@ _SERVICE_CONFIG = {
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
         }
-    ]
+    ],
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """How long clients keep a connection to a server; then they look where servers are now.
+
+    Calls that are in flight `after` that time, a tenth more or less, may go on for `grace`.
+    """
+
+    after: timedelta
+    grace: timedelta
+
+    def options(self) -> list[tuple[str, int]]:
+        """Give the same as options of a server."""
+        milliseconds = timedelta(milliseconds=1)
+        return [
+            ("grpc.max_connection_age_ms", self.after // milliseconds),
+            ("grpc.max_connection_age_grace_ms", self.grace // milliseconds),
+        ]
 
 
 @asynccontextmanager
 async def channel(target: str) -> AsyncIterator[grpc.aio.Channel]:
-    """Open a channel that retries calls which never reached their server.
+    """Open a channel that spreads calls over all servers of a name.
 
-    A call still needs its own `timeout`; it bounds all tries together.
+    It retries calls which never reached their server. A call still needs its own `timeout`;
+    it bounds all tries together.
     """
     options = [
         ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
@@ -87,14 +110,17 @@ async def serving(
     register: Callable[[grpc.aio.Server], None],
     *,
     grace: timedelta = timedelta(seconds=10),
+    renewal: Renewal | None = None,
 ) -> AsyncIterator[None]:
     """Serve what `register` adds, with health and reflection; calls in flight get `grace`.
 
-    `services` are full names, for reflection. Raises `FatalError` when the address is taken.
+    `services` are full names, for reflection. Without `renewal` connections last. Raises
+    `FatalError` when the address is taken.
     """
     untraced = filters.negate(filters.health_check())
     traced = aio_server_interceptor(filter_=untraced)  # type: ignore[no-untyped-call]
-    server = grpc.aio.server(options=_SERVER_OPTIONS, interceptors=[traced, _Refusals()])
+    options = [*_SERVER_OPTIONS, *(renewal.options() if renewal else ())]
+    server = grpc.aio.server(options=options, interceptors=[traced, _Refusals()])
     register(server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     names = [*services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from datetime import timedelta
 from typing import TypeVar
 
 from pydantic import Field, ValidationError
@@ -19,6 +20,18 @@ class ServiceSettings(BaseSettings):
     host: str = "127.0.0.1"  # address that gRPC and HTTP bind; charts set 0.0.0.0
     ops_port: int = Field(default=9090, ge=0, le=65535)  # /healthz, /readyz, /metrics
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+
+class GrpcSettings(ServiceSettings):
+    """The knobs of a service that others call over gRPC, beside those of all services."""
+
+    # Clients look for new pods when a connection ends; see `servicekit.rpc.Renewal`.
+    grpc_connection_age: timedelta = Field(
+        default=timedelta(minutes=2), ge=timedelta(seconds=1)
+    )
+    grpc_connection_grace: timedelta = Field(
+        default=timedelta(seconds=30), ge=timedelta(seconds=1)
+    )
 
 
 S = TypeVar("S", bound=ServiceSettings)

@@ -8,12 +8,12 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import ServiceSettings
+from servicekit.settings import GrpcSettings
 
 _SOON = timedelta(milliseconds=1)
 
 
-class Settings(ServiceSettings):
+class Settings(GrpcSettings):
     """Environment of ingest; names are `INGEST_<FIELD>`.
 
     `ops_port` has no effect here: the operators' routes are on `http_port`.
@@ -23,6 +23,8 @@ class Settings(ServiceSettings):
 
     http_port: int = Field(default=8080, ge=0, le=65535)  # REST and the operators' routes
     grpc_port: int = Field(default=50051, ge=0, le=65535)
+    # Clients watch tasks in one call, which is not cut off while most tasks last.
+    grpc_connection_grace: timedelta = Field(default=timedelta(hours=1), ge=_SOON)
     api_keys_file: Path  # {"keys": [{"name", "tenant", "sha256", "rate_per_second", "burst"}]}
     router_target: str = Field(min_length=1)  # host:port
     model_sync_target: str = Field(min_length=1)  # host:port

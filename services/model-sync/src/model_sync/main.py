@@ -20,7 +20,7 @@ from model_sync.settings import Settings
 from servicekit.errors import FatalError, TransientError
 from servicekit.health import Health
 from servicekit.lifecycle import stop_on_signals
-from servicekit.rpc import serving
+from servicekit.rpc import Renewal, serving
 from servicekit.service import run_service
 from servicekit.web import http_serving, ops_app
 
@@ -75,6 +75,7 @@ async def serve(settings: Settings) -> None:
                     service, server
                 ),
                 grace=STREAM_GRACE,
+                renewal=Renewal(settings.grpc_connection_age, settings.grpc_connection_grace),
             )
         )
         async with asyncio.TaskGroup() as group:

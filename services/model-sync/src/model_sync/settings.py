@@ -8,10 +8,10 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import ServiceSettings
+from servicekit.settings import GrpcSettings
 
 
-class Settings(ServiceSettings):
+class Settings(GrpcSettings):
     """Environment of model-sync; names are `MODEL_SYNC_<FIELD>`."""
 
     model_config = SettingsConfigDict(env_prefix="MODEL_SYNC_")

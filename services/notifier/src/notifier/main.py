@@ -21,7 +21,7 @@ from notifier.sweep import Sweep
 from notifier.watch import Watch
 from servicekit.health import Health
 from servicekit.lifecycle import stop_on_signals
-from servicekit.rpc import serving
+from servicekit.rpc import Renewal, serving
 from servicekit.service import run_service
 from servicekit.web import http_serving, ops_app
 
@@ -61,6 +61,7 @@ async def serve(settings: Settings) -> None:
                 lambda server: notifier_pb2_grpc.add_NotifierServiceServicer_to_server(
                     service, server
                 ),
+                renewal=Renewal(settings.grpc_connection_age, settings.grpc_connection_grace),
             )
         )
         async with asyncio.TaskGroup() as group:

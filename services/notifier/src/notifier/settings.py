@@ -7,12 +7,12 @@ from datetime import timedelta
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import ServiceSettings
+from servicekit.settings import GrpcSettings
 
 _SOON = timedelta(milliseconds=1)
 
 
-class Settings(ServiceSettings):
+class Settings(GrpcSettings):
     """Environment of the notifier; names are `NOTIFIER_<FIELD>`."""
 
     model_config = SettingsConfigDict(env_prefix="NOTIFIER_")

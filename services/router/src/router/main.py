@@ -27,7 +27,7 @@ from router.submit_once import SubmitOnce
 from servicekit.errors import FatalError
 from servicekit.health import Health
 from servicekit.lifecycle import stop_on_signals
-from servicekit.rpc import channel, serving
+from servicekit.rpc import Renewal, channel, serving
 from servicekit.service import run_service
 from servicekit.web import http_serving, ops_app
 
@@ -50,6 +50,7 @@ async def serve(settings: Settings) -> None:
                 lambda server: router_pb2_grpc.add_RouterServiceServicer_to_server(
                     service, server
                 ),
+                renewal=Renewal(settings.grpc_connection_age, settings.grpc_connection_grace),
             )
         )
         await health.ready()

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from ingest.settings import Settings
+from servicekit.settings import read_settings
+
+SECOND = timedelta(seconds=1)
+
+
+def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "API_KEYS_FILE": "/keys.json",
+        "ROUTER_TARGET": "router:50052",
+        "MODEL_SYNC_TARGET": "model-sync:50053",
+        "NOTIFIER_TARGET": "notifier:50054",
+        "CALL_TIMEOUT": "PT2S",
+        "RATE_PER_SECOND": "12.5",
+    }.items():
+        monkeypatch.setenv(f"INGEST_{name}", value)
+
+    chosen = read_settings(Settings, "", [])
+
+    assert (chosen.http_port, chosen.grpc_port, chosen.burst) == (8080, 50051, 50)
+    assert (chosen.call_timeout, chosen.submit_timeout) == (2 * SECOND, 10 * SECOND)
+    assert chosen.rate_per_second == 12.5
+
+
+def test_each_missing_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("API_KEYS_FILE", "ROUTER_TARGET", "MODEL_SYNC_TARGET"):
+        monkeypatch.delenv(f"INGEST_{name}", raising=False)
+
+    with pytest.raises(SystemExit):
+        read_settings(Settings, "", [])
+
+    told = capsys.readouterr().err
+    assert "INGEST_API_KEYS_FILE: is not set" in told
+    assert "INGEST_ROUTER_TARGET: is not set" in told

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from ingest_fakes import TASK, UID, World, check_problem, encode, rest
+
+from ingest.domain import Failure, TaskState
+from ingest.look_up import cursor_before
+
+
+async def test_task_is_told_in_full(world: World) -> None:
+    done = TASK.__class__(
+        uid=UID,
+        id="done",
+        runtime="comfy",
+        tasktype="pipeline",
+        state=TaskState.FAILED,
+        attempt=2,
+        context_json="null",
+        created_at=datetime(2026, 1, 2, 4, 4, 5, tzinfo=timezone(timedelta(hours=1))),
+        started_at=None,
+        finished_at=datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC),
+        output_location="s3://b/p/done",
+        image_url=("s3://b/p/done/1.png",),
+        output_url="s3://b/p/done/x.out",
+        error=Failure(code="runtime_error", message="no", retryable=True),
+        progress=None,
+    )
+    world.router.known.append(done)
+    async with rest(world) as client:
+        running, failed = (
+            await client.get(f"/v1/tasks/{UID}"),
+            await client.get("/v1/tasks/done"),
+        )
+
+    assert running.headers["content-type"] == "application/json"
+    assert running.content == encode(
+        {
+            "uid": UID,
+            "id": "test-t2i",
+            "runtime": "sdruntime",
+            "tasktype": "text-to-image",
+            "state": "running",
+            "attempt": 1,
+            "context": {"abc": 123},
+            "created_at": "2026-01-02T03:04:05.678Z",
+            "started_at": "2026-01-02T03:04:06.000Z",
+            "finished_at": None,
+            "output_location": "s3://outputbucket/output/test-t2i",
+            "image_url": [],
+            "output_url": None,
+            "error": None,
+            "progress": {"step": 1, "total": 3, "percent": 33.3},
+        }
+    )
+    answer = failed.json()
+    assert answer["created_at"] == "2026-01-02T03:04:05.000Z"
+    assert answer["error"] == {"code": "runtime_error", "message": "no", "retryable": True}
+    assert (answer["context"], answer["progress"], answer["started_at"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("id", ["other", ".hidden", "a%20b", "%ff", "a%00"])
+async def test_task_that_does_not_exist_is_not_found(world: World, id: str) -> None:
+    async with rest(world) as client:
+        check_problem(await client.get(f"/v1/tasks/{id}"), 404, "task_not_found")
+
+
+async def test_deep_context_comes_back(world: World) -> None:
+    deep: object = 1
+    for _ in range(150):
+        deep = [deep]
+    world.router.known = [replace_context(encode(deep).decode())]
+    async with rest(world) as client:
+        assert (await client.get("/v1/tasks/test-t2i")).json()["context"] == deep
+
+
+def replace_context(text: str) -> Any:
+    fields = {name: getattr(TASK, name) for name in TASK.__dataclass_fields__}
+    return TASK.__class__(**{**fields, "context_json": text})
+
+
+async def test_pages_are_joined_by_an_opaque_cursor(world: World) -> None:
+    world.router.known = [TASK, TASK]
+    async with rest(world) as client:
+        first = (await client.get("/v1/tasks", params={"limit": 1})).json()
+        query: dict[str, str | int] = {"runtime": "SdRuntime", "state": "running", "limit": 100}
+        last = await client.get("/v1/tasks", params={**query, "cursor": first["cursor"]})
+
+    assert [len(first["tasks"]), len(last.json()["tasks"])] == [1, 2]
+    assert list(first) == ["tasks", "cursor"]
+    assert first["cursor"] == cursor_before(UID)
+    assert last.json()["cursor"] is None
+    assert world.router.asked == {
+        "runtime": "sdruntime",
+        "state": TaskState.RUNNING,
+        "limit": 100,
+        "before_uid": UID,
+    }
+
+
+async def test_empty_filters_are_as_none(world: World) -> None:
+    async with rest(world) as client:
+        response = await client.get("/v1/tasks?runtime=&state=&limit=&cursor=")
+
+    assert response.status_code == 200
+    assert world.router.asked == {"runtime": "", "state": None, "limit": 20, "before_uid": ""}
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("limit=0", ["limit"]),
+        ("limit=101", ["limit"]),
+        ("limit=x", ["limit"]),
+        ("limit=%C2%B2", ["limit"]),
+        ("limit=" + "9" * 5000, ["limit"]),
+        ("state=dancing", ["state"]),
+        ("cursor=!!!", ["cursor"]),
+        ("cursor=x", ["cursor"]),
+        ("cursor=%C3%A9", ["cursor"]),
+        ("cursor=QUJD", ["cursor"]),
+        ("runtime=%00", ["runtime"]),
+        ("limit=-1&state=x&cursor=%ff", ["state", "limit", "cursor"]),
+    ],
+)
+async def test_wrong_filters_are_all_named(world: World, query: str, fields: list[str]) -> None:
+    async with rest(world) as client:
+        response = await client.get(f"/v1/tasks?{query}")
+
+    problem = check_problem(response, 400, "invalid_request")
+    assert [error["field"] for error in problem["errors"]] == fields
+
+
+async def test_runtimes_are_told(world: World) -> None:
+    async with rest(world) as client:
+        response = await client.get("/v1/runtimes")
+
+    assert response.content == encode(
+        {
+            "runtimes": [
+                {
+                    "name": "sdruntime",
+                    "type": "sdwebui",
+                    "model_filename": "v1-5-pruned-emaonly.safetensors",
+                    "dynamic_model": False,
+                    "tasktypes": ["text-to-image", "image-to-image"],
+                },
+                {
+                    "name": "comfy",
+                    "type": "comfyui",
+                    "model_filename": None,
+                    "dynamic_model": False,
+                    "tasktypes": ["pipeline"],
+                },
+            ]
+        }
+    )
+
+
+async def test_models_are_told(world: World) -> None:
+    async with rest(world) as client:
+        response = await client.get("/v1/models")
+
+    assert response.content == encode(
+        {
+            "models": [
+                {
+                    "name": "a.safetensors",
+                    "kind": "Stable-diffusion",
+                    "bytes": 4265146304,
+                    "format": "safetensors",
+                    "valid": True,
+                    "problem": None,
+                },
+                {
+                    "name": "b.pt",
+                    "kind": "VAE",
+                    "bytes": 0,
+                    "format": "pt",
+                    "valid": False,
+                    "problem": "the file is empty",
+                },
+            ]
+        }
+    )

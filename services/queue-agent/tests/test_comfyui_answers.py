@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from queue_agent.adapters.comfyui_answers import FileRef, check_ending, has_text, results
+from queue_agent.domain import File, TaskFailedError
+from queue_agent.filetype import file_type
+
+
+def test_every_kind_of_output_counts_once_and_previews_do_not() -> None:
+    item = {"filename": "a", "subfolder": "s", "type": "output"}
+    outputs: dict[str, Any] = {
+        "1": {"images": [item, {**item, "type": "temp"}], "animated": [True]},
+        "2": {"gifs": [{**item, "filename": "b"}], "videos": [item], "audio": [item]},
+        "3": {"3d": [{**item, "filename": "c"}], "files": [{"filename": "d"}]},
+    }
+
+    assert results(outputs) == [
+        FileRef("a", "s", "output"),
+        FileRef("b", "s", "output"),
+        FileRef("c", "s", "output"),
+        FileRef("d", "", "output"),
+    ]
+    assert not has_text(outputs)
+
+
+def test_ending_without_a_reason_is_a_failure() -> None:
+    with pytest.raises(TaskFailedError):
+        check_ending({"status": {"status_str": "error", "completed": False, "messages": []}})
+
+
+@pytest.mark.parametrize(
+    ("file", "extension"),
+    [
+        (File(body=b"\xff\xd8\xff\xe0\0\x10JFIF\0"), "jpg"),
+        (File(body=b"GIF89a" + b"\0" * 20, name="wrong.png"), "gif"),
+        (File(body=b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41"), "mp4"),
+        (File(body=b"v 1 2 3", name="model.obj"), "obj"),
+        (File(body=b"what is this", name="../../x/y"), "png"),
+        (File(body=b""), "png"),
+    ],
+)
+def test_type_comes_from_the_bytes_before_the_name(file: File, extension: str) -> None:
+    assert file_type(file).extension == extension

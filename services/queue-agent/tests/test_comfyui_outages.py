@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from comfyui_jobs import POLL, graph, ignore, impatient, job, queue, running, runtime
+
+from queue_agent.adapters.comfyui import ComfyUiRuntime
+from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
+from queue_agent.domain import RuntimeHangsError, RuntimeLostError
+from servicekit.errors import TransientError
+
+
+@pytest.fixture
+async def http(comfyui_url: str) -> AsyncIterator[RuntimeHttp]:
+    async with runtime_http(comfyui_url) as opened:
+        yield opened
+
+
+async def test_server_that_dies_is_lost_at_once(
+    own_comfyui: tuple[str, subprocess.Popen[str]],
+) -> None:
+    url, process = own_comfyui
+    wanted = job(graph("HANG"))
+
+    async def run(http: RuntimeHttp) -> None:
+        patient = ComfyUiRuntime(http=http, poll=POLL, silence=timedelta(hours=1))
+        with pytest.raises(RuntimeLostError):
+            await patient.run(wanted, ignore)
+
+    async with runtime_http(url) as http, asyncio.TaskGroup() as group:
+        group.create_task(run(http), name="run")
+        await running(http, f"{wanted.uid}-1")
+        process.kill()
+
+
+async def test_server_that_falls_silent_is_lost(
+    own_comfyui: tuple[str, subprocess.Popen[str]],
+) -> None:
+    url, process = own_comfyui
+    wanted = job(graph("HANG"))
+
+    async def run(http: RuntimeHttp) -> None:
+        with pytest.raises(RuntimeLostError, match="silent"):
+            await runtime(http).run(wanted, ignore)
+
+    async with runtime_http(url) as http, asyncio.TaskGroup() as group:
+        group.create_task(run(http), name="run")
+        await running(http, f"{wanted.uid}-1")
+        process.send_signal(signal.SIGSTOP)
+
+
+async def test_prompt_without_progress_is_interrupted_and_the_runtime_is_lost(
+    http: RuntimeHttp,
+) -> None:
+    hung = impatient(http)
+
+    with pytest.raises(RuntimeHangsError):
+        await hung.run(job(graph("HANG")), ignore)
+
+    async with asyncio.timeout(20):
+        while await queue(http):  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0)
+    await hung.probe()
+    assert len((await hung.run(job(graph("after it")), ignore)).files) == 1
+
+
+async def test_runtime_is_not_ready_while_a_prompt_that_hung_runs(http: RuntimeHttp) -> None:
+    stuck, wanted = impatient(http), job(graph("HANG"))
+    prompt_id = f"{wanted.uid}-1"
+    await http.post("/prompt", json={"prompt": wanted.content, "prompt_id": prompt_id})
+    await running(http, prompt_id)
+    stuck.hanging.add(prompt_id)
+
+    with pytest.raises(RuntimeLostError, match="still hangs"):
+        await stuck.probe()
+
+    await http.post("/interrupt")
+    async with asyncio.timeout(20):
+        while await queue(http):  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0)
+    await stuck.probe()
+
+
+async def test_prompt_that_waits_for_another_does_not_hang(http: RuntimeHttp) -> None:
+    other, wanted = job(graph("HANG other")), job(graph("waits"))
+    await http.post("/prompt", json={"prompt": other.content, "prompt_id": f"{other.uid}-1"})
+    await running(http, f"{other.uid}-1")
+
+    async def end_the_other() -> None:
+        await running(http, f"{wanted.uid}-1")
+        await asyncio.sleep(0.6)  # twice as long as a prompt may stand still
+        await http.post("/interrupt")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(end_the_other(), name="end-the-other")
+        made = await impatient(http).run(wanted, ignore)
+
+    assert len(made.files) == 1
+
+
+async def test_next_prompt_is_queued_before_the_present_one_ends(http: RuntimeHttp) -> None:
+    first, second = job(graph("HANG")), job(graph("second"))
+    server = runtime(http)
+
+    async def interrupted() -> None:
+        with pytest.raises(TransientError):
+            await server.run(first, ignore)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(interrupted(), name="first")
+        await running(http, f"{first.uid}-1")
+        made = group.create_task(server.run(second, ignore), name="second")
+        await running(http, f"{second.uid}-1")
+        assert await queue(http) == [f"{first.uid}-1", f"{second.uid}-1"]
+        await http.post("/interrupt")
+
+    assert len(made.result().files) == 1
+
+
+async def test_server_that_forgot_the_prompt_is_lost(http: RuntimeHttp) -> None:
+    wanted = job(graph("HANG first"))
+    waiting = job(graph("second"))
+
+    async def run_first() -> None:
+        with pytest.raises(TransientError):
+            await runtime(http).run(wanted, ignore)
+
+    async def run_second() -> None:
+        with pytest.raises(RuntimeLostError, match="forgotten"):
+            await runtime(http).run(waiting, ignore)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run_first(), name="first")
+        await running(http, f"{wanted.uid}-1")
+        second = group.create_task(run_second(), name="second")
+        await running(http, f"{waiting.uid}-1")
+        await http.post("/queue", json={"clear": True})
+        await second
+        await http.post("/interrupt")
+
+
+class Unsteady:
+    """A server that drops websockets, and the first answer to a prompt if told to."""
+
+    def __init__(self, *, drop_answer: bool) -> None:
+        self.posts: list[str] = []
+        self.connects = 0
+        self._drop_answer = drop_answer
+        self.app = web.Application()
+        self.app.router.add_get("/ws", self._websocket)
+        self.app.router.add_post("/prompt", self._prompt)
+        self.app.router.add_get("/history/{id}", self._history)
+        self.app.router.add_get("/queue", self._queue)
+
+    async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
+        self.connects += 1
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        return socket
+
+    async def _prompt(self, request: web.Request) -> web.Response:
+        self.posts.append((await request.json())["prompt_id"])
+        if self._drop_answer and request.transport:
+            request.transport.abort()
+        return web.json_response({"prompt_id": self.posts[0], "number": 0, "node_errors": {}})
+
+    async def _history(self, _: web.Request) -> web.Response:
+        done = {"status": {"status_str": "success", "completed": True}, "outputs": {}}
+        # It goes on until its third websocket.
+        ended = self.posts and self.connects > 2
+        return web.json_response({self.posts[0]: done} if ended else {})
+
+    async def _queue(self, _: web.Request) -> web.Response:
+        items = [[0, one, {}, {}, []] for one in self.posts]
+        return web.json_response({"queue_running": items, "queue_pending": []})
+
+
+@pytest.mark.parametrize("drop_answer", [False, True])
+async def test_dropped_connections_do_not_queue_the_prompt_again(drop_answer: bool) -> None:
+    unsteady = Unsteady(drop_answer=drop_answer)
+    server = TestServer(unsteady.app)
+    async with server, runtime_http(str(server.make_url("/"))) as http:
+        await runtime(http).run(job(graph()), ignore)
+
+    assert len(unsteady.posts) == 1
