@@ -49,6 +49,27 @@ async def test_an_outage_that_lasts_ends_the_stream() -> None:
     assert world.watches.open == 0
 
 
+async def test_a_task_without_a_change_is_watched_for_as_long_as_it_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("ingest.watch.monotonic", lambda: now)
+    world.notifier.tell(change(1))
+    async with asyncio.timeout(20), aclosing(world.watches.follow(UID, 0)) as changes:
+        await anext(changes)
+        for _ in range(3):
+            waiting = asyncio.ensure_future(anext(changes))
+            await world.notifier.entered.wait()
+            world.notifier.entered.clear()
+            now += 300  # the connection lasts that long
+            world.notifier.tell(AWAY)
+            await world.notifier.closed.wait()
+            world.notifier.closed.clear()
+            await world.notifier.entered.wait()
+            world.notifier.tell(change(world.notifier.asked[-1][1] + 1))
+            await waiting
+
+
 async def test_a_refusal_ends_the_stream(world: World) -> None:
     world.notifier.tell(RejectedError("none", code="task_not_found"))
     with pytest.raises(RejectedError):

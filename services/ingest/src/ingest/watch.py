@@ -55,6 +55,7 @@ class Watches:
         pause, deadline = _FIRST_PAUSE, self._deadline()
         try:
             while not self._closed:
+                began = monotonic()
                 try:
                     async with aclosing(self._notifier.watch(uid, after)) as upstream:
                         while change := await self._next(upstream):
@@ -65,7 +66,11 @@ class Watches:
                             if last.terminal:
                                 break
                 except TransientError as error:
-                    if monotonic() > deadline:
+                    # A task may wait for hours without a change, and each connection ends
+                    # sooner: a stream that lasted was no outage.
+                    if monotonic() - began > self._patience.total_seconds():
+                        pause, deadline = _FIRST_PAUSE, self._deadline()
+                    if monotonic() >= deadline:
                         raise
                     log.info("watching again", extra={"uid": uid, **error.details})
                 else:
