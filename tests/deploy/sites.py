@@ -40,6 +40,7 @@ class Site:
 
     ansible: Ansible
     name: str
+    check: Run
     first: Run
     second: Run
 
@@ -103,7 +104,13 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     options = {"network_nat": "single", "identity_input_buckets": ["inputs"]}
     with account(tmp_path_factory.mktemp("trio")) as ansible:
         configure(ansible, THREE_RUNTIMES)
-        yield Site(ansible, TRIO, run(ansible, **options), run(ansible, **options))
+        yield Site(
+            ansible,
+            TRIO,
+            check=run(ansible, "--check", **options),
+            first=run(ansible, **options),
+            second=run(ansible, **options),
+        )
 
 
 def configure(ansible: Ansible, config: Path) -> None:

@@ -48,8 +48,8 @@ def nothing(ansible: Ansible, check: Run) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def site(ansible: Ansible, nothing: dict[str, list[str]]) -> Site:
-    return Site(ansible, NAME, run(ansible), run(ansible))
+def site(ansible: Ansible, check: Run, nothing: dict[str, list[str]]) -> Site:
+    return Site(ansible, NAME, check, run(ansible), run(ansible))
 
 
 @pytest.fixture(scope="module")

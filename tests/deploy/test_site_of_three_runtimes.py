@@ -12,6 +12,10 @@ from sites import ACCOUNT, REGION, ROLES_THAT_RENDER, TRIO, Site
 RUNTIMES = ["sdruntime", "anymodel", "comfy"]
 
 
+def test_a_check_before_the_first_run_says_as_much_as_it_changes(trio: Site) -> None:
+    assert 0 < trio.check.changed <= trio.first.changed
+
+
 def test_the_second_run_changes_nothing(trio: Site) -> None:
     assert trio.first.changed > 0
     assert trio.second.changed == 0, trio.second.output
