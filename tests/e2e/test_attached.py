@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import environment, running_stack, text_to_image
+from harness import running_stack, text_to_image
 
 from servicekit.ports import free_port
 from testkit.aws import start, wait_for
+from testkit.sample_runtimes import sample_runtime
 
 
 @pytest.fixture
@@ -26,26 +24,15 @@ def own_aws(tmp_path: Path) -> Iterator[str]:
     process.wait(timeout=30)
 
 
-@contextmanager
-def sample_runtime(kind: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "sample_runtime.main", "--type", kind, "--port", "0"]
-    with subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().split()[-1]
-        process.terminate()
-
-
 @pytest.fixture
 def own_sdwebui() -> Iterator[str]:
-    with sample_runtime("sdwebui") as url:
+    with sample_runtime("sdwebui") as (url, _):
         yield url
 
 
 @pytest.fixture
 def own_invokeai() -> Iterator[str]:
-    with sample_runtime("invokeai") as url:
+    with sample_runtime("invokeai") as (url, _):
         yield url
 
 

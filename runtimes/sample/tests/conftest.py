@@ -3,51 +3,32 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import os
 import secrets
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
 
+from testkit.sample_runtimes import SampleRuntime, sample_runtime
+
 Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
-Started = tuple[str, subprocess.Popen[str]]
-
-
-@contextmanager
-def running(*arguments: str) -> Iterator[Started]:
-    """Give the address and the process of a runtime that listens."""
-    command = [sys.executable, "-m", "sample_runtime.main", *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            _, greeted, url = process.stdout.readline().strip().partition("listens on ")
-            assert greeted
-            yield url, process
-        finally:
-            process.kill()
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Started]]:
+def start() -> Iterator[Callable[..., SampleRuntime]]:
     """Starts runtimes with the given arguments, and stops them after the test."""
     with ExitStack() as stack:
-        yield lambda *arguments: stack.enter_context(running(*arguments))
+        yield lambda *arguments: stack.enter_context(sample_runtime(*arguments))
 
 
 @pytest.fixture(scope="session")
 def webui() -> Iterator[str]:
     """The address of a runtime in the shape of SD WebUI."""
-    with running(
-        *("--type", "sdwebui", "--seconds-per-image", "0.02"),
+    with sample_runtime(
+        *("sdwebui", "--seconds-per-image", "0.02"),
         *("--checkpoint", "v1-5-pruned-emaonly.safetensors", "--checkpoint", "other.ckpt"),
         *("--fail-when", "broken", "--hang-when", "stuck"),
     ) as (url, _):
@@ -57,8 +38,8 @@ def webui() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def comfy() -> Iterator[str]:
     """The address of a runtime in the shape of ComfyUI."""
-    with running(
-        *("--type", "comfyui", "--seconds-per-image", "0.02"),
+    with sample_runtime(
+        *("comfyui", "--seconds-per-image", "0.02"),
         *("--fail-when", "broken", "--hang-when", "stuck"),
     ) as (url, _):
         yield url

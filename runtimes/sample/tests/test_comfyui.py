@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,9 @@ from comfyui_client import (
 )
 from PIL import Image, ImageSequence
 
-Start = Callable[..., tuple[str, subprocess.Popen[str]]]
+from testkit.sample_runtimes import SampleRuntime
+
+Start = Callable[..., SampleRuntime]
 Event = tuple[str, dict[str, Any]]
 
 
@@ -284,7 +285,7 @@ async def test_unknown_node_class_has_an_empty_description(
 async def test_results_are_written_to_the_given_folder(
     start: Start, tmp_path: Path, workflow: dict[str, Any]
 ) -> None:
-    url, _ = start("--type", "comfyui", "--output-dir", str(tmp_path / "out"))
+    url, _ = start("comfyui", "--output-dir", str(tmp_path / "out"))
 
     async with httpx.AsyncClient(base_url=url) as client:
         entry = await run(url, client, workflow)
@@ -297,7 +298,7 @@ async def test_cached_run_does_not_occupy_the_device(
     start: Start, tmp_path: Path, workflow: dict[str, Any]
 ) -> None:
     log = tmp_path / "busy.jsonl"
-    url, _ = start("--type", "comfyui", "--seconds-per-image", "0", "--busy-log", str(log))
+    url, _ = start("comfyui", "--seconds-per-image", "0", "--busy-log", str(log))
 
     async with httpx.AsyncClient(base_url=url) as client:
         await run(url, client, workflow)

@@ -10,15 +10,17 @@ import httpx
 import pytest
 from PIL import Image
 
+from testkit.sample_runtimes import SampleRuntime
+
 Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
-Start = Callable[..., tuple[str, object]]
+Start = Callable[..., SampleRuntime]
 QUEUE = "/api/v1/queue/default"
 
 
 @pytest.fixture
 def invoke(start: Start) -> str:
     url, _ = start(
-        *("--type", "invokeai", "--seconds-per-image", "0.02"),
+        *("invokeai", "--seconds-per-image", "0.02"),
         *("--fail-when", "broken", "--hang-when", "stuck"),
     )
     return url

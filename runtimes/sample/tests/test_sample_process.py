@@ -15,9 +15,10 @@ import pytest
 from typer.testing import CliRunner
 
 from sample_runtime.main import app
+from testkit.sample_runtimes import SampleRuntime
 
 Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
-Start = Callable[..., tuple[str, subprocess.Popen[str]]]
+Start = Callable[..., SampleRuntime]
 EXIT_BUDGET_SECONDS = 10
 
 
@@ -31,7 +32,7 @@ def test_help_has_examples() -> None:
 async def test_sigterm_during_a_call_drops_it_and_exits_with_0(
     start: Start, until: Until
 ) -> None:
-    url, process = start("--type", "sdwebui", "--hang-when", "stuck")
+    url, process = start("sdwebui", "--hang-when", "stuck")
 
     async with httpx.AsyncClient(base_url=f"{url}/sdapi/v1") as client:
 
@@ -54,7 +55,7 @@ async def test_sigterm_during_a_prompt_exits_with_0_and_leaves_no_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    url, process = start("--type", "comfyui", "--hang-when", "glass")
+    url, process = start("comfyui", "--hang-when", "glass")
     kept = _files(tmp_path)
 
     async with httpx.AsyncClient(base_url=url) as client:
@@ -89,7 +90,7 @@ async def test_calls_at_once_are_worked_one_after_the_other(
     start: Start, tmp_path: Path
 ) -> None:
     log = tmp_path / "busy.jsonl"
-    url, _ = start("--type", "sdwebui", "--seconds-per-image", "0.1", "--busy-log", str(log))
+    url, _ = start("sdwebui", "--seconds-per-image", "0.1", "--busy-log", str(log))
 
     async with httpx.AsyncClient(base_url=url) as client, asyncio.TaskGroup() as group:
         for number in range(3):

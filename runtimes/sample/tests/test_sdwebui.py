@@ -6,7 +6,6 @@ import asyncio
 import base64
 import io
 import json
-import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,10 @@ import httpx
 import pytest
 from PIL import Image
 
+from testkit.sample_runtimes import SampleRuntime
+
 Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
-Start = Callable[..., tuple[str, subprocess.Popen[str]]]
+Start = Callable[..., SampleRuntime]
 FAST: dict[str, Any] = {"prompt": "a dog", "steps": 2, "width": 64, "height": 64, "seed": 1}
 LOADED, OTHER = "v1-5-pruned-emaonly", "other"
 
@@ -289,7 +290,7 @@ async def test_refresh_finds_new_checkpoints_in_the_folder(
     start: Start, tmp_path: Path
 ) -> None:
     (tmp_path / "one.safetensors").touch()
-    url, _ = start("--type", "sdwebui", "--models-dir", str(tmp_path))
+    url, _ = start("sdwebui", "--models-dir", str(tmp_path))
     (tmp_path / "two.safetensors").touch()
 
     async with httpx.AsyncClient(base_url=f"{url}/sdapi/v1") as client:

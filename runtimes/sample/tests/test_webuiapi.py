@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Awaitable, Callable
 
 import webuiapi  # type: ignore[import-untyped]  # it has no annotations
 from PIL import Image
 
+from testkit.sample_runtimes import SampleRuntime
+
 Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
-Start = Callable[..., tuple[str, subprocess.Popen[str]]]
+Start = Callable[..., SampleRuntime]
 
 
 async def api(runtime: str) -> webuiapi.WebUIApi:
@@ -65,7 +66,7 @@ async def test_batch_is_upscaled_in_order(webui: str, picture: Image.Image) -> N
 
 
 async def test_checkpoint_is_switched_through_options(start: Start) -> None:
-    url, _ = start("--type", "sdwebui", "--checkpoint", "one.ckpt", "--checkpoint", "two.ckpt")
+    url, _ = start("sdwebui", "--checkpoint", "one.ckpt", "--checkpoint", "two.ckpt")
     client = await api(url)
 
     await asyncio.to_thread(client.util_set_model, "two.ckpt")

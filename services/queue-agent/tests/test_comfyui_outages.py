@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -15,6 +14,7 @@ from queue_agent.adapters.comfyui import ComfyUiRuntime
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.domain import RuntimeHangsError, RuntimeLostError
 from servicekit.errors import TransientError
+from testkit.sample_runtimes import SampleRuntime
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def http(comfyui_url: str) -> AsyncIterator[RuntimeHttp]:
 
 
 async def test_server_that_dies_is_lost_at_once(
-    own_comfyui: tuple[str, subprocess.Popen[str]],
+    own_comfyui: SampleRuntime,
 ) -> None:
     url, process = own_comfyui
     wanted = job(graph("HANG"))
@@ -41,7 +41,7 @@ async def test_server_that_dies_is_lost_at_once(
 
 
 async def test_server_that_falls_silent_is_lost(
-    own_comfyui: tuple[str, subprocess.Popen[str]],
+    own_comfyui: SampleRuntime,
 ) -> None:
     url, process = own_comfyui
     wanted = job(graph("HANG"))

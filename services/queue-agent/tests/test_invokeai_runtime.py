@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -29,6 +28,7 @@ from queue_agent.filetype import PNG, file_type
 from queue_agent.out_document import ComfyUiOut
 from queue_agent.spool import opened
 from servicekit.errors import TransientError
+from testkit.sample_runtimes import SampleRuntime
 
 POLL = timedelta(milliseconds=20)
 QUEUE = "/api/v1/queue/default"
@@ -256,7 +256,7 @@ async def test_leftover_of_a_dead_agent_is_cancelled(http: RuntimeHttp) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 async def test_server_that_dies_or_falls_silent_is_lost(
-    own_invokeai: tuple[str, subprocess.Popen[str]], number: signal.Signals
+    own_invokeai: SampleRuntime, number: signal.Signals
 ) -> None:
     url, process = own_invokeai
     wanted = job(graph("HANG"))

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -33,6 +32,7 @@ from queue_agent.domain import (
 from queue_agent.filetype import PNG, file_type
 from queue_agent.out_document import SdWebuiOut
 from servicekit.errors import TransientError
+from testkit.sample_runtimes import SampleRuntime
 
 POLL = timedelta(milliseconds=20)
 SMALL = {"width": 64, "height": 64, "steps": 4, "seed": 7}
@@ -269,7 +269,7 @@ async def test_interrupt_by_somebody_else_is_no_result(http: RuntimeHttp) -> Non
         group.create_task(interrupt(), name="interrupt")
 
 
-async def test_server_that_dies_is_lost(own_sdwebui: tuple[str, subprocess.Popen[str]]) -> None:
+async def test_server_that_dies_is_lost(own_sdwebui: SampleRuntime) -> None:
     url, process = own_sdwebui
 
     async def run(http: RuntimeHttp) -> None:
@@ -287,7 +287,7 @@ async def test_server_that_dies_is_lost(own_sdwebui: tuple[str, subprocess.Popen
 
 
 async def test_server_that_falls_silent_is_lost(
-    own_sdwebui: tuple[str, subprocess.Popen[str]],
+    own_sdwebui: SampleRuntime,
 ) -> None:
     url, process = own_sdwebui
 
@@ -410,7 +410,7 @@ async def test_request_that_was_encoded_before_is_sent_as_it_is(http: RuntimeHtt
 
 
 async def test_progress_of_a_real_run_goes_up(
-    own_sdwebui: tuple[str, subprocess.Popen[str]],
+    own_sdwebui: SampleRuntime,
 ) -> None:
     seen: list[Progress] = []
 
