@@ -291,6 +291,7 @@ def test_models_are_copied_before_the_runtime_starts() -> None:
     variables = environment(copier)
     assert variables["MODEL_SYNC_MODEL_BUCKET"] == "model-bucket"
     assert variables["MODEL_SYNC_COPY_TO"] == "/opt/ml/code/models"
+    assert variables["MODEL_SYNC_COPY_KEYS"] == '["Stable-diffusion/v1-5*","VAE/*"]'
     assert copier["securityContext"]["runAsNonRoot"]
 
 

@@ -41,6 +41,7 @@ SERVICES: dict[str, tuple[str, str, type[ServiceSettings]]] = {
 WITHOUT_EFFECT = {
     "INGEST_OPS_PORT",  # ingest answers its operators on the port of REST
     "MODEL_SYNC_COPY_TO",  # set by the chart of a runtime, in whose pods model-sync copies
+    "MODEL_SYNC_COPY_KEYS",
     "MODEL_SYNC_COPY_PARALLEL",
 }
 

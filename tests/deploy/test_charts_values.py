@@ -91,6 +91,10 @@ _ONLY_CHOICE = {
 }
 _ORIGINAL = {"repository": "example.com/sd-on-eks/queue-agent"}  # ours runs in its place
 _ON_DISKS = {"instanceStorePolicy": "RAID0", "dataVolume": {"snapshotID": ""}}
+_COPIED: Json = {
+    "runtime": {"persistence": {"type": "nvme"}},
+    "karpenter": {"nodeTemplate": _ON_DISKS},
+}
 # Counts only while another value is not as in `everything.yaml`.
 _ELSEWHERE: dict[str, Json] = {
     "runtime.replicas": {"runtime": {"scaling": {"enabled": False}}},
@@ -119,11 +123,11 @@ _ELSEWHERE: dict[str, Json] = {
     },
     "runtime.inferenceApi.image.tag": {"runtime": {"inferenceApi": {"image": {"digest": ""}}}},
     "runtime.queueAgent.image.tag": {"runtime": {"queueAgent": {"image": {"digest": ""}}}},
+    "runtime.persistence.keys.0": _COPIED,
     **{
         f"deployment.modelSyncImage.{part}": {
             "deployment": {"modelSyncImage": {"digest": ""}} if part == "tag" else {},
-            "runtime": {"persistence": {"type": "nvme"}},
-            "karpenter": {"nodeTemplate": _ON_DISKS},
+            **_COPIED,
         }
         for part in ("repository", "digest", "tag")
     },

@@ -428,6 +428,12 @@ WRONG: list[tuple[str, object, str]] = [
         f"{PODS}.persistence.type: found 'efs'; allowed: s3 or nvme",
     ),
     (
+        f"{PODS_AT}.persistence.keys",
+        ["Lora/*"],
+        f"{PODS}.persistence.keys: found a list with 1 entry; allowed: "
+        "no keys, or type: nvme, which copies them",
+    ),
+    (
         f"{PODS_AT}.persistence.existingClaim",
         "My_Claim",
         f"{PODS}.persistence.existingClaim: found 'My_Claim'; allowed: "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -61,11 +61,15 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 async def copied(
-    bucket: S3ModelBucket | FakeModelBucket, folder: Path, max_files: int = 100
+    bucket: S3ModelBucket | FakeModelBucket,
+    folder: Path,
+    *,
+    max_files: int = 100,
+    keys: Sequence[str] = (),
 ) -> Copied:
     name = bucket.bucket if isinstance(bucket, S3ModelBucket) else "none"
     downloads = Downloads(name, parallel=4)
-    return await copy_models(bucket, downloads, folder, max_files=max_files)
+    return await copy_models(bucket, downloads, folder, keys=keys, max_files=max_files)
 
 
 async def test_every_object_is_a_file_with_the_same_bytes(
@@ -97,6 +101,23 @@ async def test_a_second_copy_fetches_only_what_is_not_there_as_it_is_in_the_buck
     assert (result.files, result.present) == (3, 1)
     assert files(tmp_path)["readme.txt"] == b"text"
     assert other.read_bytes() == b"four"
+
+
+async def test_only_objects_whose_keys_match_are_copied(
+    filled: S3ModelBucket, tmp_path: Path
+) -> None:
+    await copied(filled, tmp_path, keys=["Lora/*", "*.txt"])
+
+    assert set(files(tmp_path)) == {"Lora/in/ä folder.pt", "readme.txt"}
+
+
+async def test_a_pattern_that_no_object_matches_is_refused(
+    filled: S3ModelBucket, tmp_path: Path
+) -> None:
+    with pytest.raises(FatalError, match=r"has a key such as VAE/\*$"):
+        await copied(filled, tmp_path, keys=["Lora/*", "VAE/*"])
+
+    assert files(tmp_path) == {}
 
 
 @pytest.mark.parametrize("key", ["../up.pt", "/root.pt", "Lora/../../up.pt", "a\0b.pt"])
@@ -165,10 +186,11 @@ async def test_the_process_copies_and_ends_with_0(
         "AWS_ENDPOINT_URL": aws,
         "MODEL_SYNC_MODEL_BUCKET": filled.bucket,
         "MODEL_SYNC_COPY_TO": str(tmp_path / "models"),
+        "MODEL_SYNC_COPY_KEYS": '["*.txt", "Lora/*"]',
     }
 
     ended = run_module("model_sync.main", variables=variables)
 
     assert ended.returncode == 0, ended.stderr
-    assert len(files(tmp_path / "models")) == 4
-    assert '"files": 4' in ended.stderr
+    assert set(files(tmp_path / "models")) == {"Lora/in/ä folder.pt", "readme.txt"}
+    assert '"files": 2' in ended.stderr

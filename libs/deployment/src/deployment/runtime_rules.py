@@ -206,6 +206,9 @@ def _persistence(runtime: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     values = _Values(runtime, path)
     key = "runtime.persistence.type"
     if values[key] != "nvme" or not values["runtime.persistence.enabled"]:
+        if keys := values["runtime.persistence.keys"]:
+            allowed = "no keys, or type: nvme, which copies them"
+            yield Finding(values.path("runtime.persistence.keys"), shown(keys), allowed)
         return
     if not values.given("karpenter.nodeTemplate.instanceStorePolicy"):
         allowed = "s3, or nvme with karpenter.nodeTemplate.instanceStorePolicy: RAID0"

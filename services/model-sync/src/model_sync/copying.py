@@ -1,4 +1,4 @@
-"""Copies the whole model bucket into a folder: onto the disks of a GPU node, for example."""
+"""Copies the model bucket into a folder: onto the disks of a GPU node, for example."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from threading import Lock
 
@@ -34,16 +35,24 @@ class Copied:
 
 
 async def copy_models(
-    bucket: ModelBucket, downloads: ModelDownloads, folder: Path, *, max_files: int
+    bucket: ModelBucket,
+    downloads: ModelDownloads,
+    folder: Path,
+    *,
+    keys: Sequence[str] = (),
+    max_files: int,
 ) -> Copied:
     """Make `folder` hold each object of the bucket under its key.
+
+    With `keys`, only objects whose key matches one of these shell patterns, in which `*` stands
+    for slashes as well; each must match some object, or its models are missed without a word.
 
     A file with the size and the time of its object is left as it is, so a copy that broke off
     goes on where it was. Raises `TransientError`, and `FatalError` if there is too little room
     or more than `max_files` objects.
     """
     copied = Copied()
-    missing = await _missing(bucket, folder, max_files, copied)
+    missing = await _missing(_wanted(bucket, keys), folder, max_files, copied)
     _check_room(folder, sum(file.size_bytes for file, _ in missing))
     partial = folder / PARTIAL
     shutil.rmtree(partial, ignore_errors=True)
@@ -54,11 +63,24 @@ async def copy_models(
     return copied
 
 
+async def _wanted(bucket: ModelBucket, keys: Sequence[str]) -> AsyncIterator[StoredFile]:
+    unmatched = set(keys)
+    async for file in bucket.files():
+        matching = {pattern for pattern in keys if fnmatchcase(file.key, pattern)}
+        unmatched -= matching
+        if matching or not keys:
+            yield file
+    if unmatched:
+        raise FatalError(
+            f"no object of the bucket has a key such as {', '.join(sorted(unmatched))}"
+        )
+
+
 async def _missing(
-    bucket: ModelBucket, folder: Path, max_files: int, copied: Copied
+    wanted: AsyncIterator[StoredFile], folder: Path, max_files: int, copied: Copied
 ) -> list[tuple[StoredFile, Path]]:
     missing: list[tuple[StoredFile, Path]] = []
-    async for file in bucket.files():
+    async for file in wanted:
         where = place(file.key)
         if where is None:
             if not file.key.endswith("/"):  # an empty folder is no loss

@@ -45,6 +45,7 @@ async def copy(settings: Settings, folder: Path) -> None:
                 S3ModelBucket(client=s3, bucket=settings.model_bucket),
                 Downloads(settings.model_bucket, parallel=settings.copy_parallel),
                 folder,
+                keys=settings.copy_keys,
                 max_files=settings.max_models,
             )
         except TransientError as error:

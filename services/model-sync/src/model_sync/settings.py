@@ -24,4 +24,5 @@ class Settings(GrpcSettings):
     max_models: int = Field(default=10_000, ge=1)  # bounds the memory of the catalogue
     # Copies the bucket there and ends, instead of serving: for the disks of a GPU node.
     copy_to: Path | None = None
+    copy_keys: tuple[str, ...] = ()  # patterns of keys; none: the whole bucket
     copy_parallel: int = Field(default=16, ge=1, le=64)  # parts of 16 MiB at a time
