@@ -8,6 +8,7 @@ import struct
 import time
 import urllib.error
 import urllib.request
+import uuid
 import zlib
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,12 @@ options:
     description: Queue with the callbacks, each as it was published.
     type: str
     required: true
+  open_seconds:
+    description:
+      - How long a request is sent again while the gateway refuses a key that it does not
+        know yet, or has no targets.
+    type: int
+    default: 180
   wait_seconds:
     description: How long all of it may take. The first image on a new node takes minutes.
     type: int
@@ -81,8 +88,17 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type, as the PNG specification has it
 
 
+# For some time the gateway refuses a new API key, and a new load balancer has no targets.
+NOT_YET = {403, 500, 502, 503, 504}
+POLL_SECONDS = 5
+
+
 class UnexpectedError(Exception):
     """The stack did something else than it should."""
+
+
+class NotYetError(UnexpectedError):
+    """A request was not taken, which may be since everything is new."""
 
 
 def main() -> None:
@@ -93,6 +109,7 @@ def main() -> None:
             "api_key": {"required": True, "no_log": True},
             "requests": {"type": "list", "elements": "dict", "required": True},
             "queue_url": {"required": True},
+            "open_seconds": {"type": "int", "default": 180},
             "wait_seconds": {"type": "int", "default": 1800},
             "folder": {"type": "path"},
             "keep_objects": {"type": "bool", "default": False},
@@ -118,7 +135,7 @@ def verify(module: Any) -> list[dict[str, Any]]:
     callbacks: list[dict[str, Any]] = []
     try:
         for request in module.params["requests"]:
-            accepted = submit(module, request)
+            accepted = submit(module, request, begun + module.params["open_seconds"])
             waiting[accepted["uid"]] = accepted["id_task"]
         callbacks = list(await_all(module, sqs, waiting, begun))
         return [image for callback in callbacks for image in checked(module, s3, callback)]
@@ -128,8 +145,23 @@ def verify(module: Any) -> list[dict[str, Any]]:
                 clean(s3, callback)
 
 
-def submit(module: Any, request: dict[str, Any]) -> dict[str, Any]:
-    """Send one request and give the answer; raises `UnexpectedError`."""
+def submit(module: Any, request: dict[str, Any], deadline: float) -> dict[str, Any]:
+    """Send one request and give the answer; raises `UnexpectedError`.
+
+    It is sent again until the deadline while the gateway does not take it, and makes one task.
+    """
+    key = str(uuid.uuid4())
+    while True:
+        try:
+            return send(module, request, key)
+        except NotYetError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_SECONDS)
+
+
+def send(module: Any, request: dict[str, Any], key: str) -> dict[str, Any]:
+    """Send one request once; raises `UnexpectedError`."""
     url = module.params["endpoint"].rstrip("/") + "/v1alpha2"
     if urlsplit(url).scheme not in {"http", "https"}:
         raise UnexpectedError(f"the endpoint {url} is not an HTTP URL")
@@ -139,6 +171,7 @@ def submit(module: Any, request: dict[str, Any]) -> dict[str, Any]:
         headers={
             "x-api-key": module.params["api_key"],
             "Content-Type": "application/json",
+            "Idempotency-Key": key,
         },
     )
     name = request["task"]["metadata"]["id"]
@@ -147,9 +180,10 @@ def submit(module: Any, request: dict[str, Any]) -> dict[str, Any]:
             accepted: dict[str, Any] = json.loads(answer.read())
     except urllib.error.HTTPError as error:
         text = error.read().decode(errors="replace")[:1000]
-        raise UnexpectedError(f"{name} was refused with {error.code}: {text}") from error
+        reason = NotYetError if error.code in NOT_YET else UnexpectedError
+        raise reason(f"{name} was refused with {error.code}: {text}") from error
     except (OSError, ValueError) as error:
-        raise UnexpectedError(f"{name} could not be sent to {url}: {error}") from error
+        raise NotYetError(f"{name} could not be sent to {url}: {error}") from error
     return accepted
 
 

@@ -123,7 +123,8 @@ def wait_online(module: Any, client: Any) -> None:
             module.fail_json(
                 msg=f"the agent of {instance} is not online after "
                 f"{module.params['online_seconds']} s: has the instance a way to Systems "
-                "Manager (NAT or endpoints) and a role with AmazonSSMManagedInstanceCore?"
+                "Manager and ECR (NAT or endpoints) and a role with "
+                "AmazonSSMManagedInstanceCore?"
             )
         time.sleep(module.params["poll_seconds"])
 

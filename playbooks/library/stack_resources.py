@@ -26,6 +26,11 @@ options:
     description: Whether to remove the stack's buckets and table too, with all content.
     type: bool
     default: false
+  kinds:
+    description: Only these kinds, as they are listed, such as C(VPC link); none for all.
+    type: list
+    elements: str
+    default: []
   lacks:
     description: Calls that an emulator of AWS does not have; what they list is left out.
     type: list
@@ -138,7 +143,8 @@ def messages(stack):
 def settle(module, stack):
     """List or remove; gives what was found and whether anything changed."""
     params = module.params
-    kinds = [kind for kind in KINDS if kind.call not in params["lacks"]]
+    wanted = [kind for kind in KINDS if not params["kinds"] or kind.title in params["kinds"]]
+    kinds = [kind for kind in wanted if kind.call not in params["lacks"]]
     if params["state"] == "absent":
         kinds = [kind for kind in kinds if params["data"] or not kind.holds_data]
         if not module.check_mode:
@@ -157,6 +163,12 @@ def main():
             "stack": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["listed", "absent"], "default": "listed"},
             "data": {"type": "bool", "default": False},
+            "kinds": {
+                "type": "list",
+                "elements": "str",
+                "default": [],
+                "choices": [kind.title for kind in KINDS],
+            },
             "lacks": {"type": "list", "elements": "str", "default": []},
             "wait_seconds": {"type": "int", "default": 1800},
         },

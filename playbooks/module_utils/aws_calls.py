@@ -18,7 +18,7 @@ with suppress(ImportError):  # AnsibleAWSModule says so
 POLL_SECONDS = 5
 # A role made a moment ago is not known everywhere yet.
 ROLE_SECONDS = 60
-_ROLE = re.compile(r"role|trust", re.IGNORECASE)
+_ROLE = re.compile(r"role|trust|principal", re.IGNORECASE)
 _REFUSED = ("InvalidParameterException", "InvalidRequestException")
 _MISSING = "ResourceNotFoundException"
 

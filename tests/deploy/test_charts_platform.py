@@ -3,11 +3,32 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from rendering import VALUES, containers, objects, only, read_values, render
+from toolbox import ROOT
 
 Json = dict[str, Any]
 SERVICES = ("ingest", "router", "notifier", "model-sync")
+# Millicores of an m5.large that EKS leaves to pods, and what else asks for them by default.
+M5_LARGE = 1930
+ON_EACH_NODE = {
+    "aws-node": 50,
+    "kube-proxy": 100,
+    "s3-csi-node": 10,
+    "cloudwatch-agent": 250,
+    "fluent-bit": 50,
+}
+ONCE = {
+    "karpenter": 2 * 250,
+    "coredns": 2 * 100,
+    "metrics-server": 2 * 100,
+    "keda-operator": 2 * 100,
+    "keda-metrics-apiserver": 100,
+    "keda-admission-webhooks": 100,
+    "cloudwatch-operator": 100,
+    "collector": 100,
+}
 METADATA_OF_THE_NODE = "169.254.169.254"
 
 
@@ -200,3 +221,22 @@ def test_labels_of_a_user_do_not_replace_those_that_select() -> None:
 
     assert labels["app.kubernetes.io/name"] == "router"
     assert labels["team"] == "art"
+
+
+def test_the_default_nodes_have_room_for_a_rolling_update_of_every_service(
+    golden: list[Json],
+) -> None:
+    cluster = yaml.safe_load((ROOT / "playbooks/roles/cluster/defaults/main.yml").read_text())
+    assert cluster["cluster_node_instance_types"] == ["m5.large"]
+    nodes = cluster["cluster_node_min"]
+
+    wanted = 0
+    for service in SERVICES:
+        scaler = only(golden, "HorizontalPodAutoscaler", service)["spec"]
+        container = containers(only(golden, "Deployment", service))[service]
+        cpu = container["resources"]["requests"]["cpu"]
+        assert cpu.endswith("m")
+        wanted += (scaler["minReplicas"] + 1) * int(cpu[:-1])
+
+    free = nodes * (M5_LARGE - sum(ON_EACH_NODE.values())) - sum(ONCE.values())
+    assert wanted <= free

@@ -55,6 +55,7 @@ def test_the_cluster_has_two_nodes_and_its_add_ons(eks: Any, trio: Site) -> None
         "vpc-cni",
         "kube-proxy",
         "coredns",
+        "metrics-server",
         "eks-pod-identity-agent",
         "aws-mountpoint-s3-csi-driver",
         "amazon-cloudwatch-observability",

@@ -101,14 +101,19 @@ def test_second_run_finds_the_snapshot_again(cached: Ansible) -> None:
     assert not running(cached)
 
 
-def test_host_may_read_these_repositories_only(cached: Ansible) -> None:
+def test_host_may_read_these_repositories_and_those_of_its_own_containers(
+    cached: Ansible,
+) -> None:
     iam = cached.client("iam")
     role = f"{STACK}-us-east-1-image-cache"
 
     policy = iam.get_role_policy(RoleName=role, PolicyName="images")["PolicyDocument"]
-    token, images = policy["Statement"]
+    token, own, images = policy["Statement"]
 
     assert token["Action"] == "ecr:GetAuthorizationToken"
+    assert own["Resource"] == [
+        f"arn:aws:ecr:*:*:repository/bottlerocket-{name}" for name in ("admin", "control")
+    ]
     assert images["Resource"] == [
         f"arn:aws:ecr:us-east-1:000000000000:repository/{name}"
         for name in ("sdoneks/queue-agent", "sdwebui")
@@ -179,7 +184,9 @@ def test_commands_have_no_secret_and_pull_every_image(cached: Ansible) -> None:
         {
             "hosts": "localhost",
             "gather_facts": False,
-            "vars": {"__image_cache_plan": {"images": ["one/a:1", "two/b@sha256:0"]}},
+            "vars": {
+                "__image_cache_plan": {"images": ["example.com/a:1", "two/b@sha256:0", "c:3"]}
+            },
             "tasks": [
                 {
                     "ansible.builtin.template": {
@@ -197,7 +204,8 @@ def test_commands_have_no_secret_and_pull_every_image(cached: Ansible) -> None:
     lines = json.loads((cached.folder / "pull.json").read_text())
     pulls = [line for line in lines if "pull-image" in line]
     assert [line.partition("--source=")[2].split()[0] for line in pulls] == [
-        "one/a:1",
-        "two/b@sha256:0",
+        "example.com/a:1",
+        "docker.io/two/b@sha256:0",
+        "docker.io/library/c:3",
     ]
     assert not [line for line in lines if "password" in line or "--user" in line]

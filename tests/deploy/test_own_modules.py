@@ -201,9 +201,13 @@ def test_alarms_of_a_stack_are_found_and_removed(here: Modules) -> None:
         here.run("cloudwatch_alarms", prefix=f"{stack}/", alarms=[alarm], tags=tags)
     lacks = ["apigateway:GetVpcLinks", "xray:ListResourcePolicies"]
 
+    others = here.run(
+        "stack_resources", stack="pantry", state="absent", kinds=["queue"], lacks=lacks
+    )
     gone = here.run("stack_resources", stack="pantry", state="absent", lacks=lacks)
     left = here.run("stack_resources", stack="pantry-2", lacks=lacks)
 
+    assert others["resources"] == []
     assert gone["resources"] == ["alarm pantry/sdruntime-dlq"]
     assert left["resources"] == ["alarm pantry-2/sdruntime-dlq"]
 

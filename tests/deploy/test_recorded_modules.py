@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
+
+import pytest
 
 from modules import Modules
 from recorded import Answers, recorded
@@ -192,3 +195,51 @@ def test_check_sends_no_command(modules: Modules) -> None:
         assert send(modules.at(aws.url), check=True)["changed"] is True
 
     assert not aws.asked
+
+
+def test_an_entry_waits_until_eks_knows_its_new_role(modules: Modules) -> None:
+    unknown = "The specified principalArn is invalid: invalid principal."
+    role = "arn:aws:iam::123456789012:role/nodes"
+    entry = {"principalArn": role, "type": "EC2_LINUX", "accessEntryArn": "arn", "tags": {}}
+    path = "/clusters/sdoneks/access-entries"
+    absent = {"__type": "ResourceNotFoundException", "message": "none"}
+    answers: Answers = {
+        f"GET {path}/{quote(role, safe='')}": [(404, absent), (200, {"accessEntry": entry})],
+        f"POST {path}": [
+            (400, {"__type": "InvalidParameterException", "message": unknown}),
+            (200, {"accessEntry": entry}),
+        ],
+    }
+    with recorded(answers) as aws:
+        made = modules.at(aws.url).run(
+            "eks_access_entry", cluster_name="sdoneks", principal_arn=role, type="EC2_LINUX"
+        )
+
+    assert made["changed"]
+    assert len(aws.calls(f"POST {path}")) == 2
+
+
+@pytest.mark.parametrize(
+    ("open_seconds", "code", "sent"),
+    [pytest.param(60, 400, 2, id="taken later"), pytest.param(0, 403, 1, id="never taken")],
+)
+def test_a_request_is_sent_again_while_the_gateway_does_not_know_the_key(
+    modules: Modules, open_seconds: int, code: int, sent: int
+) -> None:
+    answers: Answers = {
+        "POST /v1alpha2": [(403, {"message": "Forbidden"}), (400, {"message": "no prompt"})]
+    }
+    task = {"metadata": {"id": "first"}}
+    with recorded(answers) as aws:
+        told = modules.at(aws.url).run(
+            "image_verification",
+            endpoint=aws.url,
+            api_key="a-key-of-ours",
+            requests=[{"task": task}],
+            queue_url=f"{aws.url}/queue",
+            open_seconds=open_seconds,
+            fails=True,
+        )
+
+    assert f"first was refused with {code}" in told["msg"]
+    assert aws.calls("POST /v1alpha2") == [{"task": task}] * sent

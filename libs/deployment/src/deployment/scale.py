@@ -52,7 +52,9 @@ CPU_MS: Final = {
     "router": Decimal("5.7"),
     "notifier": Decimal("10.8"),
 }
-SMALL_NODE_CORES: Final = Decimal("1.6")  # of an m5.large, without the system's share
+SMALL_NODE_CORES: Final = Decimal(
+    "1.47"
+)  # of an m5.large, without the shares of the system and of DaemonSets
 BUSY: Final = Decimal("0.5")  # how much of its CPU a service is to use
 
 
