@@ -29,6 +29,7 @@ options:
   version:
     description:
       - V(most_recent) or V(default) of those that suit the cluster's Kubernetes, or a version.
+      - With C(x), such as V(v2.x), the most recent that begins so.
       - Unset or empty, EKS chooses when it installs the add-on, and an installed one is kept.
     type: str
   configuration:
@@ -129,7 +130,7 @@ class Addon(Resource):
     def version(self) -> str | None:
         """Give the version to install; None lets EKS choose."""
         asked: str = self.asked["version"] or ""
-        if asked not in {"most_recent", "default"}:
+        if asked not in {"most_recent", "default"} and not asked.endswith(".x"):
             return asked or None
         cluster = self.eks.find("describe_cluster", name=self.asked["cluster_name"])
         if cluster is None:
@@ -146,9 +147,12 @@ class Addon(Resource):
                 for each in versions
                 if any(fit.get("defaultVersion") for fit in each["compatibilities"])
             ]
-        if not versions:
-            self.module.fail_json(msg=f"{self.asked['name']} has no version for this cluster")
         names: list[str] = [each["addonVersion"] for each in versions]
+        if asked.endswith(".x"):
+            names = [name for name in names if name.startswith(asked.removesuffix("x"))]
+        if not names:
+            name = self.asked["name"]
+            self.module.fail_json(msg=f"{name} has no version {asked} for this cluster")
         return max(names, key=_numbers)
 
     def apply(self, found: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from modules import Modules
 from recorded import Answers, recorded
 
@@ -168,8 +170,19 @@ def test_a_node_group_is_changed_in_place(modules: Modules) -> None:
     assert answer["changed"]
 
 
-def test_an_add_on_gets_the_newest_version_that_suits_the_cluster(modules: Modules) -> None:
-    versions = ["v1.9.3-eksbuild.2", "v1.10.0-eksbuild.1", "v1.10.0-eksbuild.10"]
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [("most_recent", "v2.0.0-eksbuild.1"), ("v1.x", "v1.10.0-eksbuild.10")],
+)
+def test_an_add_on_gets_the_newest_version_that_suits_the_cluster(
+    modules: Modules, asked: str, chosen: str
+) -> None:
+    versions = [
+        "v1.9.3-eksbuild.2",
+        "v1.10.0-eksbuild.1",
+        "v1.10.0-eksbuild.10",
+        "v2.0.0-eksbuild.1",
+    ]
     offered = [{"addonVersion": each, "compatibilities": []} for each in versions]
     addon = {
         "addonName": "coredns",
@@ -191,7 +204,7 @@ def test_an_add_on_gets_the_newest_version_that_suits_the_cluster(modules: Modul
         post(
             "/clusters/tester/addons/coredns/update",
             {
-                "addonVersion": "v1.10.0-eksbuild.10",
+                "addonVersion": chosen,
                 "configurationValues": "{}",
                 "resolveConflicts": "OVERWRITE",
             },
@@ -200,7 +213,7 @@ def test_an_add_on_gets_the_newest_version_that_suits_the_cluster(modules: Modul
         get("/clusters/tester/addons/coredns", addon=addon),
         cluster_name="tester",
         name="coredns",
-        version="most_recent",
+        version=asked,
     )
 
     assert answer["changed"]
