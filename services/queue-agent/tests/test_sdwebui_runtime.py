@@ -255,6 +255,22 @@ async def test_partial_image_of_our_interrupt_is_never_given(http: RuntimeHttp) 
     assert len(idle.files) == 1
 
 
+@pytest.mark.parametrize("steps", ["many", None], ids=["refused", "done"])
+async def test_run_after_an_interrupted_one_ends_as_its_own_answer_says(
+    http: RuntimeHttp, steps: str | None
+) -> None:
+    hanging = asyncio.create_task(runtime(http).run(job({"prompt": "HANG"}), ignore))
+    await running(http)
+    hanging.cancel()
+    await asyncio.wait([hanging])
+
+    if steps is None:
+        assert len((await runtime(http).run(job({"prompt": "next"}), ignore)).files) == 1
+    else:
+        with pytest.raises(TaskFailedError, match=r"body\.steps"):
+            await runtime(http).run(job({"steps": steps}), ignore)
+
+
 async def test_interrupt_by_somebody_else_is_no_result(http: RuntimeHttp) -> None:
     async def interrupt() -> None:
         await running(http)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, Final
 
 from contracts.kinds import TaskType
@@ -153,11 +154,12 @@ class SdWebuiRuntime:
             self.known.hanging = isinstance(error, RuntimeHangsError)
             await self._interrupt()
             raise
-        self._check_whole()
+        self._check_whole(raw)
         return raw
 
-    def _check_whole(self) -> None:
-        if (self.known.state or {}).get("interrupted"):
+    def _check_whole(self, raw: RawAnswer) -> None:
+        # A call that is refused never begins, and leaves the mark of an interrupt before it.
+        if raw.status == HTTPStatus.OK and (self.known.state or {}).get("interrupted"):
             raise RunInterruptedError("somebody else interrupted the runtime")
 
     async def _watch(self, before: State, report: Report) -> None:
