@@ -14,8 +14,10 @@ from contracts.kinds import TaskType
 from ledger.record import CANCELLED, Progress, Result, State
 from notifier.domain import Verdict, callback_of
 from notifier.pace import Pace
+from notifier.settle import SENDING
 from servicekit.errors import TransientError
 
+MOMENT = timedelta(milliseconds=1)
 # Tests run in the root of the repository.
 GOLDEN = json.loads(Path("tests/contract/golden/callback.completed.json").read_text())
 
@@ -88,6 +90,7 @@ async def test_a_callback_that_is_due_is_sent_by_whoever_comes_next_with_the_sam
         await world.settle.finish(UID, DONE)
     expected = callback_of(world.record)
     world.topic.down = False
+    world.now += SENDING + MOMENT
 
     if next_result is None:
         assert await world.settle.begin(UID, "agent-2") == (Verdict.FINISHED, 0)
@@ -98,8 +101,46 @@ async def test_a_callback_that_is_due_is_sent_by_whoever_comes_next_with_the_sam
     assert not world.record.callback_due
 
 
+@pytest.mark.parametrize("next_result", [None, FAILED])
+async def test_a_callback_that_is_just_being_sent_is_not_sent_by_another(
+    world: World, next_result: Result | None
+) -> None:
+    await world.ledger.finish(UID, DONE, NOW)
+    world.now += SENDING
+
+    if next_result is None:
+        assert await world.settle.begin(UID, "agent-2") == (Verdict.FINISHED, 0)
+    else:
+        assert not await world.settle.finish(UID, next_result)
+
+    assert world.callbacks == []
+    assert world.record.callback_due
+
+
+async def test_a_result_that_is_told_again_sends_its_callback_at_once(world: World) -> None:
+    await world.ledger.finish(UID, DONE, NOW)
+
+    assert not await world.settle.finish(UID, DONE)
+
+    assert [callback.status for callback in world.callbacks] == ["completed"]
+
+
+async def test_a_task_taken_back_while_it_is_delivered_is_told_once(world: World) -> None:
+    async def deliver() -> None:
+        world.now += MOMENT
+        await world.settle.begin(UID, "agent-1")
+
+    await world.ledger.mark_cancelled(UID)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(world.settle.settle_cancel(UID), name="cancel")
+        group.create_task(deliver(), name="deliver")
+
+    assert [callback.status for callback in world.callbacks] == ["cancelled"]
+
+
 async def test_a_begin_that_cannot_send_what_is_due_is_transient(world: World) -> None:
     await world.ledger.finish(UID, DONE, NOW)
+    world.now += SENDING + MOMENT
     world.topic.down = True
     with pytest.raises(TransientError):
         await world.settle.begin(UID, "agent-2")

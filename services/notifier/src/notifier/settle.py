@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from opentelemetry import metrics
 
@@ -19,6 +20,7 @@ from notifier.pace import Pace
 from notifier.ports import ResultTopic
 
 log = logging.getLogger(__name__)
+SENDING: Final = timedelta(seconds=10)  # for so long whoever committed may be about to tell
 meter = metrics.get_meter(__name__)
 _ended = meter.create_counter(
     "darkroom.tasks.ended", unit="{task}", description="Tasks by runtime and terminal state"
@@ -59,7 +61,6 @@ class Settle:
                 "delivery needs no work", extra={"uid": uid, "verdict": verdict.name.lower()}
             )
             if record is not None:
-                # Ended just now; or earlier, by one who may have died before the callback.
                 await self._ended(record, committed=record.finished_at == now)
             return verdict, 0
         self.changes.ring(uid)
@@ -105,14 +106,14 @@ class Settle:
     async def finish(self, uid: Uid, result: Result) -> bool:
         """Commit the result and tell the world; gives whether it is the one that counts.
 
-        The first result wins. A later one publishes nothing, but sends the winner's callback if
-        that is still due.
+        The first result wins. A later one publishes nothing; the same one again, whose caller
+        had no answer, sends the callback if that is still due.
         """
         record, committed = await self.ledger.finish(uid, result, self.now())
         if record is None:
             log.warning("finished task has no record", extra={"uid": uid})
             return False
-        await self._ended(record, committed=committed)
+        await self._ended(record, committed=committed, repeated=record.state is result.state)
         return committed
 
     async def tell(self, record: Record) -> None:
@@ -124,9 +125,16 @@ class Settle:
         log.info("told", extra={"uid": record.uid, "event": "notified"})
         await self.ledger.told(record.uid)
 
-    async def _ended(self, record: Record, *, committed: bool) -> None:
+    async def _ended(self, record: Record, *, committed: bool, repeated: bool = False) -> None:
         if committed:
             self.changes.ring(record.uid)
             _ended.add(1, {"runtime": record.runtime, "state": record.state})
             log.info("ended", extra={"uid": record.uid, "state": record.state})
-        await self.tell(record)
+        if committed or repeated:
+            await self.tell(record)
+        elif record.callback_due:
+            # Whoever committed it is sending the callback, or has died meanwhile.
+            now = self.now()
+            overdue = await self.ledger.take_overdue(record.uid, now - SENDING, now)
+            if overdue is not None:
+                await self.tell(overdue)
