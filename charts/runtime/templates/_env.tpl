@@ -82,6 +82,20 @@ env:
     value: /tmp/pex
 {{- end }}
 
+{{/*
+Arguments of the server, as the original's images take them from EXTRA_CMD_ARG: ours, then the user's. Of an argument
+that is there twice, the servers take the last; one that the user gives is not there twice.
+*/}}
+{{- define "runtime.arguments" -}}
+{{- $theirs := .Values.runtime.inferenceApi.commandArguments }}
+{{- $all := list }}
+{{- if include "runtime.linksHypernetworks" . }}
+{{- $all = append $all "--hypernetwork-dir /tmp/hypernetworks" }}
+{{- end }}
+{{- with $theirs }}{{ $all = append $all . }}{{ end }}
+{{- join " " $all }}
+{{- end }}
+
 {{/* The variables of the runtime that the chart sets: those that the original's images read. */}}
 {{- define "runtime.serverEnv" -}}
 {{- $port := int .Values.runtime.inferenceApi.port }}
@@ -105,5 +119,5 @@ env:
     value: {{ $port | quote }}
   {{- end }}
   - name: EXTRA_CMD_ARG
-    value: {{ .Values.runtime.inferenceApi.commandArguments | quote }}
+    value: {{ include "runtime.arguments" . | quote }}
 {{- end }}
