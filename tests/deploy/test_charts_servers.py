@@ -108,3 +108,29 @@ def test_the_options_of_sd_webui_are_written_by_the_user_that_saves_them() -> No
     ]
 
     assert users == [1000, 1000]
+
+
+def test_invokeai_may_become_the_user_that_its_image_runs_as() -> None:
+    context = _container(_pod("invokeai"), "runtime")["securityContext"]
+
+    assert context == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"], "add": ["CHOWN", "SETGID", "SETUID"]},
+    }
+
+
+def test_a_user_may_take_that_away_from_an_image_that_needs_less() -> None:
+    mine = {"runAsUser": 1000, "runAsNonRoot": True, "capabilities": {"add": []}}
+    pod = _pod("invokeai", runtime={"inferenceApi": {"securityContext": mine}})
+
+    context = _container(pod, "runtime")["securityContext"]
+
+    assert context["capabilities"] == {"drop": ["ALL"], "add": []}
+    assert (context["runAsUser"], context["runAsNonRoot"]) == (1000, True)
+
+
+@pytest.mark.parametrize("name", ["golden", "comfyui"])
+def test_other_servers_get_no_capability(name: str) -> None:
+    context = _container(_pod(name), "runtime")["securityContext"]
+
+    assert context["capabilities"] == {"drop": ["ALL"]}
