@@ -11,6 +11,7 @@ import pytest
 
 from rendering import (
     VALUES,
+    RefusedError,
     containers,
     environment,
     merged,
@@ -134,3 +135,26 @@ def test_other_servers_get_no_capability(name: str) -> None:
     context = _container(_pod(name), "runtime")["securityContext"]
 
     assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize("name", ["golden", "comfyui", "invokeai"])
+def test_a_server_is_not_process_1_which_would_not_end_when_asked_to(name: str) -> None:
+    assert _pod(name)["shareProcessNamespace"] is True
+
+
+def test_an_init_that_has_to_be_process_1_is() -> None:
+    pod = _pod("comfyui", runtime={"shareProcessNamespace": False})
+
+    assert pod["shareProcessNamespace"] is False
+
+
+def test_a_server_that_sees_the_agent_is_not_the_agents_user() -> None:
+    pod = _pod("comfyui")
+    agent = _container(pod, "queue-agent")["securityContext"]["runAsUser"]
+    mine = {"inferenceApi": {"securityContext": {"runAsUser": agent}}}
+
+    with pytest.raises(RefusedError, match="65532 is the agent's"):
+        _pod("comfyui", runtime=mine)
+
+    apart = _pod("comfyui", runtime={**mine, "shareProcessNamespace": False})
+    assert _container(apart, "runtime")["securityContext"]["runAsUser"] == agent
