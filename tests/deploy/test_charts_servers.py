@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ def _mount(container: Json, volume: str) -> Json:
     return mount
 
 
-def _run(container: Json, root: Path) -> None:
+def _run(container: Json, root: Path, path: str = os.defpath) -> None:
     """Run the command with a folder of `root` for each volume that the container mounts."""
     volumes = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
     mounted = re.compile("|".join(map(re.escape, volumes)))
@@ -50,7 +52,7 @@ def _run(container: Json, root: Path) -> None:
         mounted.sub(lambda found: str(root / volumes[found[0]]), word)
         for word in container["command"]
     ]
-    subprocess.run(command, check=True, timeout=10)
+    subprocess.run(command, check=True, timeout=10, env={"PATH": path})
 
 
 @pytest.mark.parametrize(
@@ -158,3 +160,109 @@ def test_a_server_that_sees_the_agent_is_not_the_agents_user() -> None:
 
     apart = _pod("comfyui", runtime={**mine, "shareProcessNamespace": False})
     assert _container(apart, "runtime")["securityContext"]["runAsUser"] == agent
+
+
+_OURS = "--output-directory /var/darkroom/output --input-directory /var/darkroom/input "
+
+
+def _comfyui(arguments: str = "", **server: Any) -> Json:
+    return _pod("comfyui", runtime={"inferenceApi": {"commandArguments": arguments, **server}})
+
+
+def test_comfyui_keeps_its_files_where_old_ones_are_removed() -> None:
+    pod = _comfyui("--highvram")
+    runtime, sweep = _container(pod, "runtime"), _container(pod, "sweep")
+
+    arguments = f"{_OURS}--temp-directory /var/darkroom --highvram"
+    assert environment(runtime)["EXTRA_CMD_ARG"] == arguments
+    # It makes none of them at its start, and lists its inputs to check a graph.
+    folders = {
+        each["mountPath"]: each["subPath"]
+        for each in runtime["volumeMounts"]
+        if each["name"] == "files"
+    }
+    assert folders == {f"/var/darkroom/{each}": each for each in ("output", "input", "temp")}
+    assert _mount(sweep, "files")["mountPath"] == "/var/darkroom"
+    assert "subPath" not in _mount(sweep, "files")
+    (volume,) = (each for each in pod["volumes"] if each["name"] == "files")
+    assert volume["emptyDir"] == {"sizeLimit": "40Gi"}
+
+
+def test_the_sweep_is_a_sidecar_with_the_image_and_the_user_of_the_server() -> None:
+    pod = _comfyui(securityContext={"runAsUser": 1000})
+    runtime, sweep = _container(pod, "runtime"), _container(pod, "sweep")
+
+    assert sweep["restartPolicy"] == "Always"
+    assert sweep["image"] == runtime["image"]
+    assert sweep["securityContext"] == {
+        **runtime["securityContext"],
+        "readOnlyRootFilesystem": True,
+    }
+    assert "nvidia.com/gpu" not in str(sweep["resources"])
+
+
+def test_the_sweep_gets_none_of_the_agents_credentials() -> None:
+    values = read_values(VALUES / "runtime" / "comfyui.yaml")
+    template = only(objects(render("runtime", values)), "Deployment")["spec"]["template"]
+
+    skipped = template["metadata"]["annotations"]["eks.amazonaws.com/skip-containers"]
+
+    assert set(skipped.split(",")) == {"runtime", "sweep"}
+
+
+def test_only_old_files_are_removed_and_the_sweep_ends_when_asked_to(tmp_path: Path) -> None:
+    now = time.time()
+    ages = {"output/old.png": 361, "output/b/old.png": 400, "input/new.png": 359}
+    for name, minutes in ages.items():
+        file = tmp_path / "files" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        os.utime(file, (now - minutes * 60,) * 2)
+    # In the place of a pause: the signal that ends the container.
+    (tmp_path / "sleep").write_text("#!/bin/sh\nkill -TERM $PPID\n")
+    (tmp_path / "sleep").chmod(0o700)
+
+    _run(_container(_comfyui(), "sweep"), tmp_path, f"{tmp_path}:{os.defpath}")
+
+    left = [path for path in (tmp_path / "files").rglob("*") if path.is_file()]
+    assert left == [tmp_path / "files" / "input" / "new.png"]
+
+
+@pytest.mark.parametrize(
+    ("mine", "arguments", "folders"),
+    [
+        (
+            "--output-directory /data/out",
+            "--input-directory /var/darkroom/input --temp-directory /var/darkroom",
+            ["input", "temp"],
+        ),
+        ("--base-directory /data", "", []),
+        (
+            "--output-directory /a --input-directory /b --temp-directory /c",
+            "",
+            [],
+        ),
+    ],
+)
+def test_a_folder_that_a_user_names_is_not_swept(
+    mine: str, arguments: str, folders: list[str]
+) -> None:
+    pod = _comfyui(mine)
+    runtime = _container(pod, "runtime")
+
+    assert environment(runtime)["EXTRA_CMD_ARG"] == f"{arguments} {mine}".strip()
+    mounted = [each for each in runtime["volumeMounts"] if each["name"] == "files"]
+    assert [each["subPath"] for each in mounted] == folders
+    swept = [each["name"] for each in pod["initContainers"] if each["name"] == "sweep"]
+    assert bool(swept) == bool(folders)
+
+
+@pytest.mark.parametrize(
+    ("name", "minutes"), [("comfyui", 0), ("golden", 360)], ids=["switched-off", "sdwebui"]
+)
+def test_other_pods_have_no_sweep(name: str, minutes: int) -> None:
+    pod = _pod(name, runtime={"inferenceApi": {"keepFilesMinutes": minutes}})
+
+    assert "sweep" not in [each["name"] for each in pod["initContainers"]]
+    assert "files" not in [each["name"] for each in pod["volumes"]]
+    assert "/var/darkroom" not in environment(_container(pod, "runtime"))["EXTRA_CMD_ARG"]
