@@ -151,9 +151,13 @@ def _files(runtime: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     if kept is None:
         return
     if runtime["type"] != "comfyui":
-        yield warning(values.path(key), str(kept), f"not used: {runtime['type']} keeps no files")
+        yield warning(
+            values.path(key), str(kept), f"not used: {runtime['type']} keeps no files"
+        )
     elif 0 < kept < 2 * LONGEST_RUN_MINUTES:
-        advice = "an input may be removed before its run, which waits for another of up to an hour"
+        advice = (
+            "an input may be removed before its run, which waits for another of up to an hour"
+        )
         yield warning(values.path(key), str(kept), advice)
 
 
