@@ -93,7 +93,7 @@ that is there twice, the servers take the last; one that the user gives is not t
 {{- $all = append $all "--hypernetwork-dir /tmp/hypernetworks" }}
 {{- end }}
 {{- range include "runtime.ownFolders" . | fromYamlArray }}
-{{- $all = append $all (printf "--%s-directory %s" . (eq . "temp" | ternary "/var/darkroom" (printf "/var/darkroom/%s" .))) }}
+{{- $all = append $all (printf "--%s-directory /var/darkroom%s" . (eq . "temp" | ternary "" (print "/" .))) }}
 {{- end }}
 {{- with $theirs }}{{ $all = append $all . }}{{ end }}
 {{- join " " $all }}
