@@ -172,6 +172,38 @@ def test_consolidation_keeps_its_meaning(name: str, policy: str) -> None:
     assert disruption["consolidationPolicy"] == policy
 
 
+@pytest.mark.parametrize(
+    ("name", "grace"),
+    [("golden", "115s"), ("everything", "105s"), ("on-demand-patient", "1835s")],
+)
+def test_a_pod_at_work_is_asked_to_end_before_its_node_does(name: str, grace: str) -> None:
+    found = _rendered(name)
+
+    node = only(found, "NodePool")["spec"]["template"]["spec"]
+    pod = only(found, "Deployment")["spec"]["template"]["spec"]
+
+    assert node["terminationGracePeriod"] == grace
+    assert int(grace[:-1]) == pod["terminationGracePeriodSeconds"] + 5
+
+
+def test_a_drifted_node_lives_until_it_is_empty(golden: list[Json]) -> None:
+    assert only(golden, "NodePool")["spec"]["disruption"]["budgets"] == [
+        {"nodes": "10%"},
+        {"nodes": "0", "reasons": ["Drifted"]},
+    ]
+
+
+def test_who_names_drift_in_a_budget_decides_about_it() -> None:
+    mine = [{"nodes": "3"}, {"nodes": "1", "reasons": ["Drifted", "Underutilized"]}]
+
+    pool = only(
+        _rendered("golden", karpenter={"provisioner": {"disruption": {"budgets": mine}}}),
+        "NodePool",
+    )
+
+    assert pool["spec"]["disruption"]["budgets"] == mine
+
+
 @pytest.mark.parametrize("name", ["golden", "everything"])
 def test_pods_are_at_home_on_their_own_nodes(name: str) -> None:
     found = _rendered(name)

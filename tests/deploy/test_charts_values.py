@@ -124,6 +124,7 @@ _ELSEWHERE: dict[str, Json] = {
     "runtime.inferenceApi.image.tag": {"runtime": {"inferenceApi": {"image": {"digest": ""}}}},
     "runtime.queueAgent.image.tag": {"runtime": {"queueAgent": {"image": {"digest": ""}}}},
     "runtime.persistence.keys.0": _COPIED,
+    "runtime.inferenceApi.keepFilesMinutes": {"type": "comfyui"},
     **{
         f"deployment.modelSyncImage.{part}": {
             "deployment": {"modelSyncImage": {"digest": ""}} if part == "tag" else {},

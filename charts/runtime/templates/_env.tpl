@@ -82,6 +82,40 @@ env:
     value: /tmp/pex
 {{- end }}
 
+{{/*
+Arguments of the server, as the original's images take them from EXTRA_CMD_ARG: ours, then the user's. Of an argument
+that is there twice, the servers take the last; one that the user gives is not there twice.
+*/}}
+{{- define "runtime.arguments" -}}
+{{- $theirs := .Values.runtime.inferenceApi.commandArguments }}
+{{- $all := list }}
+{{- if include "runtime.linksHypernetworks" . }}
+{{- $all = append $all "--hypernetwork-dir /tmp/hypernetworks" }}
+{{- end }}
+{{- range include "runtime.ownFolders" . | fromYamlArray }}
+{{- $all = append $all (printf "--%s-directory /var/darkroom%s" . (eq . "temp" | ternary "" (print "/" .))) }}
+{{- end }}
+{{- with $theirs }}{{ $all = append $all . }}{{ end }}
+{{- join " " $all }}
+{{- end }}
+
+{{/*
+A list of the folders of ComfyUI that are in a volume of ours, where old files are removed: those that the user has not
+put elsewhere. It makes the folder `temp` in the one that --temp-directory names.
+*/}}
+{{- define "runtime.ownFolders" -}}
+{{- $server := .Values.runtime.inferenceApi }}
+{{- $folders := list }}
+{{- if and (eq .Values.type "comfyui") (gt (int $server.keepFilesMinutes) 0) }}
+{{- if not (contains "--base-directory" $server.commandArguments) }}
+{{- range list "output" "input" "temp" }}
+{{- if not (contains (printf "--%s-directory" .) $server.commandArguments) }}{{ $folders = append $folders . }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml $folders }}
+{{- end }}
+
 {{/* The variables of the runtime that the chart sets: those that the original's images read. */}}
 {{- define "runtime.serverEnv" -}}
 {{- $port := int .Values.runtime.inferenceApi.port }}
@@ -105,5 +139,5 @@ env:
     value: {{ $port | quote }}
   {{- end }}
   - name: EXTRA_CMD_ARG
-    value: {{ .Values.runtime.inferenceApi.commandArguments | quote }}
+    value: {{ include "runtime.arguments" . | quote }}
 {{- end }}

@@ -62,6 +62,30 @@ runtime-{{ .Values.name }}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default "latest" }}{{ end }}
 {{- end }}
 
+{{/* The models are copied to the disks of the node. */}}
+{{- define "runtime.copiesModels" -}}
+{{- if .Values.runtime.persistence.enabled -}}
+{{ eq .Values.runtime.persistence.type "nvme" | ternary "true" "" }}
+{{- end }}
+{{- end }}
+
+{{/* The models are a file system that cannot be written to. */}}
+{{- define "runtime.readsModels" -}}
+{{- if .Values.runtime.persistence.enabled -}}
+{{ eq .Values.runtime.persistence.type "nvme" | ternary "" "true" }}
+{{- end }}
+{{- end }}
+
+{{/*
+SD WebUI makes the folder of hypernetworks at its start and ends if it cannot (modules/shared_init.py), so where models
+cannot be written to it gets one in /tmp: a link to the one of the bucket, if that has one.
+*/}}
+{{- define "runtime.linksHypernetworks" -}}
+{{- if and (eq .Values.type "sdwebui") (include "runtime.readsModels" .) -}}
+{{ contains "--hypernetwork-dir" .Values.runtime.inferenceApi.commandArguments | ternary "" "true" }}
+{{- end }}
+{{- end }}
+
 {{/* The original's own agent speaks another protocol: ours runs in its place. */}}
 {{- define "runtime.agentImage" -}}
 {{- $named := .Values.runtime.queueAgent.image }}

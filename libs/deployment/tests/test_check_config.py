@@ -179,6 +179,12 @@ def runtime(**values: Any) -> dict[str, Any]:
     return config(extraValues={"runtime": {"inferenceApi": {"image": IMAGE}, **values}})
 
 
+def comfyui(**values: Any) -> dict[str, Any]:
+    comfy = runtime(**values)
+    comfy["modelsRuntime"][0] |= {"type": "comfyui", "modelFilename": ""}
+    return comfy
+
+
 def nodes(**values: Any) -> dict[str, Any]:
     return config(
         extraValues={"runtime": {"inferenceApi": {"image": IMAGE}}, "karpenter": values}
@@ -234,6 +240,16 @@ WARNED: list[tuple[dict[str, Any], str]] = [
         runtime(terminationGracePeriodSeconds=600),
         f"{AT}.runtime.terminationGracePeriodSeconds: found 600; "
         "Spot ends a node 120 s after its notice",
+    ),
+    (
+        runtime(inferenceApi={"image": IMAGE, "keepFilesMinutes": 600}),
+        f"{AT}.runtime.inferenceApi.keepFilesMinutes: found 600; "
+        "not used: sdwebui keeps no files",
+    ),
+    (
+        comfyui(inferenceApi={"image": IMAGE, "keepFilesMinutes": 119}),
+        f"{AT}.runtime.inferenceApi.keepFilesMinutes: found 119; an input may be removed "
+        "before its run, which waits for another of up to an hour",
     ),
     (
         runtime(serviceAccountName="runtime-sa"),

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -12,7 +14,7 @@ from comfyui_jobs import POLL, graph, ignore, impatient, job, queue, running, ru
 
 from queue_agent.adapters.comfyui import ComfyUiRuntime
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
-from queue_agent.domain import RuntimeHangsError, RuntimeLostError
+from queue_agent.domain import RunInterruptedError, RuntimeHangsError, RuntimeLostError
 from servicekit.errors import TransientError
 from testkit.sample_runtimes import SampleRuntime
 
@@ -54,6 +56,28 @@ async def test_server_that_falls_silent_is_lost(
         group.create_task(run(http), name="run")
         await running(http, f"{wanted.uid}-1")
         process.send_signal(signal.SIGSTOP)
+
+
+def _remove_images(folder: Path) -> None:
+    for image in folder.rglob("*.png"):
+        image.unlink()
+
+
+async def test_result_that_was_removed_is_made_again_at_the_next_attempt(
+    own_comfyui: SampleRuntime, tmp_path: Path
+) -> None:
+    """The cache answers the same graph with the name of a file that is no more."""
+    url, _ = own_comfyui
+
+    async with runtime_http(url) as http:
+        first = await runtime(http).run(job(graph()), ignore)
+        _remove_images(tmp_path)
+        again = job(graph())
+        with pytest.raises(RunInterruptedError, match="is no more"):
+            await runtime(http).run(again, ignore)
+        retried = await runtime(http).run(replace(again, attempt=2), ignore)
+
+    assert len(retried.files) == len(first.files)
 
 
 async def test_prompt_without_progress_is_interrupted_and_the_runtime_is_lost(

@@ -13,6 +13,7 @@ from deployment.schema import part_at
 LEASE_SECONDS = 120  # of the queue agent
 RECEIVE_WAIT_SECONDS = 10  # of the queue agent
 SPOT_NOTICE_SECONDS = 120
+LONGEST_RUN_MINUTES = 60  # that the queue agent allows, and it stages the task after it
 
 _CLUSTER_NAMESPACES = ("kube-node-lease", "kube-public", "kube-system")
 _IOPS_PER_GIB = 500
@@ -143,6 +144,23 @@ def _ending(runtime: Mapping[str, Any], path: Path) -> Iterator[Finding]:
         yield warning(values.path(grace), shown(values[grace]), advice)
 
 
+def _files(runtime: Mapping[str, Any], path: Path) -> Iterator[Finding]:
+    values = _Values(runtime, path)
+    key = "runtime.inferenceApi.keepFilesMinutes"
+    kept = values.given(key)
+    if kept is None:
+        return
+    if runtime["type"] != "comfyui":
+        yield warning(
+            values.path(key), str(kept), f"not used: {runtime['type']} keeps no files"
+        )
+    elif 0 < kept < 2 * LONGEST_RUN_MINUTES:
+        advice = (
+            "an input may be removed before its run, which waits for another of up to an hour"
+        )
+        yield warning(values.path(key), str(kept), advice)
+
+
 def _capacity(runtime: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     values = _Values(runtime, path)
     key = "karpenter.provisioner.capacityType"
@@ -268,6 +286,7 @@ _RULES: tuple[Rule, ...] = (
     _replicas,
     _cooldown,
     _ending,
+    _files,
     _capacity,
     _instances,
     _volumes,

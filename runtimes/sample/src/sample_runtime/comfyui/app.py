@@ -132,6 +132,12 @@ def _queue_routes(queue: PromptQueue) -> APIRouter:
         queue.interrupt(body.get("prompt_id"))
         return Response()
 
+    @router.post("/free")
+    async def free(request: Request) -> Response:
+        if (await request.json()).get("free_memory"):
+            queue.forget()
+        return Response()
+
     return router
 
 

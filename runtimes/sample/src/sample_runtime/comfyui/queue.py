@@ -39,6 +39,7 @@ class PromptQueue:
         self._arrived = asyncio.Event()
         self._numbers = itertools.count()
         self._cache: Cache = {}
+        self._forget = False
         self.history: dict[str, dict[str, Any]] = {}
 
     def next_number(self, *, front: bool) -> float:
@@ -56,6 +57,10 @@ class PromptQueue:
         """Take waiting items away; nobody is told of anything but the queue's length."""
         self._waiting = [item for item in self._waiting if not wanted(item)]
         self._tell_status()
+
+    def forget(self) -> None:
+        """Have the next prompt run in full; one that runs goes on."""
+        self._forget = True
 
     def interrupt(self, prompt_id: str | None) -> None:
         """End the running prompt early, unless `prompt_id` names another one."""
@@ -84,6 +89,9 @@ class PromptQueue:
             while not self._waiting:
                 self._arrived.clear()
                 await self._arrived.wait()
+            if self._forget:
+                self._cache.clear()
+                self._forget = False
             await self._run(self._waiting.pop(0))
 
     async def _run(self, item: Item) -> None:

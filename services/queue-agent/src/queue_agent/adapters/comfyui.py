@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -14,6 +15,7 @@ from contracts.kinds import TaskType
 from queue_agent.adapters.comfyui_answers import (
     FileRef,
     check_ending,
+    from_cache,
     has_text,
     partial_refusal,
     refusal,
@@ -25,6 +27,7 @@ from queue_agent.domain import (
     File,
     Generated,
     Job,
+    RunInterruptedError,
     RuntimeHangsError,
     RuntimeLostError,
     TaskFailedError,
@@ -95,7 +98,7 @@ class ComfyUiRuntime:
         check_ending(entry)
         outputs = entry.get("outputs") or {}
         # At once, by name: the next prompt may write over them.
-        files = [await self._file(ref) for ref in results(outputs)]
+        files = await self._files(entry)
         answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry["status"]}
         return Generated(files=tuple(files), answer=answer, has_text=has_text(outputs))
 
@@ -137,13 +140,20 @@ class ComfyUiRuntime:
         if prompt_id in running:
             await self.http.post("/interrupt", json={"prompt_id": prompt_id})
 
-    async def _file(self, ref: FileRef) -> File:
+    async def _files(self, entry: Mapping[str, Any]) -> list[File]:
+        return [await self._file(ref, entry) for ref in results(entry.get("outputs") or {})]
+
+    async def _file(self, ref: FileRef, entry: Mapping[str, Any]) -> File:
         body = await self.http.get_file("/view", ref.as_query())
-        if body is None:
-            raise TaskFailedError(
-                f"the runtime has no file {ref.filename}", code="runtime_error", retryable=True
-            )
-        return File(body=body, name=ref.filename)
+        if body is not None:
+            return File(body=body, name=ref.filename)
+        if from_cache(entry):
+            # Of an earlier prompt, and removed meanwhile; ComfyUI would name it for ever.
+            await self.http.post("/free", json={"free_memory": True})
+            raise RunInterruptedError(f"the cached file {ref.filename} is no more")
+        raise TaskFailedError(
+            f"the runtime has no file {ref.filename}", code="runtime_error", retryable=True
+        )
 
 
 def _prompt_id(job: Job) -> str:

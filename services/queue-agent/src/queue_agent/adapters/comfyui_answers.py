@@ -79,6 +79,15 @@ def results(outputs: Mapping[str, Any]) -> list[FileRef]:
     return list(found)
 
 
+def from_cache(entry: Mapping[str, Any]) -> bool:
+    """Tell whether a node whose output a history entry shows was not run for it."""
+    events = {
+        event: content for event, content in (entry.get("status") or {}).get("messages", [])
+    }
+    cached = events.get("execution_cached", {}).get("nodes", [])
+    return not set(cached).isdisjoint(entry.get("outputs") or {})
+
+
 def has_text(outputs: Mapping[str, Any]) -> bool:
     """Tell whether a node gave text."""
     return any(isinstance(item, str) for item in _items(outputs))
