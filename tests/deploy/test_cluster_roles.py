@@ -153,6 +153,7 @@ def of_agent(runtime: str) -> dict[str, Any]:
     return {
         "Tasks": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{TRIO}-{runtime}",
         "LargeBodies": f"arn:aws:s3:::{TRIO}-claims-{buckets}/*",
+        "Missing": ["arn:aws:s3:::inputs", f"arn:aws:s3:::{TRIO}-claims-{buckets}"],
         "Inputs": ["arn:aws:s3:::inputs/*"],
         "Outputs": f"arn:aws:s3:::{TRIO}-output-{buckets}/*",
     }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import aiohttp
 import pytest
 from botocore.exceptions import (
     BotoCoreError,
@@ -60,6 +61,8 @@ def test_the_code_of_a_refusal_decides_whether_waiting_can_help(
         ReadTimeoutError(endpoint_url="x"),
         TimeoutError(),
         BotoCoreError(),
+        aiohttp.ClientPayloadError("not all of it"),
+        ConnectionResetError(),
     ],
 )
 def test_a_service_that_cannot_be_reached_is_transient(error: Exception) -> None:

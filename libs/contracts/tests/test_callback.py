@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from contracts.callback import Callback
+from contracts.callback import MESSAGE_CHARACTERS, Callback, Failure
 
 # Tests run in the root of the repository.
 GOLDEN = Path("tests/contract/golden/callback.completed.json").read_text(encoding="utf-8")
@@ -29,3 +29,11 @@ def test_the_first_five_keys_are_those_of_the_original_solution() -> None:
 def test_a_callback_that_breaks_the_contract_cannot_be_made(field: str, wrong: str) -> None:
     with pytest.raises(ValidationError, match=field):
         Callback.model_validate({**json.loads(GOLDEN), field: wrong})
+
+
+def test_a_message_that_no_topic_would_take_is_cut() -> None:
+    failure = Failure(code="runtime_error", message="key " * 100_000, retryable=False)
+
+    assert len(failure.message) == MESSAGE_CHARACTERS
+    assert failure.message.startswith("key key ")
+    assert failure.message.endswith("…")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from router_fakes import RUNTIMES, task
 
-from contracts.ids import Uid
+from contracts.ids import TaskId, Uid
 from ledger.memory import MemoryLedger
 from ledger.record import Record, State
 from router.look_up import LookUp
@@ -44,6 +44,24 @@ async def test_a_task_is_found_by_its_uid() -> None:
 
 async def test_a_clients_id_means_its_newest_submission() -> None:
     assert await look_up(record(1), record(3), record(2)).one("test-t2i") == record(3)
+
+
+class Behind(MemoryLedger):
+    """Has an index that knows a task only when it is asked again, and then as it was."""
+
+    asked = 0
+
+    async def newest(self, task_id: TaskId) -> Record | None:
+        self.asked += 1
+        found = await super().newest(task_id)
+        return replace(found, state=State.QUEUED) if found and self.asked > 1 else None
+
+
+async def test_a_task_that_the_index_does_not_know_yet_is_found_as_it_is() -> None:
+    running = record(1, state=State.RUNNING)
+    ledger = Behind({running.uid: running})
+
+    assert await LookUp(runtimes=RUNTIMES, ledger=ledger).one("test-t2i") == running
 
 
 async def test_an_id_that_looks_like_a_uid_is_still_an_id() -> None:

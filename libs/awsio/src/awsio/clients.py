@@ -37,6 +37,8 @@ _CONFIG = AioConfig(
 )
 # Presigned URLs would otherwise have version 2 in some regions, which the others refuse.
 _S3_CONFIG = _CONFIG.merge(AioConfig(signature_version="s3v4"))
+# By default they name the global endpoint, which redirects or refuses for most regions.
+_REGIONAL_CONFIG = _S3_CONFIG.merge(AioConfig(s3={"addressing_style": "virtual"}))
 
 
 C = TypeVar("C")
@@ -70,9 +72,15 @@ def sns() -> AbstractAsyncContextManager[SNSClient]:
     return _opened(_session().create_client("sns", region_name=region(), config=_CONFIG))
 
 
-def s3() -> AbstractAsyncContextManager[S3Client]:
-    """Give a client for S3; raises `FatalError` if no region is configured."""
-    return _opened(_session().create_client("s3", region_name=region(), config=_S3_CONFIG))
+def s3(*, signs_links: bool = False) -> AbstractAsyncContextManager[S3Client]:
+    """Give a client for S3; raises `FatalError` if no region is configured.
+
+    One that signs links names buckets in the host, so their names may not have dots.
+    """
+    # The host of an emulator has no names for buckets.
+    regional = signs_links and "AWS_ENDPOINT_URL" not in os.environ
+    config = _REGIONAL_CONFIG if regional else _S3_CONFIG
+    return _opened(_session().create_client("s3", region_name=region(), config=config))
 
 
 def dynamodb() -> AbstractAsyncContextManager[DynamoDBClient]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from servicekit.errors import FatalError, TransientError
@@ -55,7 +56,8 @@ def translated(action: str) -> Iterator[None]:
         raise refused(action, code) from error
     except NoCredentialsError as error:
         raise FatalError("no AWS credentials are configured", action=action) from error
-    except (BotoCoreError, TimeoutError) as error:
+    except (BotoCoreError, aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+        # The SDK lets aiohttp's own errors through while a body is read.
         raise TransientError(
             f"AWS cannot be reached for {action}", action=action, error=type(error).__name__
         ) from error

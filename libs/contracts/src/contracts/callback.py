@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from contracts.ids import TaskIdField, UidField
 
 TerminalStatus = Literal["completed", "failed", "cancelled"]
 
 
+# Runtimes can say hundreds of kilobytes, and a message of SNS has room for 256 KiB.
+MESSAGE_CHARACTERS: Final = 4000
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MESSAGE_CHARACTERS else f"{text[: MESSAGE_CHARACTERS - 1]}…"
+
+
 class Failure(BaseModel):
-    """Why a task failed."""
+    """Why a task failed; a long message is cut."""
 
     model_config = ConfigDict(frozen=True)
 
     code: str  # stable, for programs
-    message: str
+    message: Annotated[str, AfterValidator(_shortened)]
     retryable: bool  # whether the same task may succeed when it is submitted again
 
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
 import prometheus_client
 import uvicorn
@@ -17,6 +18,9 @@ from starlette.types import ASGIApp
 
 from servicekit.errors import FatalError
 from servicekit.health import Health
+
+# Longer than a gateway keeps a connection that it may send on at any moment.
+KEEP_ALIVE_SECONDS: Final = 75
 
 
 class _Server(uvicorn.Server):
@@ -44,7 +48,12 @@ async def http_serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None
         raise FatalError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     listener.listen()  # who connects from now on waits for the server, and is not refused
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=10,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     server = _Server(config)
     async with asyncio.TaskGroup() as group:

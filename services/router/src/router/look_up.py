@@ -6,12 +6,16 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from contracts import ids
 from contracts.runtimes import Runtime
 from ledger.port import Ledger, Page
 from ledger.record import Record, State
 from servicekit.errors import RejectedError
+
+# An index of DynamoDB is behind its table, by less than a second as a rule.
+INDEX_PAUSES: Final = (0.2, 0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +31,19 @@ class LookUp:
         with suppress(ValueError):
             record = await self.ledger.get(ids.uid(name))
         with suppress(ValueError):
-            record = record or await self.ledger.newest(ids.task_id(name))
+            record = record or await self._newest(ids.task_id(name))
         if record is None:
             raise task_not_found(name)
         return record
+
+    async def _newest(self, task_id: ids.TaskId) -> Record | None:
+        """Give the newest task as it is; one that was just accepted is not in the index yet."""
+        for pause in (0.0, *INDEX_PAUSES):
+            await asyncio.sleep(pause)
+            found = await self.ledger.newest(task_id)
+            if found is not None:
+                return await self.ledger.get(found.uid)
+        return None
 
     async def page(
         self, *, runtime: str, state: State | None, limit: int, before: ids.Uid | None

@@ -63,7 +63,7 @@ async def build_service(
 ) -> RouterService:
     """Give the gRPC service; the stack closes what it holds."""
     dynamodb = await stack.enter_async_context(clients.dynamodb())
-    s3 = await stack.enter_async_context(clients.s3())
+    s3 = await stack.enter_async_context(clients.s3(signs_links=True))
     sns = await stack.enter_async_context(clients.sns())
     topic = await stack.enter_async_context(
         sns_task_topic(sns, settings.task_topic_arn, fair_queues=settings.fair_queues)
