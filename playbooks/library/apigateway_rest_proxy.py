@@ -11,6 +11,11 @@ from typing import Any
 
 from ansible.module_utils.darkroom_apigateway import listed, named, set_tags, tags_of
 from ansible.module_utils.darkroom_errors import told
+from ansible.module_utils.darkroom_refusals import (
+    put_refusal,
+    refusals_as_they_are,
+    wanted_refusals,
+)
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
@@ -46,10 +51,45 @@ options:
   vpc_link_id:
     description: VPC link to the server; without one it is reached over the internet.
     type: str
+  streams:
+    description: Whether an answer is handed on as it comes, or when it is whole.
+    type: bool
+    default: false
   timeout_ms:
-    description: How long the server may take to answer. AWS takes 50 to 29000.
+    description:
+      - How long the server may take. AWS takes 50 to 29000, with I(streams) to 900000.
     type: int
     default: 29000
+  refusals:
+    description: What the gateway itself says when it refuses a request; other cases stay.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      case:
+        description: AWS's name of the case, such as C(INVALID_API_KEY).
+        type: str
+        required: true
+      status:
+        description: Status of the answer.
+        type: int
+        required: true
+      code:
+        description: Stable code, for programs.
+        type: str
+        required: true
+      title:
+        description: What the status means.
+        type: str
+        required: true
+      detail:
+        description: What a person can do.
+        type: str
+        required: true
+      retry_after:
+        description: Seconds after which to ask again, if any.
+        type: int
+        default: 0
   stage:
     description: Name of the stage. Required to make an API.
     type: str
@@ -109,13 +149,20 @@ def main() -> None:
         "path": {"required": True},
         "methods": {"type": "list", "elements": "str", "default": ["ANY"]},
     }
+    refusal = {
+        **{name: {"required": True} for name in ("case", "code", "title", "detail")},
+        "status": {"type": "int", "required": True},
+        "retry_after": {"type": "int", "default": 0},
+    }
     module = AnsibleAWSModule(
         argument_spec={
             "name": {"required": True},
             "server": {},
             "routes": {"type": "list", "elements": "dict", "options": route},
             "vpc_link_id": {},
+            "streams": {"type": "bool", "default": False},
             "timeout_ms": {"type": "int", "default": 29000},
+            "refusals": {"type": "list", "elements": "dict", "default": [], "options": refusal},
             "stage": {},
             "tracing": {"type": "bool", "default": True},
             "metrics": {"type": "bool", "default": True},
@@ -163,15 +210,17 @@ def create(module: Any, client: Any) -> dict[str, Any]:
 
 
 def as_it_should_be(given: dict[str, Any]) -> dict[str, Any]:
-    """Give what the task asks for; `deployed` is a hash of the routes that a stage serves."""
+    """Give what the task asks for; `deployed` is a hash of what a stage serves."""
     routes = {
         f"{method} {route['path']}": wanted_method(given, route["path"], method)
         for route in given["routes"]
         for method in route["methods"]
     }
-    known = json.dumps(routes, sort_keys=True).encode()
+    refusals = wanted_refusals(given["refusals"])
+    known = json.dumps([routes, refusals], sort_keys=True).encode()
     return {
         "routes": routes,
+        "refusals": refusals,
         "deployed": hashlib.sha256(known).hexdigest(),
         "stage": {"tracing": given["tracing"], "metrics": given["metrics"]},
         "tags": given["tags"],
@@ -193,6 +242,7 @@ def wanted_method(given: dict[str, Any], path: str, method: str) -> dict[str, An
             f"integration.request.{name}": source
             for name, source in {**taken, KEY: f"method.request.{KEY}"}.items()
         },
+        "transfer": "STREAM" if given["streams"] else "BUFFERED",
         "timeout_ms": given["timeout_ms"],
     }
 
@@ -210,6 +260,7 @@ def method_as_it_is(method: dict[str, Any]) -> dict[str, Any]:
         "method": behind.get("httpMethod"),
         "through": through,
         "handed_on": behind.get("requestParameters", {}),
+        "transfer": behind.get("responseTransferMode", "BUFFERED"),
         "timeout_ms": behind.get("timeoutInMillis"),
     }
 
@@ -243,6 +294,7 @@ class Api:
                 f"{name} {path}": method_as_it_is(method)
                 for path, name, method in self.methods()
             },
+            "refusals": refusals_as_they_are(self.client, self.id, given["refusals"]),
             "deployed": self.deployed(stage),
             "stage": {
                 "tracing": stage.get("tracingEnabled", False),
@@ -299,6 +351,7 @@ class Api:
             uri=wanted["uri"],
             connectionType=through,
             requestParameters=wanted["handed_on"],
+            responseTransferMode=wanted["transfer"],
             timeoutInMillis=wanted["timeout_ms"],
             **({"connectionId": link} if link else {}),
             aws_retry=True,
@@ -359,6 +412,9 @@ def apply(api: Api, given: dict[str, Any], after: dict[str, Any]) -> None:
             name, _, path = route.partition(" ")
             api.put(path, name, wanted)
     api.drop_others(after["routes"])
+    for case, refusal in after["refusals"].items():
+        if before["refusals"].get(case) != refusal:
+            put_refusal(api.client, api.id, case, refusal)
     if before["deployed"] != after["deployed"]:
         api.deploy(given["stage"], after["deployed"])
     if before["stage"] != after["stage"]:

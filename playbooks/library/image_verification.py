@@ -89,7 +89,7 @@ CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type, as the PNG specific
 
 
 # For some time the gateway refuses a new API key, and a new load balancer has no targets.
-NOT_YET = {403, 500, 502, 503, 504}
+NOT_YET = {401, 403, 500, 502, 503, 504}
 POLL_SECONDS = 5
 
 

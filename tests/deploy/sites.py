@@ -24,6 +24,8 @@ REGION = "us-east-1"
 ROLES_THAT_RENDER = {"observability", "platform", "runtimes"}  # without the charts of others
 LACKS = [
     "apigateway:CreateVpcLink",
+    "apigateway:GetGatewayResponses",
+    "apigateway:PutIntegration:responseTransferMode",
     "apigateway:GetVpcLinks",
     "ec2:DescribeInstanceTypeOfferings",
     "eks:DescribeAddonVersions",

@@ -25,7 +25,11 @@ VARIABLES: dict[str, Any] = {
     "deployment_tags": {"darkroom/stack": STACK},
     "platform_api_key_secret": SECRET,
     "kubernetes_apply": False,
-    "emulator_lacks": ["apigateway:CreateVpcLink"],
+    "emulator_lacks": [
+        "apigateway:CreateVpcLink",
+        "apigateway:GetGatewayResponses",
+        "apigateway:PutIntegration:responseTransferMode",
+    ],
 }
 
 
@@ -131,6 +135,12 @@ def test_stage_traces_counts_and_serves_the_four_routes(opened: Ansible) -> None
         for resource in resources
         for name, method in resource.get("resourceMethods", {}).items()
     }
+    behind = [
+        method["methodIntegration"]
+        for resource in resources
+        for method in resource.get("resourceMethods", {}).values()
+    ]
+    assert {each["timeoutInMillis"] for each in behind} == {900_000}
     assert routes == {
         ("/v1alpha1", "POST", True),
         ("/v1alpha2", "POST", True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -243,3 +244,68 @@ def test_a_request_is_sent_again_while_the_gateway_does_not_know_the_key(
 
     assert f"first was refused with {code}" in told["msg"]
     assert aws.calls("POST /v1alpha2") == [{"task": task}] * sent
+
+
+def test_an_api_refuses_in_our_words_and_streams(modules: Modules) -> None:
+    api = {"id": "a1", "name": "sdoneks"}
+    refusal = {
+        "case": "THROTTLED",
+        "status": 429,
+        "code": "throttled",
+        "title": "Too many requests",
+        "detail": "this key asks too fast",
+        "retry_after": 1,
+    }
+    place = "/restapis/a1/resources/r1/methods/GET"
+    refusing = "PUT /restapis/a1/gatewayresponses/THROTTLED"
+    answers: Answers = {
+        "GET /restapis": [(200, {"item": [api]})],
+        "GET /restapis/a1/resources?embed=methods": [
+            (200, {"item": [{"id": "r1", "path": "/x"}]})
+        ],
+        "GET /restapis/a1/stages": [(200, {"item": [{"stageName": "dev"}]})],
+        "GET /restapis/a1/deployments": [(200, {"item": []})],
+        "GET /restapis/a1/gatewayresponses?limit=500": [
+            (200, {"item": [{"responseType": "THROTTLED", "defaultResponse": True}]})
+        ],
+        "GET /tags/arn%3Aaws%3Aapigateway%3Aus-east-1%3A%3A%2Frestapis%2Fa1": [(200, {})],
+        "GET /tags/arn%3Aaws%3Aapigateway%3Aus-east-1%3A%3A%2Frestapis%2Fa1%2Fstages%2Fdev": [
+            (200, {})
+        ],
+        f"PUT {place}": [(201, {})],
+        f"PUT {place}/integration": [(201, {})],
+        refusing: [(201, {})],
+        "POST /restapis/a1/deployments": [(201, {"id": "d1"})],
+        "PATCH /restapis/a1/stages/dev": [(200, {})],
+    }
+    with recorded(answers) as aws:
+        modules.at(aws.url).run(
+            "apigateway_rest_proxy",
+            name="sdoneks",
+            server="http://server:8080",
+            routes=[{"path": "/x", "methods": ["GET"]}],
+            stage="dev",
+            streams=True,
+            timeout_ms=900_000,
+            refusals=[refusal],
+        )
+
+    (integration,) = aws.calls(f"PUT {place}/integration")
+    assert integration["responseTransferMode"] == "STREAM"
+    (put,) = aws.calls(refusing)
+    assert put["statusCode"] == "429"
+    assert put["responseParameters"] == {
+        "gatewayresponse.header.Content-Type": "'application/problem+json'",
+        "gatewayresponse.header.Retry-After": "'1'",
+    }
+    assert json.loads(put["responseTemplates"]["application/json"]) == {
+        "type": "urn:darkroom:problem:throttled",
+        "title": "Too many requests",
+        "status": 429,
+        "detail": "this key asks too fast",
+        "code": "throttled",
+        "errors": [],
+    }
+    asked = [call for call, _ in aws.asked]
+    refused, deployed = asked.index(refusing), asked.index("POST /restapis/a1/deployments")
+    assert refused < deployed

@@ -116,7 +116,9 @@ def test_images_of_every_runtime_are_made_looked_at_and_removed(
 
 
 def test_refused_request_is_told_and_nothing_is_left(verifying: Ansible, stack: Stack) -> None:
-    run = verify(verifying, stack, verify_api_key="not-the-key", fails=True)
+    run = verify(
+        verifying, stack, verify_api_key="not-the-key", verify_open_seconds=0, fails=True
+    )
 
     assert "verify-sdruntime-text-to-image was refused with 401" in run.output
     assert left_behind(verifying, stack) == NOTHING
