@@ -87,7 +87,10 @@ def event_stream() -> dict[int | str, dict[str, Any]]:
 
 def links() -> dict[str, Any]:
     """Give the `openapi_extra` of the operation that tells of one task."""
-    text = "Adds download links that work for this many seconds."
+    text = (
+        "Adds download links that work for this many seconds, or until the credentials that"
+        " sign them end: on AWS that may be after ten minutes. Ask again for new ones."
+    )
     schema = {"type": "integer", "minimum": 1, "maximum": LONGEST_LINK}
     return {"parameters": [_parameter("links", "query", text, schema)]}
 
