@@ -13,7 +13,9 @@ from servicekit.errors import RejectedError
     ("asked", "chosen", "checkpoint"),
     [
         pytest.param({"runtime": "fixed"}, FIXED, "", id="named"),
-        pytest.param({"runtime": "fixed", "checkpoint": "x"}, FIXED, "", id="named, fixed"),
+        pytest.param(
+            {"runtime": "fixed", "checkpoint": "v1-5"}, FIXED, "", id="named, its own"
+        ),
         pytest.param({"runtime": "dynamic", "checkpoint": "x"}, DYNAMIC, "x", id="dynamic"),
         pytest.param({"runtime": "dynamic"}, DYNAMIC, "", id="dynamic, its own"),
         pytest.param(
@@ -48,6 +50,11 @@ def test_a_task_goes_to_the_runtime_that_it_asks_for(
             {"runtime": "", "checkpoint": "x", "tasktype": TaskType.PIPELINE},
             "model_not_found",
             "served are: v1-5.safetensors",
+        ),
+        (
+            {"runtime": "fixed", "checkpoint": "x"},
+            "model_not_found",
+            r"serves 'v1-5\.safetensors' and not 'x'$",
         ),
         (
             {"runtime": "comfy", "tasktype": TaskType.TEXT_TO_IMAGE},

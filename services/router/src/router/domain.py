@@ -62,7 +62,7 @@ def choose(runtimes: Sequence[Runtime], task: Submission) -> Choice:
     """Give the runtime of a task; raises `RejectedError` if there is none.
 
     api.md: the runtime that was named, else the one whose `modelFilename` the checkpoint is,
-    else one with `dynamicModel: true`.
+    else one with `dynamicModel: true`. A fixed runtime is refused another model than its own.
     """
     runtime = _named(runtimes, task.runtime) if task.runtime else _serving(runtimes, task)
     if task.tasktype not in runtime.tasktypes:
@@ -75,7 +75,17 @@ def choose(runtimes: Sequence[Runtime], task: Submission) -> Choice:
             code="invalid_request",
             errors=(FieldError("tasktype", message),),
         )
+    if not runtime.dynamic_model:
+        _check_own(runtime, task.checkpoint)
     return Choice(runtime=runtime, checkpoint=task.checkpoint if runtime.dynamic_model else "")
+
+
+def _check_own(runtime: Runtime, asked: str) -> None:
+    own = runtime.model_filename
+    if asked and own and not names_checkpoint(asked, own):
+        raise RejectedError(
+            f"runtime '{runtime.name}' serves '{own}' and not '{asked}'", code="model_not_found"
+        )
 
 
 def _named(runtimes: Sequence[Runtime], name: str) -> Runtime:
