@@ -71,6 +71,23 @@ async def test_prompt_without_progress_is_interrupted_and_the_runtime_is_lost(
     assert len((await hung.run(job(graph("after it")), ignore)).files) == 1
 
 
+async def test_prompt_with_another_model_may_stand_still_for_longer(http: RuntimeHttp) -> None:
+    server = impatient(http)
+    server.warmth.cold_stall = timedelta(hours=1)
+    other = graph("next")
+    [loader] = [node for node in other.values() if "ckpt_name" in node["inputs"]]
+
+    await server.run(job(graph("first")), ignore)
+    assert not server.loading(job({"prompt": graph("again")}))
+    loader["inputs"]["ckpt_name"] = "other.safetensors"
+    assert server.loading(job(other)) == timedelta(hours=1)
+
+    async with asyncio.timeout(20):
+        with pytest.raises(RuntimeHangsError):
+            await server.run(job(graph("HANG")), ignore)
+    assert server.loading(job(graph("first"))) == timedelta(hours=1)
+
+
 async def test_runtime_is_not_ready_while_a_prompt_that_hung_runs(http: RuntimeHttp) -> None:
     stuck, wanted = impatient(http), job(graph("HANG"))
     prompt_id = f"{wanted.uid}-1"

@@ -306,6 +306,7 @@ async def test_hung_runtime_is_interrupted_and_its_task_released(
             notifier_target=target,
             runtime_url=sdwebui_url,
             runtime_stall=0.3,
+            runtime_cold_stall=0.3,
         ),
     ):
         await _send(made, message(bucket=made.output_bucket, content=content))

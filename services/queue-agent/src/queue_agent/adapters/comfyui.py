@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -25,6 +26,7 @@ from queue_agent.domain import (
     File,
     Generated,
     Job,
+    Remains,
     RuntimeHangsError,
     RuntimeLostError,
     TaskFailedError,
@@ -32,7 +34,9 @@ from queue_agent.domain import (
 from queue_agent.inputs import is_wrapped
 from queue_agent.ports import Free, Report, no_one_waits
 from queue_agent.spool import Body, opened
+from queue_agent.warmth import Warmth
 
+_MODEL_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
 CANCEL_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
 
 
@@ -43,11 +47,15 @@ class ComfyUiRuntime:
     http: RuntimeHttp
     poll: timedelta
     silence: timedelta
-    stall: timedelta = timedelta.max  # without a sign of progress: the runtime hangs
+    warmth: Warmth = field(default_factory=Warmth)
     hanging: set[str] = field(default_factory=set)  # prompts given up for that
     _order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def probe(self) -> None:
+        with self.warmth.noticing():
+            await self._probe()
+
+    async def _probe(self) -> None:
         answer = await self.http.get("/system_stats")
         if not answer.ok:
             raise RuntimeLostError("the runtime is not ready", status=answer.status)
@@ -83,7 +91,8 @@ class ComfyUiRuntime:
             async with self._order:  # prompts run in the order in which they are queued
                 await self._drop_others_of(job.uid, prompt_id)
                 await self._submit(job, prompt_id)
-            entry = await self._follower.follow(prompt_id, prompt_id, report)
+            with self.warmth.run(_model_files(job)) as stall:
+                entry = await self._follower.follow(prompt_id, prompt_id, report, stall)
         except (asyncio.CancelledError, RuntimeHangsError) as error:
             if isinstance(error, RuntimeHangsError):
                 self.hanging.add(prompt_id)
@@ -99,9 +108,15 @@ class ComfyUiRuntime:
         answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry["status"]}
         return Generated(files=tuple(files), answer=answer, has_text=has_text(outputs))
 
+    def loading(self, job: Job) -> timedelta:
+        return self.warmth.loading(_model_files(job))
+
+    async def forget(self, remains: Remains) -> None:
+        """Return. The chart empties the folders: a server cannot be asked to."""
+
     @property
     def _follower(self) -> Follower:
-        return Follower(http=self.http, poll=self.poll, silence=self.silence, stall=self.stall)
+        return Follower(http=self.http, poll=self.poll, silence=self.silence)
 
     async def _submit(self, job: Job, prompt_id: str) -> None:
         if await self._follower.knows(prompt_id):
@@ -144,6 +159,17 @@ class ComfyUiRuntime:
                 f"the runtime has no file {ref.filename}", code="runtime_error", retryable=True
             )
         return File(body=body, name=ref.filename)
+
+
+def _model_files(job: Job) -> frozenset[str]:
+    """Give the files of models that the nodes of a graph name."""
+    content = job.content
+    graph = content["prompt"] if is_wrapped(content) else content
+    nodes = [node.get("inputs") for node in graph.values() if isinstance(node, Mapping)]
+    values = [value for one in nodes if isinstance(one, Mapping) for value in one.values()]
+    return frozenset(
+        one for one in values if isinstance(one, str) and one.endswith(_MODEL_SUFFIXES)
+    )
 
 
 def _prompt_id(job: Job) -> str:
