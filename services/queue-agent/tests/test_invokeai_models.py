@@ -46,6 +46,32 @@ async def test_models_of_the_folder_are_registered_once_before_the_server_is_rea
     assert await jobs(http) == 2
 
 
+async def test_folder_is_looked_into_again_only_when_the_server_has_forgotten_models(
+    tmp_path: Path,
+) -> None:
+    asked: list[str] = []
+    models: list[dict[str, str]] = []
+
+    async def list_models(_: web.Request) -> web.Response:
+        return web.json_response({"models": models})
+
+    async def scan(request: web.Request) -> web.Response:
+        asked.append(request.query["scan_path"])
+        return web.json_response([])
+
+    app = web.Application()
+    app.router.add_get("/api/v2/models/", list_models)
+    app.router.add_get("/api/v2/models/scan_folder", scan)
+    server = TestServer(app)
+    async with server, runtime_http(str(server.make_url("/"))) as http:
+        library = ModelLibrary(http=http, folder=str(tmp_path))
+        for known in (["a"], ["a"], ["a", "b"], ["b"], ["b"]):
+            models[:] = [{"key": key} for key in known]
+            await library.keep()
+
+    assert asked == [str(tmp_path)] * 2
+
+
 async def test_file_that_is_no_model_is_a_warning(
     http: RuntimeHttp, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -219,18 +245,15 @@ def test_what_describes_the_picture_need_not_be_there() -> None:
     assert references({"nodes": [model]}) == references({}) == []
 
 
-def test_only_encoded_prompts_may_be_those_of_earlier_runs() -> None:
-    prompt = {"source": {"node_id": "prompt", "field": "conditioning"}, "destination": {}}
-    given = graph(prompt={"type": "compel"})
+def test_no_node_is_given_the_result_of_an_earlier_run() -> None:
+    given = graph(mark={"type": "img_watermark", "use_cache": True})
 
-    nodes = without_reuse({**given, "edges": [*given["edges"], prompt, {}, 7]})["nodes"]
+    nodes = without_reuse(given)["nodes"]
 
-    assert {name: node.get("use_cache") for name, node in nodes.items()} == {
-        "blank": False,
-        "mark": False,
-        "small": False,
-        "prompt": None,
-    }
+    assert {name: node["use_cache"] for name, node in nodes.items()} == dict.fromkeys(
+        given["nodes"], False
+    )
+    assert given["nodes"]["mark"]["use_cache"]
     assert without_reuse({"nodes": None}) == {"nodes": None}
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 from queue_agent.inputs import Path, replaced
 
 _METADATA: Final = "core_metadata"  # the type of the node that only notes what others do
-_KEPT_RESULTS: Final = "conditioning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,21 +61,13 @@ def with_references(
 
 
 def without_reuse(graph: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a copy of the graph whose nodes make their own images.
+    """Give a copy of the graph whose nodes all run.
 
-    A server takes the result of an equal node of an earlier run if it may, and the images of
-    earlier runs are deleted. Encoded prompts are no images and costly: they may be taken.
+    A server takes the result of an equal node of an earlier run if it may. What such a result
+    names, images and files that the server itself keeps for a while, may be deleted meanwhile.
     """
-    edges = graph.get("edges")
-    kept = {_encodes(edge) for edge in (edges if isinstance(edges, list) else ())}
-    nodes = {
-        node_id: {**node, "use_cache": False}
-        for node_id, _, node in _nodes(graph)
-        if node_id not in kept
-    }
-    if not nodes:
-        return dict(graph)
-    return {**graph, "nodes": {**graph["nodes"], **nodes}}
+    nodes = {node_id: {**node, "use_cache": False} for node_id, _, node in _nodes(graph)}
+    return {**graph, "nodes": {**graph["nodes"], **nodes}} if nodes else dict(graph)
 
 
 def image_names(value: object) -> Iterator[str]:
@@ -97,15 +88,6 @@ def _nodes(graph: Mapping[str, Any]) -> Iterator[tuple[str, object, Mapping[str,
     for node_id, node in nodes.items() if isinstance(nodes, Mapping) else ():
         if isinstance(node, Mapping):
             yield node_id, node.get("type"), node
-
-
-def _encodes(edge: object) -> object:
-    """Give the node at an edge's source, if the edge takes an encoded prompt from it."""
-    source = edge.get("source") if isinstance(edge, Mapping) else None
-    if not isinstance(source, Mapping) or source.get("field") != _KEPT_RESULTS:
-        return None
-    node_id = source.get("node_id")
-    return node_id if isinstance(node_id, str) else None
 
 
 def _walk(value: object, path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:

@@ -35,9 +35,9 @@ class ModelLibrary:
     folder: str = ""
     poll: timedelta = timedelta(seconds=1)
     budget: timedelta = REGISTER_BUDGET
+    _known: frozenset[str] | None = field(default=None, init=False)  # keys, when last looked
     _registered: set[str] = field(default_factory=set, init=False)  # paths
     _given_up: set[str] = field(default_factory=set, init=False)
-    _looked: bool = field(default=False, init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def keep(self) -> None:
@@ -55,14 +55,13 @@ class ModelLibrary:
             raise RuntimeLostError(str(error)) from error
 
     async def _keep(self) -> None:
-        known = {str(model.get("path")) for model in await self._listed()}
-        if self._looked and self._registered <= known:
+        if self._known is not None and self._known <= await self._keys():
             return
-        self._looked = False
+        self._known = None
         self._registered.clear()
         self._given_up.clear()
         await self._register()
-        self._looked = True
+        self._known = await self._keys()
 
     async def resolved(self, graph: Mapping[str, Any]) -> dict[str, Any]:
         """Give the graph with this server's own keys in the place of those of other servers.
@@ -86,6 +85,9 @@ class ModelLibrary:
                 retryable=bool(self._given_up),
             )
         return with_references(graph, [(one, one.find(listed)) for one in asked])
+
+    async def _keys(self) -> frozenset[str]:
+        return frozenset(str(model.get("key")) for model in await self._listed())
 
     async def _listed(self) -> Sequence[Mapping[str, Any]]:
         answer = await self.http.get(f"{API}/")
