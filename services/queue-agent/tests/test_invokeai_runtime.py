@@ -208,12 +208,16 @@ async def test_other_kinds_of_tasks_are_refused(http: RuntimeHttp) -> None:
 async def test_failure_of_a_node_is_a_failure_with_its_words(
     http: RuntimeHttp, content: dict[str, Any], said: str
 ) -> None:
+    server, wanted = runtime(http), job(content)
+    server.warmth.cold_stall = timedelta(hours=1)
+
     with pytest.raises(TaskFailedError) as caught:
-        await runtime(http).run(job(content), ignore)
+        await server.run(wanted, ignore)
 
     assert caught.value.code == "runtime_error"
     assert said in str(caught.value)
     assert isinstance(caught.value.answer, dict)
+    assert server.loading(wanted) == timedelta(hours=1)  # it may not have got that far
 
 
 async def test_cancel_by_somebody_else_is_neither_failure_nor_success(

@@ -93,6 +93,7 @@ class ComfyUiRuntime:
                 await self._submit(job, prompt_id)
             with self.warmth.run(_model_files(job)) as stall:
                 entry = await self._follower.follow(prompt_id, prompt_id, report, stall)
+                check_ending(entry)
         except (asyncio.CancelledError, RuntimeHangsError) as error:
             if isinstance(error, RuntimeHangsError):
                 self.hanging.add(prompt_id)
@@ -101,7 +102,6 @@ class ComfyUiRuntime:
                     await self._drop(prompt_id)
             raise
         await free()
-        check_ending(entry)
         outputs = entry.get("outputs") or {}
         # At once, by name: the next prompt may write over them.
         files = [await self._file(ref) for ref in results(outputs)]

@@ -92,13 +92,13 @@ class InvokeAiRuntime:
             queued = await self._enqueued(job, destination)
             with self.warmth.run(_models(job)):
                 item = await self._follow(queued, report)
+                item.check_ending()
         except asyncio.CancelledError:
             with suppress(RuntimeLostError, TimeoutError):
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._cancel(destination)
             raise
         await free()
-        item.check_ending()
         files = [await self._file(name) for name in item.image_names()]
         return Generated(files=tuple(files), answer=_answer(item))
 
