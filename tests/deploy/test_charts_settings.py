@@ -157,6 +157,23 @@ def test_the_agent_reads_what_the_chart_sets(
     assert list(read.input_buckets) == values["deployment"].get("inputBuckets", [])
 
 
+@pytest.mark.parametrize(
+    ("name", "enabled", "folder"),
+    [("invokeai", True, "/models"), ("invokeai", False, None), ("comfyui", True, None)],
+)
+def test_invokeai_is_told_where_its_models_are(
+    name: str, enabled: bool, folder: str | None
+) -> None:
+    above = {
+        "inferenceApi": {"modelMountPath": "/models"},
+        "persistence": {"enabled": enabled},
+    }
+
+    variables = environment(containers(_runtime(name, runtime=above))["queue-agent"])
+
+    assert variables.get("QUEUE_AGENT_INVOKEAI_MODELS_FOLDER") == folder
+
+
 def test_model_sync_reads_what_the_chart_of_a_runtime_sets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

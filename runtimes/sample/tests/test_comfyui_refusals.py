@@ -113,3 +113,13 @@ async def test_bad_json_is_a_500_in_plain_text(comfy_client: httpx.AsyncClient) 
 
     assert answer.status_code == 500
     assert answer.text.startswith("500 Internal Server Error")
+
+
+@pytest.mark.parametrize("name", ["a-1", "6D7C8F0E-5B0A-5E51-9A53-1F0C6B1F7A42", 7])
+async def test_a_prompt_that_is_named_by_no_uuid_is_refused(
+    comfy_client: httpx.AsyncClient, workflow: dict[str, Any], name: object
+) -> None:
+    answer = await comfy_client.post("/prompt", json={"prompt": workflow, "prompt_id": name})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "invalid_prompt_id"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -195,3 +198,94 @@ async def test_upload_that_is_no_picture_is_refused(
 async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient) -> None:
     for path in (f"{QUEUE}/i/99", "/api/v1/images/i/no.png", "/api/v1/images/i/no.png/full"):
         assert (await client.get(path)).status_code == 404
+
+
+MODELS = "/api/v2/models"
+
+
+def write_model(path: Path, missing: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * (4 - missing))
+    return path
+
+
+async def install(client: httpx.AsyncClient, path: Path, **changes: str) -> dict[str, Any]:
+    params = {"source": str(path), "inplace": "true"}
+    answer = await client.post(f"{MODELS}/install", params=params, json=changes)
+    assert answer.status_code == 201
+    for _ in range(2):  # one look does it, the next one sees it
+        jobs = (await client.get(f"{MODELS}/install")).json()
+    [job] = [job for job in jobs if job["id"] == answer.json()["id"]]
+    return dict(job)
+
+
+async def test_model_is_registered_where_it_lies(
+    client: httpx.AsyncClient, tmp_path: Path, until: Until
+) -> None:
+    path = write_model(tmp_path / "Lora" / "small.safetensors")
+    scan = {"scan_path": str(tmp_path)}
+    before = (await client.get(f"{MODELS}/scan_folder", params=scan)).json()
+
+    job = await install(client, path, key="k", hash="h")
+
+    made = job["config_out"]
+    assert before == [{"path": str(path), "is_installed": False}]
+    assert job["status"] == "completed"
+    assert (made["name"], made["base"], made["type"]) == ("small", "sd-1", "lora")
+    assert (await client.get(f"{MODELS}/")).json()["models"] == [made]
+    after = (await client.get(f"{MODELS}/scan_folder", params=scan)).json()
+    assert after == [{"path": str(path), "is_installed": True}]
+    named = {part: made[part] for part in ("key", "hash", "name", "base", "type")}
+    nodes = {"1": {"type": "lora_loader", "lora": named}}
+    [known] = await enqueue(client, batch(graph={"nodes": nodes}))
+    nodes["1"]["lora"] = {**named, "key": "other"}
+    [unknown] = await enqueue(client, batch(graph={"nodes": nodes}))
+    await reach(client, known, "completed", until)
+    await reach(client, unknown, "failed", until)
+
+
+async def test_file_that_is_no_model_is_unknown_and_a_part_of_one_an_error(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    junk = tmp_path / "junk.safetensors"
+    junk.write_bytes(b"junk")
+    cut = write_model(tmp_path / "cut.safetensors", missing=1)
+
+    assert (await install(client, junk))["config_out"]["type"] == "unknown"
+    job = await install(client, cut)
+
+    assert (job["status"], job["error_reason"]) == ("error", "InvalidModelConfigException")
+    missing = {"scan_path": str(tmp_path / "missing")}
+    assert (await client.get(f"{MODELS}/scan_folder", params=missing)).status_code == 400
+
+
+async def test_model_in_a_graph_needs_all_its_parts(client: httpx.AsyncClient) -> None:
+    nodes = {"1": {"type": "lora_loader", "lora": {"name": "a", "base": "b", "type": "lora"}}}
+
+    answer = await client.post(f"{QUEUE}/enqueue_batch", json=batch(graph={"nodes": nodes}))
+
+    assert answer.status_code == 422
+    assert "hash: Field required" in str(answer.json()["detail"])
+
+
+async def names_of(client: httpx.AsyncClient, item_id: int) -> list[str]:
+    results = (await item(client, item_id))["session"]["results"].values()
+    return [result["image"]["image_name"] for result in results]
+
+
+async def test_equal_nodes_are_run_once_until_their_images_are_deleted(
+    client: httpx.AsyncClient, until: Until
+) -> None:
+    async def run() -> list[str]:
+        [number] = await enqueue(client, batch())
+        await reach(client, number, "completed", until)
+        return await names_of(client, number)
+
+    first, again = await run(), await run()
+    deleted = await client.post("/api/v1/images/delete", json={"image_names": [*first, "no"]})
+
+    assert first == again
+    assert deleted.json()["deleted_images"] == first
+    assert (await client.get(f"/api/v1/images/i/{first[0]}")).status_code == 404
+    assert not set(first) & set(await run())

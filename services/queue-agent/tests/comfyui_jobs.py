@@ -11,6 +11,7 @@ from contracts.kinds import TaskType
 from queue_agent.adapters.comfyui import ComfyUiRuntime
 from queue_agent.adapters.runtime_http import RuntimeHttp
 from queue_agent.domain import Job, Progress
+from queue_agent.warmth import Warmth
 
 POLL = timedelta(milliseconds=20)
 CHECKPOINT = "v1-5-pruned-emaonly.safetensors"
@@ -71,5 +72,8 @@ async def running(http: RuntimeHttp, prompt_id: str) -> None:
 
 def impatient(http: RuntimeHttp) -> ComfyUiRuntime:
     return ComfyUiRuntime(
-        http=http, poll=POLL, silence=timedelta(seconds=5), stall=timedelta(seconds=0.3)
+        http=http,
+        poll=POLL,
+        silence=timedelta(seconds=5),
+        warmth=Warmth(stall=timedelta(seconds=0.3)),
     )

@@ -27,6 +27,7 @@ from contracts.message import TaskMessage
 from queue_agent import delivery as delivery_module
 from queue_agent import handling, work
 from queue_agent.delivery import Deliverer
+from queue_agent.domain import Remains
 from queue_agent.fetch import Fetcher, InputLimits
 from queue_agent.handling import Handler
 from queue_agent.inputs import find_in_body, find_in_graph
@@ -46,13 +47,17 @@ class Room:
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
     store: FakeStore = field(default_factory=FakeStore)
     reader: FakeInputReader = field(default_factory=FakeInputReader)
+    left: list[Remains] = field(default_factory=list)  # to be tidied up
+    ends_when_tidied: int = 0
     metrics: InMemoryMetricReader = field(default_factory=InMemoryMetricReader)
 
     def __post_init__(self) -> None:
         provider = MeterProvider([self.metrics], shutdown_on_exit=False)
         self.measures = Measures(provider.get_meter("test"))
 
-    def handler(self, *, limit: float = 5, budget: float = 5, comfy: bool = False) -> Handler:
+    def handler(
+        self, *, limit: float = 5, cap: float = 0, budget: float = 5, comfy: bool = False
+    ) -> Handler:
         measures = self.measures
         out = ComfyUiOut() if comfy else SdWebuiOut()
         readers = {"https": self.reader, "s3": self.reader}
@@ -72,7 +77,7 @@ class Room:
                 out=out,
                 limits=RunLimits(
                     floor=timedelta(seconds=limit),
-                    cap=timedelta(seconds=limit),
+                    cap=timedelta(seconds=cap or limit),
                     per_megapixel_step=timedelta(),
                 ),
             ),
@@ -83,8 +88,13 @@ class Room:
                 budget=timedelta(seconds=budget),
             ),
             measures=measures,
+            tidy=self._tidy,
             now=lambda: datetime.now(UTC),
         )
+
+    def _tidy(self, remains: Remains) -> None:
+        self.left.append(remains)
+        self.ends_when_tidied = len(self.notifier.ends)
 
     async def handle(self, sent: TaskMessage, **options: Any) -> None:
         await self.handler(**options).handle(delivery(sent), passage())

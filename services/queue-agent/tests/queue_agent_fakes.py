@@ -19,6 +19,7 @@ from queue_agent.domain import (
     Job,
     LeaseLostError,
     Progress,
+    Remains,
     RuntimeLostError,
     Stored,
     Task,
@@ -54,6 +55,10 @@ def whole(body: Body) -> bytes:
 
 def task(**changes: Any) -> Task:
     return Task(message=message(**changes), attempt=1)
+
+
+def remains(task: Task) -> Remains:
+    return Remains(uid=task.uid, attempt=task.attempt)
 
 
 def delivery(sent: TaskMessage | bytes, *, receives: int = 1, **attributes: str) -> Delivery:
@@ -202,6 +207,11 @@ class FakeRuntime:
     uploads: list[str] = field(default_factory=list)
     interrupts: int = 0
     started: asyncio.Event = field(default_factory=asyncio.Event)
+    cold: timedelta = timedelta()
+    forgotten: asyncio.Queue[Remains] = field(default_factory=asyncio.Queue)
+
+    def loading(self, job: Job) -> timedelta:
+        return self.cold
 
     async def probe(self) -> None:
         if not self.up:
@@ -213,6 +223,11 @@ class FakeRuntime:
 
     async def encode(self, job: Job) -> Job:
         return job
+
+    async def forget(self, remains: Remains) -> None:
+        if not self.up:
+            raise RuntimeLostError("the runtime does not answer")
+        await self.forgotten.put(remains)
 
     async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         self.jobs.append(job)

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from comfyui_jobs import POLL, graph, ignore, impatient, job, queue, running, runtime
 
 from queue_agent.adapters.comfyui import ComfyUiRuntime
+from queue_agent.adapters.comfyui_ids import prompt_id_of
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.domain import RunInterruptedError, RuntimeHangsError, RuntimeLostError
 from servicekit.errors import TransientError
@@ -38,7 +39,7 @@ async def test_server_that_dies_is_lost_at_once(
 
     async with runtime_http(url) as http, asyncio.TaskGroup() as group:
         group.create_task(run(http), name="run")
-        await running(http, f"{wanted.uid}-1")
+        await running(http, prompt_id_of(wanted.uid, 1))
         process.kill()
 
 
@@ -54,7 +55,7 @@ async def test_server_that_falls_silent_is_lost(
 
     async with runtime_http(url) as http, asyncio.TaskGroup() as group:
         group.create_task(run(http), name="run")
-        await running(http, f"{wanted.uid}-1")
+        await running(http, prompt_id_of(wanted.uid, 1))
         process.send_signal(signal.SIGSTOP)
 
 
@@ -95,9 +96,26 @@ async def test_prompt_without_progress_is_interrupted_and_the_runtime_is_lost(
     assert len((await hung.run(job(graph("after it")), ignore)).files) == 1
 
 
+async def test_prompt_with_another_model_may_stand_still_for_longer(http: RuntimeHttp) -> None:
+    server = impatient(http)
+    server.warmth.cold_stall = timedelta(hours=1)
+    other = graph("next")
+    [loader] = [node for node in other.values() if "ckpt_name" in node["inputs"]]
+
+    await server.run(job(graph("first")), ignore)
+    assert not server.loading(job({"prompt": graph("again")}))
+    loader["inputs"]["ckpt_name"] = "other.safetensors"
+    assert server.loading(job(other)) == timedelta(hours=1)
+
+    async with asyncio.timeout(20):
+        with pytest.raises(RuntimeHangsError):
+            await server.run(job(graph("HANG")), ignore)
+    assert server.loading(job(graph("first"))) == timedelta(hours=1)
+
+
 async def test_runtime_is_not_ready_while_a_prompt_that_hung_runs(http: RuntimeHttp) -> None:
     stuck, wanted = impatient(http), job(graph("HANG"))
-    prompt_id = f"{wanted.uid}-1"
+    prompt_id = prompt_id_of(wanted.uid, 1)
     await http.post("/prompt", json={"prompt": wanted.content, "prompt_id": prompt_id})
     await running(http, prompt_id)
     stuck.hanging.add(prompt_id)
@@ -114,11 +132,13 @@ async def test_runtime_is_not_ready_while_a_prompt_that_hung_runs(http: RuntimeH
 
 async def test_prompt_that_waits_for_another_does_not_hang(http: RuntimeHttp) -> None:
     other, wanted = job(graph("HANG other")), job(graph("waits"))
-    await http.post("/prompt", json={"prompt": other.content, "prompt_id": f"{other.uid}-1"})
-    await running(http, f"{other.uid}-1")
+    await http.post(
+        "/prompt", json={"prompt": other.content, "prompt_id": prompt_id_of(other.uid, 1)}
+    )
+    await running(http, prompt_id_of(other.uid, 1))
 
     async def end_the_other() -> None:
-        await running(http, f"{wanted.uid}-1")
+        await running(http, prompt_id_of(wanted.uid, 1))
         await asyncio.sleep(0.6)  # twice as long as a prompt may stand still
         await http.post("/interrupt")
 
@@ -139,10 +159,10 @@ async def test_next_prompt_is_queued_before_the_present_one_ends(http: RuntimeHt
 
     async with asyncio.TaskGroup() as group:
         group.create_task(interrupted(), name="first")
-        await running(http, f"{first.uid}-1")
+        await running(http, prompt_id_of(first.uid, 1))
         made = group.create_task(server.run(second, ignore), name="second")
-        await running(http, f"{second.uid}-1")
-        assert await queue(http) == [f"{first.uid}-1", f"{second.uid}-1"]
+        await running(http, prompt_id_of(second.uid, 1))
+        assert await queue(http) == [prompt_id_of(first.uid, 1), prompt_id_of(second.uid, 1)]
         await http.post("/interrupt")
 
     assert len(made.result().files) == 1
@@ -162,9 +182,9 @@ async def test_server_that_forgot_the_prompt_is_lost(http: RuntimeHttp) -> None:
 
     async with asyncio.TaskGroup() as group:
         group.create_task(run_first(), name="first")
-        await running(http, f"{wanted.uid}-1")
+        await running(http, prompt_id_of(wanted.uid, 1))
         second = group.create_task(run_second(), name="second")
-        await running(http, f"{waiting.uid}-1")
+        await running(http, prompt_id_of(waiting.uid, 1))
         await http.post("/queue", json={"clear": True})
         await second
         await http.post("/interrupt")

@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from comfyui_jobs import graph, ignore, job, node, queue, running, runtime
 
 from contracts.ids import TaskId
+from queue_agent.adapters.comfyui_ids import prompt_id_of
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
-from queue_agent.domain import Progress, TaskFailedError
+from queue_agent.domain import Progress, Remains, TaskFailedError
 from queue_agent.filetype import PNG, file_type
 from queue_agent.out_document import ComfyUiOut
 from servicekit.errors import TransientError
@@ -37,7 +40,7 @@ async def test_graph_gives_its_images_under_our_prompt_id(
     document = ComfyUiOut().completed(TaskId("t"), wanted, made)
     assert set(document) == {"code", "prompt_id", "outputs", "status"}
     assert document["code"] == 200
-    assert document["prompt_id"] == f"{wanted.uid}-1"
+    assert document["prompt_id"] == prompt_id_of(wanted.uid, 1)
     assert document["outputs"]["6"]["images"][0]["subfolder"] == "sub"
 
 
@@ -161,7 +164,7 @@ async def test_interrupt_by_somebody_else_is_neither_failure_nor_success(
 
     async with asyncio.TaskGroup() as group:
         group.create_task(run(), name="run")
-        await running(http, f"{wanted.uid}-1")
+        await running(http, prompt_id_of(wanted.uid, 1))
         await http.post("/interrupt")
 
 
@@ -170,7 +173,7 @@ async def test_cancelled_run_is_interrupted_and_leaves_nothing(http: RuntimeHttp
 
     async with asyncio.TaskGroup() as group:
         task = group.create_task(runtime(http).run(wanted, ignore), name="run")
-        await running(http, f"{wanted.uid}-1")
+        await running(http, prompt_id_of(wanted.uid, 1))
         task.cancel()
 
     made = await runtime(http).run(job(graph("next")), ignore)
@@ -186,33 +189,74 @@ async def test_cancelled_run_does_not_interrupt_what_others_run(http: RuntimeHtt
 
     async with asyncio.TaskGroup() as group:
         group.create_task(run_other(), name="other")
-        await running(http, f"{other.uid}-1")
+        await running(http, prompt_id_of(other.uid, 1))
         task = group.create_task(runtime(http).run(wanted, ignore), name="run")
-        await running(http, f"{wanted.uid}-1")
+        await running(http, prompt_id_of(wanted.uid, 1))
         task.cancel()
         async with asyncio.timeout(20):
-            while f"{wanted.uid}-1" in await queue(http):  # noqa: ASYNC110  # another process
+            while prompt_id_of(wanted.uid, 1) in await queue(http):  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0)
-        assert await queue(http) == [f"{other.uid}-1"]
+        assert await queue(http) == [prompt_id_of(other.uid, 1)]
         await http.post("/interrupt")
 
 
 async def test_attempt_that_was_queued_before_is_not_queued_again(http: RuntimeHttp) -> None:
     wanted = job(graph("once"))
-    body = {"prompt": wanted.content, "prompt_id": f"{wanted.uid}-1"}
+    body = {"prompt": wanted.content, "prompt_id": prompt_id_of(wanted.uid, 1)}
     await http.post("/prompt", json=body)
 
     made = [await runtime(http).run(wanted, ignore) for _ in range(2)]
 
     history = (await http.get("/history")).body
     assert made[0].files == made[1].files
-    assert [one for one in history if one.startswith(wanted.uid)] == [f"{wanted.uid}-1"]
+    assert prompt_id_of(wanted.uid, 1) in history
+    assert prompt_id_of(wanted.uid, 2) not in history
+
+
+async def test_a_prompt_that_has_been_told_of_is_forgotten(http: RuntimeHttp) -> None:
+    wanted = job(graph("told"))
+    made = await runtime(http).run(wanted, ignore)
+    prompt_id = made.answer["prompt_id"]
+    assert (await http.get(f"/history/{prompt_id}")).body
+
+    await runtime(http).forget(Remains(uid=wanted.uid, attempt=1))
+
+    assert (await http.get(f"/history/{prompt_id}")).body == {}
+
+
+async def test_a_server_that_names_prompts_itself_is_told_to_be_too_old() -> None:
+    """As a ComfyUI of before 2025, which gives each prompt an id of its own."""
+    dropped: list[str] = []
+
+    async def prompt(_: web.Request) -> web.Response:
+        return web.json_response({"prompt_id": "its-own", "number": 1, "node_errors": {}})
+
+    async def queue_(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            dropped.extend((await request.json())["delete"])
+        return web.json_response({"queue_running": [], "queue_pending": []})
+
+    async def nothing(_: web.Request) -> web.Response:
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_post("/prompt", prompt)
+    app.router.add_route("*", "/queue", queue_)
+    app.router.add_get("/{rest:.*}", nothing)
+    async with TestServer(app) as server, runtime_http(str(server.make_url(""))) as old:
+        with pytest.raises(TaskFailedError, match="too old") as caught:
+            await runtime(old).run(job(graph("any")), ignore)
+
+    assert not caught.value.failure.retryable
+    assert dropped == ["its-own"]
 
 
 async def test_leftover_of_a_dead_agent_is_dropped(http: RuntimeHttp) -> None:
     first = job(graph("HANG"))
-    await http.post("/prompt", json={"prompt": first.content, "prompt_id": f"{first.uid}-1"})
-    await running(http, f"{first.uid}-1")
+    await http.post(
+        "/prompt", json={"prompt": first.content, "prompt_id": prompt_id_of(first.uid, 1)}
+    )
+    await running(http, prompt_id_of(first.uid, 1))
 
     made = await runtime(http).run(job(graph("again"), first.uid, 2), ignore)
 

@@ -4,6 +4,8 @@ import asyncio
 import base64
 import json
 import logging
+from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 from handling_room import Room
@@ -11,7 +13,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from queue_agent_fakes import PNG, delivery, make_image, message, passage, run_for_ever
 
 from contracts.ids import claim_key, new_uid
-from queue_agent.domain import File, Generated, Job, TaskFailedError, UnworkableError, Verdict
+from queue_agent.domain import (
+    File,
+    Generated,
+    Job,
+    Remains,
+    TaskFailedError,
+    UnworkableError,
+    Verdict,
+)
 from queue_agent.ports import Report
 from queue_agent.spool import Spooled
 from servicekit.errors import TransientError
@@ -33,6 +43,54 @@ async def test_images_come_first_then_the_document_then_the_news(room: Room) -> 
     assert end.image_url == (f"s3://bucket/{image}",)
     assert end.output_url == f"s3://bucket/{out}"
     assert end.failure is None
+
+
+@pytest.mark.parametrize(("asked", "code"), [(None, None), (1, "timeout")])
+async def test_run_that_loads_models_has_longer_unless_its_task_says_how_long(
+    room: Room, asked: float | None, code: str | None
+) -> None:
+    async def load(job: Job, report: Report) -> Generated:
+        await asyncio.sleep(0.3 if asked is None else 20)
+        return await make_image(job, report)
+
+    room.runtime.script, room.runtime.cold = load, timedelta(seconds=20)
+    sent = message(timeout_seconds=asked)
+
+    await room.handle(sent, limit=0.05, cap=20)
+
+    failure = room.notifier.ends[sent.uid].failure
+    assert (failure.code if failure else None) == code
+
+
+async def test_what_a_task_left_is_deleted_after_its_images_are_stored(room: Room) -> None:
+    node = {"class_type": "LoadImage", "inputs": {"image": "s3://in/a.png"}}
+    room.reader.bodies = {"s3://in/a.png": PNG}
+    sent = message(tasktype="pipeline", content={"1": node})
+
+    await room.handle(sent, comfy=True)
+
+    [name] = room.runtime.uploads
+    uploads = [f"folder/{name} (1)"]
+    assert room.left == [Remains(uid=sent.uid, attempt=1, uploads=uploads)]
+    assert room.ends_when_tidied == 1
+
+
+@pytest.mark.parametrize(
+    "error", [TaskFailedError("broken", code="runtime_error"), TransientError("gone")]
+)
+async def test_what_an_attempt_left_that_came_to_nothing_is_deleted(
+    room: Room, error: Exception
+) -> None:
+    async def fail(job: Job, report: Report) -> Generated:
+        raise error
+
+    room.runtime.script = fail
+    sent = message()
+
+    with suppress(TransientError):
+        await room.handle(sent)
+
+    assert room.left == [Remains(uid=sent.uid, attempt=1)]
 
 
 async def test_files_are_gone_when_their_task_has_ended(room: Room) -> None:

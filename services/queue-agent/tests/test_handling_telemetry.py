@@ -8,7 +8,7 @@ from handling_room import Room
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from queue_agent_fakes import delivery, message, passage
+from queue_agent_fakes import delivery, message, passage, remains
 
 from queue_agent.domain import Generated, Job, Task, TaskFailedError
 from queue_agent.ports import Report
@@ -79,7 +79,7 @@ async def test_what_the_handler_logs_has_no_prompt(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     task = Task(message=message(content={"prompt": "my secret"}), attempt=1)
-    job = await room.handler().preparer.prepare(task)
+    job = await room.handler().preparer.prepare(task, remains(task))
 
     assert "my secret" not in repr(task) + repr(job) + repr(replace(job, attempt=2))
     assert "my secret" not in caplog.text

@@ -3,98 +3,48 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from PIL import Image
+from invokeai_jobs import (
+    QUEUE,
+    edge,
+    enqueue,
+    graph,
+    ignore,
+    items,
+    job,
+    reached,
+    runtime,
+    size,
+)
 
-from contracts.ids import TaskId, Uid, new_uid
+from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
-from queue_agent.adapters.invokeai import InvokeAiRuntime
 from queue_agent.adapters.invokeai_answers import Item
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.domain import (
-    File,
     Generated,
     Job,
     Progress,
+    Remains,
     RuntimeLostError,
     TaskFailedError,
 )
 from queue_agent.filetype import PNG, file_type
 from queue_agent.out_document import ComfyUiOut
-from queue_agent.spool import opened
 from servicekit.errors import TransientError
 from testkit.sample_runtimes import SampleRuntime
-
-POLL = timedelta(milliseconds=20)
-QUEUE = "/api/v1/queue/default"
 
 
 @pytest.fixture
 async def http(invokeai_url: str) -> AsyncIterator[RuntimeHttp]:
     async with runtime_http(invokeai_url) as opened:
         yield opened
-
-
-def runtime(http: RuntimeHttp) -> InvokeAiRuntime:
-    return InvokeAiRuntime(http=http, poll=POLL, silence=timedelta(seconds=1))
-
-
-def edge(source: str, destination: str) -> dict[str, Any]:
-    return {
-        "source": {"node_id": source, "field": "image"},
-        "destination": {"node_id": destination, "field": "image"},
-    }
-
-
-def graph(text: str = "a dog", **changes: dict[str, Any]) -> dict[str, Any]:
-    nodes = {
-        "blank": {"type": "blank_image", "width": 64, "height": 48, "is_intermediate": True},
-        "mark": {"type": "img_watermark", "text": text, "is_intermediate": True},
-        "small": {"type": "img_resize", "width": 32, "height": 24},
-        **changes,
-    }
-    named = {node_id: {"id": node_id, **node} for node_id, node in nodes.items()}
-    return {"nodes": named, "edges": [edge("blank", "mark"), edge("mark", "small")]}
-
-
-def job(content: dict[str, Any], uid: Uid | None = None, attempt: int = 1) -> Job:
-    return Job(
-        uid=uid or new_uid(), attempt=attempt, tasktype=TaskType.PIPELINE, content=content
-    )
-
-
-def ignore(_: Progress) -> None: ...
-
-
-def size(file: File) -> tuple[int, int]:
-    with Image.open(opened(file.body)) as picture:
-        return picture.size
-
-
-async def items(http: RuntimeHttp, destination: str) -> list[dict[str, Any]]:
-    found = await http.get(f"{QUEUE}/list_all", {"destination": destination})
-    assert isinstance(found.body, list)
-    return found.body
-
-
-async def enqueue(http: RuntimeHttp, content: dict[str, Any], destination: str) -> None:
-    batch = {"graph": content, "runs": 1, "destination": destination}
-    assert (await http.post(f"{QUEUE}/enqueue_batch", json={"batch": batch})).status == 201
-
-
-async def reached(http: RuntimeHttp, destination: str, status: str) -> int:
-    """Wait until the server's item has a status; gives its id."""
-    async with asyncio.timeout(20):
-        while True:
-            for item in await items(http, destination):
-                if item["status"] == status:
-                    return int(item["item_id"])
-            await asyncio.sleep(0)
 
 
 async def test_running_server_is_ready(http: RuntimeHttp) -> None:
@@ -134,9 +84,7 @@ async def test_image_that_is_only_shown_again_counts_once(http: RuntimeHttp) -> 
 async def test_progress_counts_the_nodes(http: RuntimeHttp) -> None:
     seen: list[Progress] = []
 
-    eager = InvokeAiRuntime(
-        http=http, poll=timedelta(milliseconds=1), silence=timedelta(seconds=1)
-    )
+    eager = replace(runtime(http), poll=timedelta(milliseconds=1))
     await eager.run(job(graph()), seen.append)
 
     assert {one.total for one in seen} == {3}
@@ -152,6 +100,70 @@ async def test_uploaded_input_is_used_under_the_name_in_the_answer(http: Runtime
 
     assert "/" not in name
     assert size(made.files[0]) == (32, 24)
+
+
+async def are_there(http: RuntimeHttp, names: list[str]) -> list[bool]:
+    return [(await http.get(f"/api/v1/images/i/{name}")).ok for name in names]
+
+
+async def test_what_an_attempt_has_left_is_deleted_and_nothing_else(http: RuntimeHttp) -> None:
+    server = runtime(http)
+    source = (await server.run(job(graph()), ignore)).files[0].body
+    given, uploaded = [await server.upload("a.png", source) for _ in range(2)]
+    nodes: dict[str, dict[str, Any]] = {
+        "shown": {"type": "show_image", "image": {"image_name": given}},
+        "blurred": {"type": "img_blur", "image": {"image_name": uploaded}},
+        "blank": {"type": "blank_image", "is_intermediate": True},
+    }
+    wanted = job({"nodes": {name: {"id": name, **node} for name, node in nodes.items()}})
+    await server.run(wanted, ignore)
+    [item] = await items(http, f"{wanted.uid}-1")
+    results = item["session"]["results"].values()
+    made = sorted({result["image"]["image_name"] for result in results} - {given})
+    mine = Remains(uid=wanted.uid, attempt=1, uploads=[uploaded])
+
+    before = await are_there(http, [given, uploaded, *made])
+    for _ in range(2):
+        await server.forget(mine)
+
+    assert before == [True, True, True, True]
+    assert await are_there(http, [given, uploaded, *made]) == [True, False, False, False]
+    assert await items(http, f"{wanted.uid}-1") == []
+
+
+async def test_equal_graph_makes_images_of_its_own(http: RuntimeHttp) -> None:
+    server, first, again = runtime(http), job(graph()), job(graph())
+
+    before = await server.run(first, ignore)
+    after = await server.run(again, ignore)
+    await server.forget(Remains(uid=first.uid, attempt=1))
+
+    assert {file.name for file in before.files}.isdisjoint(file.name for file in after.files)
+    assert await are_there(http, [file.name for file in after.files]) == [True]
+
+
+async def test_failed_attempt_is_forgotten_too(http: RuntimeHttp) -> None:
+    server, wanted = runtime(http), job(graph("BREAK"))
+    with pytest.raises(TaskFailedError):
+        await server.run(wanted, ignore)
+    [item] = await items(http, f"{wanted.uid}-1")
+    [made] = item["session"]["results"].values()
+
+    await server.forget(Remains(uid=wanted.uid, attempt=1))
+
+    assert await are_there(http, [made["image"]["image_name"]]) == [False]
+
+
+async def test_deletion_that_the_server_refuses_is_told() -> None:
+    async def nothing(_: web.Request) -> web.Response:
+        return web.json_response([])
+
+    app = web.Application()
+    app.router.add_get(f"{QUEUE}/list_all", nothing)
+    server = TestServer(app)
+    async with server, runtime_http(str(server.make_url("/"))) as http:
+        with pytest.raises(TaskFailedError, match="did not delete"):
+            await runtime(http).forget(Remains(uid=new_uid(), attempt=1, uploads=["a.png"]))
 
 
 async def test_upload_that_is_no_image_is_refused(http: RuntimeHttp) -> None:
@@ -196,12 +208,16 @@ async def test_other_kinds_of_tasks_are_refused(http: RuntimeHttp) -> None:
 async def test_failure_of_a_node_is_a_failure_with_its_words(
     http: RuntimeHttp, content: dict[str, Any], said: str
 ) -> None:
+    server, wanted = runtime(http), job(content)
+    server.warmth.cold_stall = timedelta(hours=1)
+
     with pytest.raises(TaskFailedError) as caught:
-        await runtime(http).run(job(content), ignore)
+        await server.run(wanted, ignore)
 
     assert caught.value.code == "runtime_error"
     assert said in str(caught.value)
     assert isinstance(caught.value.answer, dict)
+    assert server.loading(wanted) == timedelta(hours=1)  # it may not have got that far
 
 
 async def test_cancel_by_somebody_else_is_neither_failure_nor_success(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from queue_agent_fakes import FakeInputReader, FakeRuntime, FakeStore, task, whole
+from queue_agent_fakes import FakeInputReader, FakeRuntime, FakeStore, remains, task, whole
 
 from awsio import clients
 from contracts.ids import new_uid
@@ -21,6 +21,7 @@ from contracts.kinds import TaskType
 from queue_agent.adapters.comfyui import ComfyUiRuntime
 from queue_agent.adapters.fetch_s3 import S3InputReader
 from queue_agent.adapters.invokeai import InvokeAiRuntime
+from queue_agent.adapters.invokeai_models import ModelLibrary
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.adapters.s3 import S3ClaimStore, S3OutputStore
 from queue_agent.adapters.sdwebui import SdWebuiRuntime
@@ -131,7 +132,8 @@ async def test_large_input_is_sent_with_its_length_to_a_runtime(
     server: Server, http: RuntimeHttp
 ) -> None:
     comfyui = ComfyUiRuntime(http=http, poll=SOON, silence=SOON)
-    invokeai = InvokeAiRuntime(http=http, poll=SOON, silence=SOON)
+    models = ModelLibrary(http=http)
+    invokeai = InvokeAiRuntime(http=http, poll=SOON, silence=SOON, models=models)
 
     names = [await runtime.upload("a.png", spooled()) for runtime in (comfyui, invokeai)]
 
@@ -171,7 +173,8 @@ async def test_large_input_is_never_text_in_memory(measures: Measures) -> None:
         measures=measures,
     )
 
-    made = await preparer.prepare(task(content={"prompt": "x", "init_images": [url, url]}))
+    asked = task(content={"prompt": "x", "init_images": [url, url]})
+    made = await preparer.prepare(asked, remains(asked))
 
     assert len(json.dumps(made.content)) < 200
     assert [whole(body) for body in made.inputs.values()] == [LARGE, LARGE]

@@ -9,10 +9,12 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import grpc
 import pytest
+from invokeai_jobs import items, lora_graph, write_lora
 from pydantic import ValidationError
 from queue_agent_fakes import message
 
@@ -26,6 +28,7 @@ from darkroom.notifier.v1.notifier_pb2_grpc import (
     add_NotifierServiceServicer_to_server,
 )
 from provisioning.resources import Resources, provision
+from queue_agent.adapters.runtime_http import runtime_http
 from queue_agent.settings import Settings
 from servicekit.ports import free_port
 from testkit.sample_runtimes import SampleRuntime
@@ -306,6 +309,7 @@ async def test_hung_runtime_is_interrupted_and_its_task_released(
             notifier_target=target,
             runtime_url=sdwebui_url,
             runtime_stall=0.3,
+            runtime_cold_stall=0.3,
         ),
     ):
         await _send(made, message(bucket=made.output_bucket, content=content))
@@ -316,6 +320,36 @@ async def test_hung_runtime_is_interrupted_and_its_task_released(
         (True, "the runtime makes no progress")
     }
     assert servicer.ends.empty()
+
+
+async def test_invokeai_has_its_models_before_a_task_and_keeps_none_of_its_images(
+    aws: str, own_invokeai: SampleRuntime, tmp_path: Path
+) -> None:
+    made = await provision("invoked", [Runtime(name="sdruntime", type=RuntimeType.INVOKEAI)])
+    write_lora(tmp_path / "Lora" / "small.safetensors")
+    servicer, url = Servicer(), own_invokeai[0]
+    content = lora_graph(name="small")
+    sent = message(bucket=made.output_bucket, tasktype="pipeline", content=content)
+    await _send(made, sent)
+    async with (
+        notifier(servicer) as target,
+        agent(
+            queue_url=made.queues["sdruntime"],
+            output_bucket=made.output_bucket,
+            claim_bucket=made.claim_bucket,
+            notifier_target=target,
+            runtime_type="invokeai",
+            runtime_url=url,
+            invokeai_models_folder=tmp_path,
+        ),
+        runtime_http(url) as http,
+    ):
+        end = await asyncio.wait_for(servicer.ends.get(), 30)
+        async with asyncio.timeout(10):
+            while await items(http, f"{sent.uid}-1"):
+                pass
+
+    assert len(end.image_url) == 1
 
 
 async def _until(claim: Callable[[], bool], *, seconds: float) -> None:

@@ -17,7 +17,7 @@ from queue_agent_fakes import whole
 
 from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
-from queue_agent.adapters.runtime_http import Answer, RuntimeHttp, runtime_http
+from queue_agent.adapters.runtime_http import CALL_BUDGET, Answer, RuntimeHttp, runtime_http
 from queue_agent.adapters.sdwebui import SdWebuiRuntime
 from queue_agent.adapters.sdwebui_models import Checkpoint
 from queue_agent.adapters.sdwebui_progress import progress_of
@@ -31,6 +31,7 @@ from queue_agent.domain import (
 )
 from queue_agent.filetype import PNG, file_type
 from queue_agent.out_document import SdWebuiOut
+from queue_agent.warmth import Warmth
 from servicekit.errors import TransientError
 from testkit.sample_runtimes import SampleRuntime
 
@@ -325,7 +326,7 @@ async def test_run_without_progress_is_interrupted_and_the_runtime_is_lost(
         dynamic=False,
         poll=POLL,
         silence=timedelta(seconds=5),
-        stall=timedelta(seconds=0.2),
+        warmth=Warmth(stall=timedelta(seconds=0.2)),
     )
 
     with pytest.raises(RuntimeHangsError):
@@ -334,6 +335,31 @@ async def test_run_without_progress_is_interrupted_and_the_runtime_is_lost(
     await hung.probe()
     made = await hung.run(job({"prompt": "after it"}), ignore)
     assert len(made.files) == 1
+
+
+async def test_first_run_may_stand_still_for_longer_than_later_ones(http: RuntimeHttp) -> None:
+    cold = timedelta(seconds=0.6)
+    loop = asyncio.get_running_loop()
+
+    def patient(cold: timedelta) -> SdWebuiRuntime:
+        warmth = Warmth(stall=timedelta(seconds=0.1), cold_stall=cold)
+        silence = timedelta(seconds=5)
+        return SdWebuiRuntime(
+            http=http, dynamic=False, poll=POLL, silence=silence, warmth=warmth
+        )
+
+    start = loop.time()
+    with pytest.raises(RuntimeHangsError):
+        await patient(cold).run(job({"prompt": "HANG"}), ignore)
+    assert loop.time() - start >= cold.total_seconds()
+
+    runtime = patient(timedelta(hours=1))
+    assert runtime.loading(job({})) == timedelta(hours=1)
+    await runtime.run(job({}), ignore)
+    assert not runtime.loading(job({}))
+    async with asyncio.timeout(20):
+        with pytest.raises(RuntimeHangsError):
+            await runtime.run(job({"prompt": "HANG"}), ignore)
 
 
 async def test_runtime_that_hung_is_not_ready_until_its_run_has_ended() -> None:
@@ -361,7 +387,7 @@ async def test_runtime_that_hung_is_not_ready_until_its_run_has_ended() -> None:
             dynamic=False,
             poll=POLL,
             silence=timedelta(seconds=5),
-            stall=timedelta(seconds=0.1),
+            warmth=Warmth(stall=timedelta(seconds=0.1)),
         )
         with pytest.raises(RuntimeHangsError):
             await stuck.run(job({}), ignore)
@@ -377,9 +403,14 @@ class Counted(RuntimeHttp):
 
     calls: list[str] = field(default_factory=list)
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        budget: timedelta = CALL_BUDGET,
+    ) -> Answer:
         self.calls.append(path)
-        return await super().get(path, params)
+        return await super().get(path, params, budget)
 
 
 @pytest.mark.parametrize("dynamic", [True, False])

@@ -138,6 +138,15 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remains:
+    """What an attempt leaves at the runtime: what it made there, and its inputs."""
+
+    uid: Uid
+    attempt: int
+    uploads: list[str] = field(default_factory=list)  # by the names that the runtime gave
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a run is."""
 

@@ -17,6 +17,7 @@ from queue_agent.domain import (
     Delivery,
     Outcome,
     PoisonedError,
+    Remains,
     Task,
     TaskFailedError,
     UnworkableError,
@@ -43,6 +44,7 @@ class Handler:
     runner: Runner
     deliverer: Deliverer
     measures: Measures
+    tidy: Callable[[Remains], None]
     now: Callable[[], datetime]
 
     async def handle(self, delivery: Delivery, passage: Passage) -> None:
@@ -92,11 +94,15 @@ class Handler:
             waited = self.now() - task.message.accepted_at
             self.measures.queue_wait.record(max(0.0, waited.total_seconds()))
         started = clock()
-        outcome, generation = await self._outcome(task, passage)
+        remains = Remains(uid=task.uid, attempt=task.attempt)
         try:
-            await self.deliverer.deliver(outcome)
+            outcome, generation = await self._outcome(task, passage, remains)
+            try:
+                await self.deliverer.deliver(outcome)
+            finally:
+                outcome.close()
         finally:
-            outcome.close()
+            self.tidy(remains)  # last: what has not been stored by now is made again
         self.measures.generation.record(generation)
         self.measures.overhead.record(clock() - started - generation)
         if outcome.failure:
@@ -104,17 +110,22 @@ class Handler:
             trace.get_current_span().set_status(trace.StatusCode.ERROR, outcome.failure.code)
         self._count(_name(outcome))
 
-    async def _outcome(self, task: Task, passage: Passage) -> tuple[Outcome, float]:
+    async def _outcome(
+        self, task: Task, passage: Passage, remains: Remains
+    ) -> tuple[Outcome, float]:
         reporter = ProgressReporter(self.notifier, task)
         try:
-            return await beside(self._run(task, passage, reporter.report), reporter.send())
+            run = self._run(task, passage, remains, reporter.report)
+            return await beside(run, reporter.send())
         except TaskFailedError as error:
             return failed(task, error, self.runner.out), 0.0
         except CancelledByClientError:
             return cancelled(task, self.runner.out), 0.0
 
-    async def _run(self, task: Task, passage: Passage, report: Report) -> tuple[Outcome, float]:
-        job = await self.preparer.prepare(task)
+    async def _run(
+        self, task: Task, passage: Passage, remains: Remains, report: Report
+    ) -> tuple[Outcome, float]:
+        job = await self.preparer.prepare(task, remains)
         async with passage.turn() as turn:
             outcome = await self.runner.run(task, job, report, turn)
         note(task, "generated")

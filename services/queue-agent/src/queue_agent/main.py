@@ -15,6 +15,7 @@ from queue_agent.adapters.comfyui import ComfyUiRuntime
 from queue_agent.adapters.fetch_http import http_inputs
 from queue_agent.adapters.fetch_s3 import S3InputReader
 from queue_agent.adapters.invokeai import InvokeAiRuntime
+from queue_agent.adapters.invokeai_models import ModelLibrary
 from queue_agent.adapters.notifier import GrpcNotifier
 from queue_agent.adapters.pod_marks import pod_marks
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
@@ -35,7 +36,9 @@ from queue_agent.out_document import ComfyUiOut, OutFormat, SdWebuiOut
 from queue_agent.ports import ImageRuntime, InputReader, Notifier
 from queue_agent.readiness import Readiness
 from queue_agent.settings import Settings
+from queue_agent.tidying import Tidier
 from queue_agent.timeouts import RunLimits
+from queue_agent.warmth import Warmth
 from queue_agent.work import FindInputs, Preparer, Runner
 from servicekit import rpc
 from servicekit.health import Health
@@ -89,21 +92,26 @@ async def _work(
         drain=settings.drain,
         at_work=marker.at_work if marker else nobody_asks,
     )
+    tidier = Tidier(runtime=runtime)
     handler = await _handler(
         settings,
         stack,
+        tidier,
         runtime=runtime,
         notifier=notifier,
         find_inputs=find_inputs,
         out=out,
         measures=measures,
     )
-    telling = _tell(stop, health, marker)
+    telling = _tell(stop, health, marker, tidier)
     await beside(consumer.consume(handler.handle, stop), telling)
 
 
-async def _tell(stop: asyncio.Event, health: Health, marker: Marker | None) -> None:
+async def _tell(
+    stop: asyncio.Event, health: Health, marker: Marker | None, tidier: Tidier
+) -> None:
     async with asyncio.TaskGroup() as group:
+        group.create_task(tidier.keep(), name="tidying")
         if marker:
             group.create_task(marker.keep(), name="marks")
         await stop.wait()
@@ -124,20 +132,20 @@ async def _marker(
 def _runtime(
     settings: Settings, http: RuntimeHttp
 ) -> tuple[ImageRuntime, FindInputs, OutFormat]:
-    poll, silence, stall = (
-        settings.runtime_poll,
-        settings.runtime_silence,
-        settings.runtime_stall,
-    )
+    poll, silence = settings.runtime_poll, settings.runtime_silence
+    warmth = Warmth(stall=settings.runtime_stall, cold_stall=settings.runtime_cold_stall)
     if settings.runtime_type is RuntimeType.COMFYUI:
-        comfyui = ComfyUiRuntime(http=http, poll=poll, silence=silence, stall=stall)
+        comfyui = ComfyUiRuntime(http=http, poll=poll, silence=silence, warmth=warmth)
         return comfyui, find_in_graph, ComfyUiOut()
     if settings.runtime_type is RuntimeType.INVOKEAI:
-        invokeai = InvokeAiRuntime(http=http, poll=poll, silence=silence)
+        models = ModelLibrary(http=http, folder=settings.invokeai_models_folder, poll=poll)
+        invokeai = InvokeAiRuntime(
+            http=http, poll=poll, silence=silence, models=models, warmth=warmth
+        )
         return invokeai, find_in_nodes, ComfyUiOut()
     dynamic = settings.dynamic_model
     sdwebui = SdWebuiRuntime(
-        http=http, dynamic=dynamic, poll=poll, silence=silence, stall=stall
+        http=http, dynamic=dynamic, poll=poll, silence=silence, warmth=warmth
     )
     return sdwebui, find_in_body, SdWebuiOut()
 
@@ -145,6 +153,7 @@ def _runtime(
 async def _handler(
     settings: Settings,
     stack: AsyncExitStack,
+    tidier: Tidier,
     *,
     runtime: ImageRuntime,
     notifier: Notifier,
@@ -198,6 +207,7 @@ async def _handler(
             budget=settings.settle_budget,
         ),
         measures=measures,
+        tidy=tidier.later,
         now=lambda: datetime.now(UTC),
     )
 

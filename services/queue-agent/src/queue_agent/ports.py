@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from contracts.ids import Uid
-from queue_agent.domain import Begun, Delivery, Generated, Job, Progress, Stored
+from queue_agent.domain import Begun, Delivery, Generated, Job, Progress, Remains, Stored
 from queue_agent.spool import Body
 
 Report = Callable[[Progress], None]
@@ -115,11 +115,22 @@ class ImageRuntime(Protocol):
         """Give the job with its request made, so that nothing but sending it is left."""
         ...
 
+    def loading(self, job: Job) -> timedelta:
+        """Give how much longer than usual a run may take, for models that it has to load."""
+        ...
+
     async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         """Do a job; `report` is called as it goes on, `free` when the server is done with it.
 
         After `free` the results are only read. Raises `TaskFailedError` for what the server
         refuses or fails at, `RunInterruptedError` when somebody else interrupted it. When
         cancelled it interrupts the server first, and nothing of the unfinished job is given.
+        """
+        ...
+
+    async def forget(self, remains: Remains) -> None:
+        """Delete what an attempt has left, as far as the server can. Safe to repeat.
+
+        Raises `TaskFailedError`, too, when the server refuses.
         """
         ...

@@ -9,12 +9,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+from queue_agent.beside import beside
 from queue_agent.domain import RuntimeLostError
 from queue_agent.ports import ImageRuntime
 from queue_agent.spool import NoRoomError, check_room
+from servicekit.errors import AppError
 from servicekit.health import Health
 
 log = logging.getLogger(__name__)
+
+
+class _StoppedError(AppError):
+    """The agent stops while it looks at the runtime."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,19 +48,23 @@ class Readiness:
             return True
         while not stop.is_set():
             try:
-                await self.runtime.probe()
-                if not self.found:
-                    await asyncio.to_thread(self.check_room)
+                await beside(self._look(), _ended(stop))
+            except _StoppedError:
+                return False
             except (RuntimeLostError, NoRoomError) as error:
                 await self.lost(str(error))
             else:
-                if not stop.is_set():
-                    await self._found()
-                    return True
+                await self._found()
+                return True
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.poll.total_seconds()):
                     await stop.wait()
         return False
+
+    async def _look(self) -> None:
+        await self.runtime.probe()  # which may register models, and take minutes
+        if not self.found:
+            await asyncio.to_thread(self.check_room)
 
     async def lost(self, reason: str) -> None:
         """Tell that no task can be done."""
@@ -67,3 +77,8 @@ class Readiness:
         if self.health.reason is not None:
             log.info("ready")
             await self.health.ready()
+
+
+async def _ended(stop: asyncio.Event) -> None:
+    await stop.wait()
+    raise _StoppedError("the agent stops")

@@ -45,6 +45,7 @@ class Settings(ServiceSettings):
     runtime_name: str = Field(min_length=1)  # whose queue it is
     runtime_type: RuntimeType
     runtime_url: str = Field(pattern=r"^https?://[^/]+/?$")
+    invokeai_models_folder: str = ""  # as InvokeAI sees it; registers what is in it
     dynamic_model: bool = False  # the runtime may be told to load another checkpoint
 
     receive_wait: Duration = Field(
@@ -71,6 +72,8 @@ class Settings(ServiceSettings):
     runtime_silence: Duration = timedelta(seconds=60)  # unanswered polls: the runtime is lost
     answer_bytes: int = Field(default=2**30, ge=2**20)  # of one answer of the runtime
     runtime_stall: Duration = Field(default=timedelta(minutes=3), gt=timedelta())  # it hangs
+    # The same in a run that may have to load models: the first, or one with another model.
+    runtime_cold_stall: Duration = Field(default=timedelta(minutes=15), gt=timedelta())
 
     input_buckets: tuple[str, ...] = ()  # JSON list; the buckets of `s3://` inputs
     input_bytes: int = Field(default=20 * 2**20, ge=1)  # of each input

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from opentelemetry import trace
@@ -24,6 +25,7 @@ from queue_agent.domain import (
     Generated,
     Job,
     Outcome,
+    Remains,
     Task,
     TaskFailedError,
     UnworkableError,
@@ -54,8 +56,8 @@ class Preparer:
     runtime: ImageRuntime
     measures: Measures
 
-    async def prepare(self, task: Task) -> Job:
-        """Give the job with every input in place.
+    async def prepare(self, task: Task, remains: Remains) -> Job:
+        """Give the job with every input in place, noting in `remains` what was uploaded.
 
         Raises `TaskFailedError` if an input cannot be had, `UnworkableError` if the body in the
         claim bucket is none, and `TransientError`.
@@ -65,7 +67,7 @@ class Preparer:
             large: dict[str, Body] = {}
             inputs = self.find_inputs(content)
             if inputs:
-                content, large = await self._with_inputs(content, inputs)
+                content, large = await self._with_inputs(content, inputs, remains)
             job = Job(
                 uid=task.uid,
                 attempt=task.attempt,
@@ -86,7 +88,7 @@ class Preparer:
             raise UnworkableError(str(error)) from None
 
     async def _with_inputs(
-        self, content: Mapping[str, Any], inputs: list[Input]
+        self, content: Mapping[str, Any], inputs: list[Input], remains: Remains
     ) -> tuple[dict[str, Any], dict[str, Body]]:
         """Give the content with a value for each input, and what some of them stand for."""
         bodies = await self.fetcher.fetch(inputs)
@@ -100,6 +102,7 @@ class Preparer:
                 if one.url not in uploaded:
                     name = await asyncio.to_thread(_input_name, body)
                     uploaded[one.url] = await self.runtime.upload(name, body)
+                    remains.uploads.append(uploaded[one.url])
                 values[one.path] = uploaded[one.url]
             elif isinstance(body, bytes):
                 values[one.path] = (await asyncio.to_thread(base64.b64encode, body)).decode()
@@ -135,8 +138,7 @@ class Runner:
         return Outcome(task=task, document=document, files=generated.files)
 
     async def _generate(self, task: Task, job: Job, report: Report, turn: Turn) -> Generated:
-        asked = task.message.timeout_seconds
-        limit = run_timeout(job.tasktype, job.content, asked, self.limits).total_seconds()
+        limit = self._limit(task, job).total_seconds()
         with _span("run"):
             try:
                 async with asyncio.timeout(None) as deadline:
@@ -148,6 +150,13 @@ class Runner:
                     code="timeout",
                     retryable=True,
                 ) from error
+
+    def _limit(self, task: Task, job: Job) -> timedelta:
+        asked = task.message.timeout_seconds
+        limit = run_timeout(job.tasktype, job.content, asked, self.limits)
+        if asked is not None:
+            return limit
+        return min(limit + self.runtime.loading(job), self.limits.cap)
 
 
 async def _time_limit(turn: Turn, deadline: asyncio.Timeout, seconds: float) -> None:

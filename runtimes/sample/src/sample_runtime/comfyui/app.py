@@ -8,7 +8,7 @@ import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psutil
 from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
@@ -77,11 +77,16 @@ def _prompt_routes(place: Place, queue: PromptQueue) -> APIRouter:
             text = "No prompt provided"
             error = complaint("no_prompt", text, text)
             return JSONResponse({"error": error, "node_errors": {}}, 400)
+        try:
+            named = _given_id(body)
+        except ValueError as error:
+            refusal = complaint("invalid_prompt_id", f"Invalid prompt_id: {error}", str(error))
+            return JSONResponse({"error": refusal, "node_errors": {}}, 400)
         verdict = judge(body["prompt"], place)
         if verdict.error is not None:
             answer = {"error": verdict.error, "node_errors": verdict.node_errors}
             return JSONResponse(answer, 400)
-        item = _accept(body, verdict.outputs, queue)
+        item = _accept(body, named, verdict.outputs, queue)
         accepted = {
             "prompt_id": item.prompt_id,
             "number": item.number,
@@ -92,7 +97,16 @@ def _prompt_routes(place: Place, queue: PromptQueue) -> APIRouter:
     return router
 
 
-def _accept(body: dict[str, Any], outputs: list[str], queue: PromptQueue) -> Item:
+def _given_id(body: dict[str, Any]) -> str:
+    given = body.get("prompt_id") or str(uuid4())
+    if not isinstance(given, str) or str(UUID(given)) != given:
+        raise ValueError("job id must be a UUID in canonical lowercase hyphenated form")
+    return given
+
+
+def _accept(
+    body: dict[str, Any], prompt_id: str, outputs: list[str], queue: PromptQueue
+) -> Item:
     extra = dict(body.get("extra_data") or {})
     if "client_id" in body:
         extra["client_id"] = body["client_id"]
@@ -101,7 +115,7 @@ def _accept(body: dict[str, Any], outputs: list[str], queue: PromptQueue) -> Ite
         number = queue.next_number(front=bool(body.get("front")))
     item = Item(
         number=float(number) if isinstance(number, str) else number,
-        prompt_id=str(body.get("prompt_id") or uuid4()),
+        prompt_id=prompt_id,
         prompt=body["prompt"],
         outputs=outputs,
         extra=extra,

@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, FastAPI, HTTPException, Response, UploadFile
@@ -16,6 +17,8 @@ from sample_runtime.about import about_router
 from sample_runtime.gpu import Gpu
 from sample_runtime.invokeai.graph import Batch
 from sample_runtime.invokeai.images import ImageStore
+from sample_runtime.invokeai.models import ModelStore
+from sample_runtime.invokeai.nodes import Stock
 from sample_runtime.invokeai.queue import Item, SessionQueue
 
 VERSION = "6.14.2"
@@ -24,8 +27,8 @@ _STATES = ("pending", "in_progress", "completed", "failed", "canceled")
 
 def create_app(gpu: Gpu) -> FastAPI:
     """Give an app that serves the API under `/api/v1`."""
-    images = ImageStore()
-    queue = SessionQueue(gpu, images)
+    stock = Stock()
+    queue = SessionQueue(gpu, stock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -36,8 +39,10 @@ def create_app(gpu: Gpu) -> FastAPI:
 
     app = FastAPI(title="Darkroom sample runtime", lifespan=lifespan)
     app.include_router(about_router("invokeai"))
-    for router in (_queue_routes(queue), _item_routes(queue), _image_routes(images)):
+    for router in (_queue_routes(queue), _item_routes(queue), _image_routes(stock.images)):
         app.include_router(router, prefix="/api/v1")
+    app.include_router(_deletion(stock.images, queue), prefix="/api/v1")
+    app.include_router(_model_routes(stock.models), prefix="/api/v2/models")
 
     @app.get("/api/v1/app/version")
     async def version() -> dict[str, Any]:
@@ -149,6 +154,53 @@ def _image_routes(images: ImageStore) -> APIRouter:
         if stored is None:
             raise HTTPException(404)
         return Response(stored.body, media_type="image/png")
+
+    return router
+
+
+def _deletion(images: ImageStore, queue: SessionQueue) -> APIRouter:
+    router = APIRouter(prefix="/images")
+
+    def deleted(name: str) -> bool:
+        queue.drop_results(name)
+        return images.delete(name)
+
+    @router.post("/delete")
+    async def delete_images(
+        image_names: Annotated[list[str], Body(embed=True, max_length=1000)],
+    ) -> dict[str, list[str]]:
+        gone = [name for name in dict.fromkeys(image_names) if deleted(name)]
+        return {"deleted_images": gone, "failed_images": [], "affected_boards": ["none"]}
+
+    return router
+
+
+def _model_routes(models: ModelStore) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/")
+    async def list_models() -> dict[str, Any]:
+        return {"models": list(models.models.values())}
+
+    @router.get("/scan_folder")
+    async def scan_folder(scan_path: str) -> list[dict[str, Any]]:
+        if not Path(scan_path).is_dir():  # noqa: ASYNC240  # a stand-in may wait for its disk
+            raise HTTPException(400, f"The search path '{scan_path}' could not be scanned")
+        return models.scan(Path(scan_path))
+
+    @router.post("/install", status_code=201)
+    async def install(
+        source: str, changes: Annotated[dict[str, Any], Body()], inplace: bool = False
+    ) -> dict[str, Any]:
+        if not inplace:
+            raise HTTPException(400, "The stand-in takes models in place only")
+        return models.install(Path(source), changes).shown()
+
+    @router.get("/install")
+    async def list_jobs() -> list[dict[str, Any]]:
+        shown = [job.shown() for job in models.jobs]
+        models.work()  # one more is done whenever somebody looks
+        return shown
 
     return router
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, Field, model_validator
 
-from sample_runtime.invokeai.nodes import COMMON_FIELDS, NODES
+from sample_runtime.invokeai.nodes import COMMON_FIELDS, MODEL_FIELDS, MODEL_PARTS, NODES
 
 
 class Place(BaseModel):
@@ -65,6 +65,9 @@ class Graph(BaseModel):
         unknown = node.keys() - kind.takes.keys() - COMMON_FIELDS
         if unknown:
             raise ValueError(f"Extra inputs are not permitted: {', '.join(sorted(unknown))}")
+        for name in MODEL_FIELDS & node.keys():
+            for part in sorted(MODEL_PARTS - dict(node[name]).keys()):
+                raise ValueError(f"{node_id}.{name}.{part}: Field required")
 
     def _check_edge(self, edge: Edge) -> None:
         for place, end in ((edge.source, "source"), (edge.destination, "destination")):

@@ -49,6 +49,10 @@ class ImageStore:
         self._images[name] = stored
         return stored
 
+    def delete(self, name: str) -> bool:
+        """Drop an image; tells whether it was there."""
+        return self._images.pop(name, None) is not None
+
     def find(self, name: str) -> Stored | None:
         """Give an image, or None."""
         return self._images.get(name)

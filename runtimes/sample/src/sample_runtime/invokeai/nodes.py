@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from PIL import Image, ImageFilter
 
 from sample_runtime import drawing
 from sample_runtime.invokeai.images import ImageStore
+from sample_runtime.invokeai.models import ModelStore
 
 Values = Mapping[str, Any]
 _NEEDED: Final = object()
@@ -20,12 +21,20 @@ class MissingInputException(Exception):  # noqa: N818  # the server's own name f
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stock:
+    """What the nodes of a server work with."""
+
+    images: ImageStore = field(default_factory=ImageStore)
+    models: ModelStore = field(default_factory=ModelStore)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeType:
     """What a node takes, with defaults, what of its result others may use, and what it does."""
 
     takes: Mapping[str, Any]
     gives: tuple[str, ...]
-    run: Callable[[ImageStore, Values], dict[str, Any]]
+    run: Callable[[Stock, Values], dict[str, Any]]
 
     def values(self, kind: str, given: Values) -> dict[str, Any]:
         """Give every value of a node; raises `MissingInputException`."""
@@ -36,9 +45,9 @@ class NodeType:
         return values
 
 
-def _image(store: ImageStore, values: Values, picture: Image.Image) -> dict[str, Any]:
+def _image(stock: Stock, values: Values, picture: Image.Image) -> dict[str, Any]:
     intermediate = bool(values.get("is_intermediate"))
-    about = store.save(picture, category="general", is_intermediate=intermediate).about
+    about = stock.images.save(picture, category="general", is_intermediate=intermediate).about
     return _image_output(about["image_name"], picture)
 
 
@@ -51,45 +60,52 @@ def _image_output(name: str, picture: Image.Image) -> dict[str, Any]:
     }
 
 
-def _blank(store: ImageStore, values: Values) -> dict[str, Any]:
+def _blank(stock: Stock, values: Values) -> dict[str, Any]:
     drawing.check_size(values["width"], values["height"])
     colour = values["color"]
     fill = (colour["r"], colour["g"], colour["b"], colour["a"])
     size = (values["width"], values["height"])
-    return _image(store, values, Image.new("RGBA", size, fill).convert(values["mode"]))
+    return _image(stock, values, Image.new("RGBA", size, fill).convert(values["mode"]))
 
 
-def _resize(store: ImageStore, values: Values) -> dict[str, Any]:
+def _resize(stock: Stock, values: Values) -> dict[str, Any]:
     drawing.check_size(values["width"], values["height"])
-    return _image(store, values, _source(store, values).resize(_size(values)))
+    return _image(stock, values, _source(stock, values).resize(_size(values)))
 
 
-def _crop(store: ImageStore, values: Values) -> dict[str, Any]:
+def _crop(stock: Stock, values: Values) -> dict[str, Any]:
     x, y, (width, height) = values["x"], values["y"], _size(values)
     drawing.check_size(width, height)
-    return _image(store, values, _source(store, values).crop((x, y, x + width, y + height)))
+    return _image(stock, values, _source(stock, values).crop((x, y, x + width, y + height)))
 
 
-def _blur(store: ImageStore, values: Values) -> dict[str, Any]:
+def _blur(stock: Stock, values: Values) -> dict[str, Any]:
     kinds = {"gaussian": ImageFilter.GaussianBlur, "box": ImageFilter.BoxBlur}
-    blurred = _source(store, values).filter(kinds[values["blur_type"]](values["radius"]))
-    return _image(store, values, blurred)
+    blurred = _source(stock, values).filter(kinds[values["blur_type"]](values["radius"]))
+    return _image(stock, values, blurred)
 
 
-def _watermark(store: ImageStore, values: Values) -> dict[str, Any]:
-    return _image(store, values, drawing.write_on(_source(store, values), values["text"]))
+def _watermark(stock: Stock, values: Values) -> dict[str, Any]:
+    return _image(stock, values, drawing.write_on(_source(stock, values), values["text"]))
 
 
-def _show(store: ImageStore, values: Values) -> dict[str, Any]:
-    return _image_output(values["image"]["image_name"], _source(store, values))
+def _show(stock: Stock, values: Values) -> dict[str, Any]:
+    return _image_output(values["image"]["image_name"], _source(stock, values))
 
 
-def _string(_: ImageStore, values: Values) -> dict[str, Any]:
+def _string(_: Stock, values: Values) -> dict[str, Any]:
     return {"value": values["value"], "type": "string_output"}
 
 
-def _source(store: ImageStore, values: Values) -> Image.Image:
-    return store.open(str(values["image"]["image_name"]))
+def _lora(stock: Stock, values: Values) -> dict[str, Any]:
+    key = values["lora"]["key"]
+    if key not in stock.models.models:
+        raise ValueError(f"Unknown lora: {key}!")
+    return {"unet": None, "clip": None, "type": "lora_loader_output"}
+
+
+def _source(stock: Stock, values: Values) -> Image.Image:
+    return stock.images.open(str(values["image"]["image_name"]))
 
 
 def _size(values: Values) -> tuple[int, int]:
@@ -121,6 +137,11 @@ NODES: Final[dict[str, NodeType]] = {
         takes={"image": _NEEDED, "text": "InvokeAI"}, gives=_IMAGE, run=_watermark
     ),
     "show_image": NodeType(takes={"image": _NEEDED}, gives=_IMAGE, run=_show),
+    "lora_loader": NodeType(
+        takes={"lora": _NEEDED, "weight": 0.75}, gives=("unet", "clip"), run=_lora
+    ),
     "string": NodeType(takes={"value": ""}, gives=("value",), run=_string),
 }
+MODEL_FIELDS: Final = frozenset({"lora"})
+MODEL_PARTS: Final = frozenset({"key", "hash", "name", "base", "type"})
 COMMON_FIELDS: Final = frozenset({"id", "type", "is_intermediate", "use_cache", "board"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,8 +12,7 @@ from uuid import uuid4
 
 from sample_runtime.gpu import Gpu
 from sample_runtime.invokeai.graph import Batch
-from sample_runtime.invokeai.images import ImageStore
-from sample_runtime.invokeai.nodes import NODES
+from sample_runtime.invokeai.nodes import NODES, Stock
 
 PENDING: Final = "pending"
 _ENDED: Final = frozenset({"completed", "failed", "canceled"})
@@ -74,9 +74,10 @@ class Item:
 class SessionQueue:
     """Items wait here, run one at a time and stay to be asked for."""
 
-    def __init__(self, gpu: Gpu, images: ImageStore) -> None:
+    def __init__(self, gpu: Gpu, stock: Stock) -> None:
         self._gpu = gpu
-        self._images = images
+        self._stock = stock
+        self._results: dict[str, dict[str, Any]] = {}  # by node and values, to be used again
         self._arrived = asyncio.Event()
         self._numbers = itertools.count(1)
         self._running: Item | None = None
@@ -95,6 +96,11 @@ class SessionQueue:
             item.status = "canceled"
             if item is self._running:
                 self._gpu.interrupt()
+
+    def drop_results(self, image: str) -> None:
+        """Forget the results that name an image, so that no run is given them again."""
+        kept = {key: made for key, made in self._results.items() if image not in str(made)}
+        self._results = kept
 
     async def work(self) -> None:
         """Run items for ever."""
@@ -124,11 +130,15 @@ class SessionQueue:
         kind = NODES[given["type"]]
         try:
             values = kind.values(given["type"], {**given, **_linked(item, node)})
+            key = json.dumps({**values, "id": None}, sort_keys=True)
+            if values.get("use_cache", True) and key in self._results:
+                item.results[prepared] = self._results[key]
+                return
             if "image" in kind.gives:
                 await self._gpu.sample(str(values.get("text", "")), steps=1, on_step=_ignore)
             if not item.ended:
-                made = await asyncio.to_thread(kind.run, self._images, values)
-                item.results[prepared] = made
+                made = await asyncio.to_thread(kind.run, self._stock, values)
+                item.results[prepared] = self._results[key] = made
         except Exception as error:  # noqa: BLE001  # whatever a node raises is reported
             item.status, item.error = "failed", (type(error).__name__, str(error))
             item.errors[prepared] = f"{type(error).__name__}: {error}"

@@ -21,12 +21,14 @@ from queue_agent.adapters.comfyui_answers import (
     refusal,
     results,
 )
+from queue_agent.adapters.comfyui_ids import earlier_prompts, prompt_id_of
 from queue_agent.adapters.comfyui_watch import Follower
 from queue_agent.adapters.runtime_http import Answer, RuntimeHttp, encoded
 from queue_agent.domain import (
     File,
     Generated,
     Job,
+    Remains,
     RunInterruptedError,
     RuntimeHangsError,
     RuntimeLostError,
@@ -35,7 +37,9 @@ from queue_agent.domain import (
 from queue_agent.inputs import is_wrapped
 from queue_agent.ports import Free, Report, no_one_waits
 from queue_agent.spool import Body, opened
+from queue_agent.warmth import Warmth
 
+_MODEL_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
 CANCEL_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
 
 
@@ -46,11 +50,15 @@ class ComfyUiRuntime:
     http: RuntimeHttp
     poll: timedelta
     silence: timedelta
-    stall: timedelta = timedelta.max  # without a sign of progress: the runtime hangs
+    warmth: Warmth = field(default_factory=Warmth)
     hanging: set[str] = field(default_factory=set)  # prompts given up for that
     _order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def probe(self) -> None:
+        with self.warmth.noticing():
+            await self._probe()
+
+    async def _probe(self) -> None:
         answer = await self.http.get("/system_stats")
         if not answer.ok:
             raise RuntimeLostError("the runtime is not ready", status=answer.status)
@@ -73,7 +81,7 @@ class ComfyUiRuntime:
         return f"{folder}/{taken}" if folder else taken
 
     async def encode(self, job: Job) -> Job:
-        body = _body(job, _prompt_id(job))
+        body = _body(job, prompt_id_of(job.uid, job.attempt))
         return replace(job, inputs={}, request=await encoded(body, job.inputs))
 
     async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
@@ -81,12 +89,14 @@ class ComfyUiRuntime:
             raise TaskFailedError(
                 f"ComfyUI does not do {job.tasktype}", code="runtime_rejected"
             )
-        prompt_id = _prompt_id(job)
+        prompt_id = prompt_id_of(job.uid, job.attempt)
         try:
             async with self._order:  # prompts run in the order in which they are queued
-                await self._drop_others_of(job.uid, prompt_id)
+                await self._drop_earlier(job)
                 await self._submit(job, prompt_id)
-            entry = await self._follower.follow(prompt_id, prompt_id, report)
+            with self.warmth.run(_model_files(job)) as stall:
+                entry = await self._follower.follow(prompt_id, prompt_id, report, stall)
+                check_ending(entry)
         except (asyncio.CancelledError, RuntimeHangsError) as error:
             if isinstance(error, RuntimeHangsError):
                 self.hanging.add(prompt_id)
@@ -95,16 +105,23 @@ class ComfyUiRuntime:
                     await self._drop(prompt_id)
             raise
         await free()
-        check_ending(entry)
         outputs = entry.get("outputs") or {}
         # At once, by name: the next prompt may write over them.
         files = await self._files(entry)
         answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry["status"]}
         return Generated(files=tuple(files), answer=answer, has_text=has_text(outputs))
 
+    def loading(self, job: Job) -> timedelta:
+        return self.warmth.loading(_model_files(job))
+
+    async def forget(self, remains: Remains) -> None:
+        """Have its graph forgotten; a server cannot be asked to delete its files."""
+        done = prompt_id_of(remains.uid, remains.attempt)
+        await self.http.post("/history", json={"delete": [done]})
+
     @property
     def _follower(self) -> Follower:
-        return Follower(http=self.http, poll=self.poll, silence=self.silence, stall=self.stall)
+        return Follower(http=self.http, poll=self.poll, silence=self.silence)
 
     async def _submit(self, job: Job, prompt_id: str) -> None:
         if await self._follower.knows(prompt_id):
@@ -122,16 +139,23 @@ class ComfyUiRuntime:
         await self._check_whole(answer, prompt_id)
 
     async def _check_whole(self, answer: Answer, prompt_id: str) -> None:
-        if isinstance(answer.body, dict) and answer.body.get("node_errors"):
+        body = answer.body if isinstance(answer.body, dict) else {}
+        taken_as = str(body.get("prompt_id", prompt_id))
+        if taken_as != prompt_id:
+            await self._drop(taken_as)
+            raise TaskFailedError(
+                "this ComfyUI is too old: it does not take the id of a prompt",
+                code="runtime_error",
+            )
+        if body.get("node_errors"):
             await self._drop(prompt_id)
             raise partial_refusal(answer)
 
-    async def _drop_others_of(self, uid: str, prompt_id: str) -> None:
+    async def _drop_earlier(self, job: Job) -> None:
         """Drop what an agent that died has left here of the same task."""
         running, waiting = await self._follower.queued()
-        for other in running | waiting:
-            if other.startswith(f"{uid}-") and other != prompt_id:
-                await self._drop(other)
+        for other in earlier_prompts(job.uid, job.attempt) & (running | waiting):
+            await self._drop(other)
 
     async def _drop(self, prompt_id: str) -> None:
         await self.http.post("/queue", json={"delete": [prompt_id]})
@@ -156,8 +180,15 @@ class ComfyUiRuntime:
         )
 
 
-def _prompt_id(job: Job) -> str:
-    return f"{job.uid}-{job.attempt}"
+def _model_files(job: Job) -> frozenset[str]:
+    """Give the files of models that the nodes of a graph name."""
+    content = job.content
+    graph = content["prompt"] if is_wrapped(content) else content
+    nodes = [node.get("inputs") for node in graph.values() if isinstance(node, Mapping)]
+    values = [value for one in nodes if isinstance(one, Mapping) for value in one.values()]
+    return frozenset(
+        one for one in values if isinstance(one, str) and one.endswith(_MODEL_SUFFIXES)
+    )
 
 
 def _body(job: Job, prompt_id: str) -> dict[str, Any]:

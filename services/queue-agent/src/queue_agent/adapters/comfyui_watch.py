@@ -48,18 +48,20 @@ class Follower:
     http: RuntimeHttp
     poll: timedelta
     silence: timedelta
-    stall: timedelta
 
-    async def follow(self, prompt_id: str, client_id: str, report: Report) -> dict[str, Any]:
+    async def follow(
+        self, prompt_id: str, client_id: str, report: Report, stall: timedelta
+    ) -> dict[str, Any]:
         """Give the history entry of an ended prompt.
 
         The websocket gives progress and wakes us early; only the history tells the end. Raises
         `RuntimeLostError` when the server is gone, silent for too long or does not know the
-        prompt any more, `RuntimeHangsError` when it runs the prompt without any progress.
+        prompt any more, `RuntimeHangsError` when it runs the prompt without any progress for
+        `stall`.
         """
         signs = _Signs()
         listening = self._listen(prompt_id, client_id, report, signs)
-        return await beside(self._wait(prompt_id, signs), listening)
+        return await beside(self._wait(prompt_id, signs, stall), listening)
 
     async def entry(self, prompt_id: str) -> dict[str, Any] | None:
         """Give the history entry of a prompt; None if it has not ended."""
@@ -81,7 +83,7 @@ class Follower:
         # It may have moved from the queue to the history in between.
         return prompt_id in running | waiting or await self.entry(prompt_id) is not None
 
-    async def _wait(self, prompt_id: str, signs: _Signs) -> dict[str, Any]:
+    async def _wait(self, prompt_id: str, signs: _Signs, stall: timedelta) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         heard = loop.time()
         while True:
@@ -90,7 +92,7 @@ class Follower:
                     if entry := await self.entry(prompt_id):
                         return entry
                     known = await self.knows(prompt_id)
-                    await self._check_moving(prompt_id, signs)
+                    await self._check_moving(prompt_id, signs, stall)
             except (RuntimeSilentError, TimeoutError):
                 if loop.time() - heard >= self.silence.total_seconds():
                     raise RuntimeLostError("the runtime fell silent") from None
@@ -104,8 +106,8 @@ class Follower:
                 async with asyncio.timeout(self.poll.total_seconds()):
                     await signs.wake.wait()
 
-    async def _check_moving(self, prompt_id: str, signs: _Signs) -> None:
-        if signs.still_for() < self.stall.total_seconds():
+    async def _check_moving(self, prompt_id: str, signs: _Signs, stall: timedelta) -> None:
+        if signs.still_for() < stall.total_seconds():
             return
         running, _ = await self.queued()
         if prompt_id in running:

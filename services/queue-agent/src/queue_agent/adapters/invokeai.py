@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,11 +13,14 @@ import aiohttp
 
 from contracts.kinds import TaskType
 from queue_agent.adapters.invokeai_answers import ENDS, Item, is_image_name, refusal
+from queue_agent.adapters.invokeai_graph import references, without_reuse
+from queue_agent.adapters.invokeai_models import ModelLibrary
 from queue_agent.adapters.runtime_http import RuntimeHttp, encoded
 from queue_agent.domain import (
     File,
     Generated,
     Job,
+    Remains,
     RuntimeLostError,
     RuntimeSilentError,
     TaskFailedError,
@@ -25,11 +28,13 @@ from queue_agent.domain import (
 from queue_agent.filetype import file_type
 from queue_agent.ports import Free, Report, no_one_waits
 from queue_agent.spool import Body, opened
+from queue_agent.warmth import Warmth
 
 API: Final = "/api/v1"
 QUEUE: Final = f"{API}/queue/default"
 ORIGIN: Final = "darkroom"
 CANCEL_BUDGET: Final = timedelta(seconds=3)
+DELETED_AT_ONCE: Final = 1000  # the server takes no more
 _CREATED: Final = 201
 _UPLOAD: Final = f"{API}/images/upload?image_category=user&is_intermediate=true"
 
@@ -41,11 +46,15 @@ class InvokeAiRuntime:
     http: RuntimeHttp
     poll: timedelta
     silence: timedelta
+    models: ModelLibrary
+    warmth: Warmth = field(default_factory=Warmth)
 
     async def probe(self) -> None:
-        answer = await self.http.get(f"{API}/app/version")
-        if not answer.ok:
-            raise RuntimeLostError("the runtime is not ready", status=answer.status)
+        with self.warmth.noticing():
+            answer = await self.http.get(f"{API}/app/version")
+            if not answer.ok:
+                raise RuntimeLostError("the runtime is not ready", status=answer.status)
+            await self.models.keep()
 
     async def upload(self, name: str, body: Body) -> str:
         kind = file_type(File(body=body)).content_type  # the server takes images only
@@ -60,8 +69,15 @@ class InvokeAiRuntime:
 
     async def encode(self, job: Job) -> Job:
         destination = _destination(job)
-        body = {"batch": _batch(job.content, destination), "prepend": False}
+        batch = _batch(job.content, destination)
+        if isinstance(batch.get("graph"), Mapping):
+            graph = await self.models.resolved(batch["graph"])
+            batch = {**batch, "graph": without_reuse(graph)}
+        body = {"batch": batch, "prepend": False}
         return replace(job, inputs={}, request=await encoded(body, job.inputs))
+
+    def loading(self, job: Job) -> timedelta:
+        return self.warmth.loading(_models(job))
 
     async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
@@ -73,16 +89,29 @@ class InvokeAiRuntime:
             # What an agent that died has left here of the same task.
             for earlier in range(1, job.attempt):
                 await self._cancel(f"{job.uid}-{earlier}")
-            item = await self._follow(await self._enqueued(job, destination), report)
+            queued = await self._enqueued(job, destination)
+            with self.warmth.run(_models(job)):
+                item = await self._follow(queued, report)
+                item.check_ending()
         except asyncio.CancelledError:
             with suppress(RuntimeLostError, TimeoutError):
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._cancel(destination)
             raise
         await free()
-        item.check_ending()
         files = [await self._file(name) for name in item.image_names()]
         return Generated(files=tuple(files), answer=_answer(item))
+
+    async def forget(self, remains: Remains) -> None:
+        item = await self._find(f"{remains.uid}-{remains.attempt}")
+        names = [*remains.uploads, *(item.made() if item else ())]
+        for start in range(0, len(names), DELETED_AT_ONCE):
+            part = {"image_names": names[start : start + DELETED_AT_ONCE]}
+            answer = await self.http.post(f"{API}/images/delete", json=part)
+            if not answer.ok:
+                raise answer.failure("the runtime did not delete the images of a task")
+        if item is not None:
+            await self.http.delete(f"{QUEUE}/i/{item.item_id}")  # names the images: last
 
     async def _enqueued(self, job: Job, destination: str) -> Item:
         """Give the item of this attempt, which is queued once however often this is called."""
@@ -156,16 +185,25 @@ def _destination(job: Job) -> str:
 
 
 def _batch(content: Mapping[str, Any], destination: str) -> dict[str, Any]:
-    given = content.get("batch")
-    if isinstance(given, Mapping):
-        batch = dict(given)
-    else:
-        graph = content.get("graph")
-        batch = {"graph": dict(graph) if isinstance(graph, Mapping) else dict(content)}
+    batch = _given_batch(content)
     if batch.get("data"):
         raise TaskFailedError("a batch with data is many tasks", code="runtime_rejected")
     # One task is one item: more of them are more tasks.
     return {**batch, "runs": 1, "origin": ORIGIN, "destination": destination}
+
+
+def _given_batch(content: Mapping[str, Any]) -> dict[str, Any]:
+    given = content.get("batch")
+    if isinstance(given, Mapping):
+        return dict(given)
+    graph = content.get("graph")
+    return {"graph": dict(graph) if isinstance(graph, Mapping) else dict(content)}
+
+
+def _models(job: Job) -> frozenset[str]:
+    """Give the models that a graph needs in memory."""
+    graph = _given_batch(job.content).get("graph")
+    return frozenset(map(str, references(graph) if isinstance(graph, Mapping) else ()))
 
 
 def _answer(item: Item) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from queue_agent.adapters.invokeai_graph import image_names
 from queue_agent.adapters.runtime_http import Answer
 from queue_agent.domain import Progress, RunInterruptedError, TaskFailedError
 
@@ -60,6 +61,12 @@ class Item:
             if not _mapping(nodes.get(node)).get("is_intermediate"):
                 found |= dict.fromkeys(_names(result))
         return list(found)
+
+    def made(self) -> list[str]:
+        """Give the names of all images that the run made, intermediate ones as well."""
+        given = set(image_names(self._session.get("graph")))
+        names = dict.fromkeys(name for _, result in self._results() for name in _names(result))
+        return [name for name in names if name not in given]
 
     def outputs(self) -> dict[str, list[Mapping[str, Any]]]:
         """Give every result by the node's id in the graph that was sent."""

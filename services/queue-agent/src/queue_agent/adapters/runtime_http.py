@@ -68,9 +68,18 @@ class RuntimeHttp:
     session: aiohttp.ClientSession
     answer_bytes: int = ANSWER_BYTES  # of one answer; a larger one is a failure of the task
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        budget: timedelta = CALL_BUDGET,
+    ) -> Answer:
         """Get JSON."""
-        return await self._call("GET", path, params=params)
+        return await self._call("GET", path, params=params, budget=budget)
+
+    async def delete(self, path: str) -> Answer:
+        """Have something deleted."""
+        return await self._call("DELETE", path)
 
     async def get_file(self, path: str, params: Mapping[str, str]) -> Body | None:
         """Get a file; None if there is none."""
@@ -84,16 +93,19 @@ class RuntimeHttp:
         json: Any = None,
         body: Body | None = None,
         form: aiohttp.FormData | None = None,
+        params: Mapping[str, str] | None = None,
         budget: timedelta | None = CALL_BUDGET,
     ) -> Answer:
         """Post JSON, encoded already or not, or a form; waits for ever if `budget` is None."""
         if form is not None:
-            return await self._call("POST", path, data=form, budget=budget)
+            return await self._call("POST", path, data=form, params=params, budget=budget)
         if json is not None:
             body = to_json(json)
         headers = {"Content-Type": "application/json"}
         with sendable(body or b"") as sent:
-            return await self._call("POST", path, data=sent, headers=headers, budget=budget)
+            return await self._call(
+                "POST", path, data=sent, headers=headers, params=params, budget=budget
+            )
 
     async def put(self, path: str) -> Answer:
         """Put nothing, as calls do that need no body."""

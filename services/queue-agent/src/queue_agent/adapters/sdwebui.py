@@ -27,6 +27,7 @@ from queue_agent.domain import (
     File,
     Generated,
     Job,
+    Remains,
     RunInterruptedError,
     RuntimeHangsError,
     RuntimeLostError,
@@ -35,6 +36,7 @@ from queue_agent.domain import (
 from queue_agent.out_document import read_info
 from queue_agent.ports import Free, Report, no_one_waits
 from queue_agent.spool import Body
+from queue_agent.warmth import Warmth
 from servicekit.errors import FatalError
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,6 @@ log = logging.getLogger(__name__)
 INTERRUPT_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
 INTERRUPT_PAUSE: Final = timedelta(seconds=0.05)
 STATE_BUDGET: Final = timedelta(seconds=2)
-NEVER: Final = timedelta.max
 API: Final = "/sdapi/v1"
 _PATHS: Final = {
     TaskType.TEXT_TO_IMAGE: "txt2img",
@@ -71,10 +72,14 @@ class SdWebuiRuntime:
     dynamic: bool
     poll: timedelta
     silence: timedelta
-    stall: timedelta = NEVER  # without progress: the runtime hangs
+    warmth: Warmth = field(default_factory=Warmth)
     known: Known = field(default_factory=Known)
 
     async def probe(self) -> None:
+        with self.warmth.noticing():
+            await self._probe()
+
+    async def _probe(self) -> None:
         answer = await self.http.get(f"{API}/memory")
         if not answer.ok:
             raise RuntimeLostError("the runtime is not ready", status=answer.status)
@@ -88,7 +93,8 @@ class SdWebuiRuntime:
     async def encode(self, job: Job) -> Job:
         content = dict(job.content)
         if job.tasktype in _GENERATIONS:
-            content = {**without_routing(content), "send_images": True}
+            asked = {"send_images": True, "save_images": False}  # nobody empties its folder
+            content = {**without_routing(content), **asked}
         return replace(job, inputs={}, request=await encoded(content, job.inputs))
 
     async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
@@ -109,6 +115,12 @@ class SdWebuiRuntime:
             raise
         _note_sampler(job, read_info(answer))
         return await _generated(answer)
+
+    def loading(self, job: Job) -> timedelta:
+        return self.warmth.loading(_checkpoints(job))
+
+    async def forget(self, remains: Remains) -> None:
+        """Return. It keeps nothing: images are not saved, and inputs are in the request."""
 
     async def _generate(
         self, path: str, job: Job, report: Report, free: Free
@@ -144,10 +156,11 @@ class SdWebuiRuntime:
         before = self.known.state if self.known.state is not None else await self._state()
         self.known.state = None
         try:
-            raw = await beside(
-                self.http.post_raw(f"{API}/{path}", job.request, self._note_state),
-                self._watch(before, report),
-            )
+            with self.warmth.run(_checkpoints(job)) as stall:
+                raw = await beside(
+                    self.http.post_raw(f"{API}/{path}", job.request, self._note_state),
+                    self._watch(before, report, stall),
+                )
         except (asyncio.CancelledError, RuntimeHangsError) as error:
             # The answer to an interrupted call is a partial image with status 200. It is never
             # seen, because the call itself was given up above.
@@ -162,9 +175,9 @@ class SdWebuiRuntime:
         if raw.status == HTTPStatus.OK and (self.known.state or {}).get("interrupted"):
             raise RunInterruptedError("somebody else interrupted the runtime")
 
-    async def _watch(self, before: State, report: Report) -> None:
+    async def _watch(self, before: State, report: Report, stall: timedelta) -> None:
         await watch_progress(
-            self._state, before, report, poll=self.poll, lost=self.silence, stall=self.stall
+            self._state, before, report, poll=self.poll, lost=self.silence, stall=stall
         )
 
     async def _note_state(self) -> None:
@@ -190,6 +203,12 @@ class SdWebuiRuntime:
                     await asyncio.sleep(INTERRUPT_PAUSE.total_seconds())
                     if not (await self._state()).get("job"):
                         return
+
+
+def _checkpoints(job: Job) -> frozenset[str]:
+    """Give what a job needs in memory; without a name it is the server's own choice."""
+    generates = job.tasktype in _GENERATIONS
+    return frozenset({asked_checkpoint(job) or ""} if generates else ())
 
 
 async def _read(raw: RawAnswer) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from queue_agent.adapters.runtime_http import RuntimeHttp
 from queue_agent.domain import Job, TaskFailedError
 
-LOAD_BUDGET: Final = timedelta(minutes=10)  # the run's own time limit ends it earlier
+LOAD_BUDGET: Final = timedelta(minutes=15)  # the run's own time limit ends it earlier
 _KEY: Final = "sd_model_checkpoint"
 _HASH = re.compile(r" \[[0-9a-fA-F]+\]$")
 
