@@ -9,7 +9,7 @@ from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeTaskSource, task
 
 from queue_agent import consumer as consumer_module
 from queue_agent.consumer import Consumer, Handle
-from queue_agent.domain import Delivery, RuntimeLostError, UnworkableError
+from queue_agent.domain import Delivery, RuntimeHangsError, RuntimeLostError, UnworkableError
 from queue_agent.line import Line
 from queue_agent.measures import Measures
 from queue_agent.passage import Passage, Stage
@@ -182,6 +182,25 @@ async def test_task_that_could_not_be_done_is_released_and_never_settled(
 
     assert agent.source.settled == []
     assert agent.source.released == [expected]
+
+
+@pytest.mark.parametrize(
+    ("error", "interrupted"),
+    [(RuntimeLostError("gone"), True), (RuntimeHangsError("stuck"), False)],
+)
+async def test_a_runtime_that_hangs_counts_as_a_failure_and_a_lost_one_does_not(
+    agent: Agent, error: Exception, interrupted: bool
+) -> None:
+    async def handle(delivery: Delivery, passage: Passage) -> None:
+        passage.begun(task())
+        agent.stop.set()
+        raise error
+
+    agent.source.put(b"one")
+
+    await agent.run(handle)
+
+    assert [one for _, _, one in agent.notifier.released] == [interrupted]
 
 
 async def test_lost_runtime_makes_the_agent_unready_until_it_is_back(agent: Agent) -> None:

@@ -17,8 +17,9 @@ from queue_agent_fakes import whole
 
 from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
+from queue_agent.adapters import sdwebui
 from queue_agent.adapters.runtime_http import CALL_BUDGET, Answer, RuntimeHttp, runtime_http
-from queue_agent.adapters.sdwebui import SdWebuiRuntime
+from queue_agent.adapters.sdwebui import Known, SdWebuiRuntime
 from queue_agent.adapters.sdwebui_models import Checkpoint
 from queue_agent.adapters.sdwebui_progress import progress_of
 from queue_agent.domain import (
@@ -395,6 +396,26 @@ async def test_runtime_that_hung_is_not_ready_until_its_run_has_ended() -> None:
             await stuck.probe()
         busy = False
         await stuck.probe()
+
+
+async def test_runtime_that_seems_to_hang_for_ever_is_tried_again(
+    http: RuntimeHttp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdwebui, "MOST_HANGING", timedelta())
+    runtime = SdWebuiRuntime(
+        http=http,
+        dynamic=False,
+        poll=POLL,
+        silence=timedelta(seconds=5),
+        known=Known(hanging=asyncio.get_running_loop().time()),
+    )
+    hanging = asyncio.create_task(http.post("/sdapi/v1/txt2img", json={"prompt": "HANG"}))
+    await running(http)
+
+    await runtime.probe()
+
+    await http.post("/sdapi/v1/interrupt")
+    await hanging
 
 
 @dataclass(frozen=True, kw_only=True)

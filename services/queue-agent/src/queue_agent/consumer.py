@@ -16,6 +16,7 @@ from queue_agent.domain import (
     LeaseLostError,
     PoisonedError,
     RunInterruptedError,
+    RuntimeHangsError,
     RuntimeLostError,
     UnworkableError,
 )
@@ -180,12 +181,13 @@ class _Ending:
 
 def _ending(error: AppError, receives: int, stage: Stage) -> _Ending:
     match error:
+        case UnworkableError() | FatalError() | RuntimeHangsError():
+            # A hang counts: it may be the task that makes the runtime hang, again and again.
+            return _Ending("unworkable" if isinstance(error, UnworkableError) else "retried")
         case InterruptionError() | RuntimeLostError():
             return _Ending("interrupted", interrupted=True)
         case PoisonedError():
             return _Ending("poisoned")
-        case UnworkableError() | FatalError():
-            return _Ending("unworkable" if isinstance(error, UnworkableError) else "retried")
         case RunInterruptedError() | NoRoomError():
             return _Ending("interrupted", _backoff(error, receives), interrupted=True)
         case TransientError() if stage is Stage.STAGED:

@@ -71,7 +71,8 @@ class Settings(ServiceSettings):
     runtime_poll: Duration = Field(default=timedelta(seconds=1), gt=timedelta())
     runtime_silence: Duration = timedelta(seconds=60)  # unanswered polls: the runtime is lost
     answer_bytes: int = Field(default=2**30, ge=2**20)  # of one answer of the runtime
-    runtime_stall: Duration = Field(default=timedelta(minutes=3), gt=timedelta())  # it hangs
+    # Without progress for so long it hangs; upscalers and decoders of videos tell none.
+    runtime_stall: Duration = Field(default=timedelta(minutes=10), gt=timedelta())
     # The same in a run that may have to load models: the first, or one with another model.
     runtime_cold_stall: Duration = Field(default=timedelta(minutes=15), gt=timedelta())
 

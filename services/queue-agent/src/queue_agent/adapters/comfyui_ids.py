@@ -1,6 +1,6 @@
 """How prompts at a ComfyUI are named after the attempts that they are.
 
-Since 2026 it takes only UUIDs in canonical form: `validate_job_id` of its `comfy_execution/jobs.py`.
+Since 2026 it takes only UUIDs in canonical form (`comfy_execution/jobs.py`: `validate_job_id`).
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 INTERRUPT_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
 INTERRUPT_PAUSE: Final = timedelta(seconds=0.05)
 STATE_BUDGET: Final = timedelta(seconds=2)
+MOST_HANGING: Final = timedelta(minutes=15)
 API: Final = "/sdapi/v1"
 _PATHS: Final = {
     TaskType.TEXT_TO_IMAGE: "txt2img",
@@ -61,7 +62,7 @@ class Known:
 
     checkpoint: Checkpoint | None = None  # listed, and loaded if that is ours to do
     state: dict[str, Any] | None = None  # of `progress`, after the last run
-    hanging: bool = False  # the last run was given up
+    hanging: float | None = None  # when a run was given up that may still be there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +84,14 @@ class SdWebuiRuntime:
         answer = await self.http.get(f"{API}/memory")
         if not answer.ok:
             raise RuntimeLostError("the runtime is not ready", status=answer.status)
-        if self.known.hanging and (await self._state()).get("job"):
+        if self._may_hang() and (await self._state()).get("job"):
             raise RuntimeLostError("the runtime still hangs")
-        self.known.hanging = False
+        self.known.hanging = None
+
+    def _may_hang(self) -> bool:
+        # Not for ever: a post-processing that fails leaves its mark at a server that is idle.
+        since, now = self.known.hanging, asyncio.get_running_loop().time()
+        return since is not None and now - since < MOST_HANGING.total_seconds()
 
     async def upload(self, name: str, body: Body) -> str:
         raise FatalError("SD WebUI takes its inputs in the body")
@@ -164,7 +170,8 @@ class SdWebuiRuntime:
         except (asyncio.CancelledError, RuntimeHangsError) as error:
             # The answer to an interrupted call is a partial image with status 200. It is never
             # seen, because the call itself was given up above.
-            self.known.hanging = isinstance(error, RuntimeHangsError)
+            if isinstance(error, RuntimeHangsError):
+                self.known.hanging = asyncio.get_running_loop().time()
             await self._interrupt()
             raise
         self._check_whole(raw)
