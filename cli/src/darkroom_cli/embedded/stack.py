@@ -35,6 +35,7 @@ class Options:
     folder: Folder
     host: str = HOST
     port: int = 0  # 0: any free one
+    grpc_port: int = 0  # the same
     attached: tuple[Attached, ...] = ()  # empty: the sample runtimes
     aws_endpoint_url: str | None = None  # None: an emulator of our own
     seconds_per_image: float = 1.0  # of the sample runtimes
@@ -49,10 +50,11 @@ async def stack(options: Options, report: Report) -> AsyncIterator[Running]:
     """
     async with AsyncExitStack() as exits:
         lock = exits.enter_context(options.folder.locked())
-        if options.port and not _is_free(options.host, options.port):
-            raise CommandError(
-                f"port {options.port} of {options.host} is in use; choose another with --port"
-            )
+        for port, option in ((options.port, "--port"), (options.grpc_port, "--grpc-port")):
+            if port and not _is_free(options.host, port):
+                raise CommandError(
+                    f"port {port} of {options.host} is in use; choose another with {option}"
+                )
         processes = Processes(report, lock)
         exits.push_async_callback(processes.stop)
         started: list[Program] = []
@@ -66,7 +68,7 @@ async def stack(options: Options, report: Report) -> AsyncIterator[Running]:
         addresses = Addresses(
             host=options.host,
             rest=options.port or free_port(),
-            grpc=free_port(),
+            grpc=options.grpc_port or free_port(),
             router=free_port(),
             notifier=free_port(),
             model_sync=free_port(),
