@@ -34,6 +34,16 @@ async def test_second_up_continues_with_the_data_of_the_first(tmp_path: Path) ->
         await second.until(again["uid"], "completed")
 
 
+async def test_second_up_does_what_was_queued_in_the_first(tmp_path: Path) -> None:
+    with running_stack(tmp_path, "--sample-seconds", "60") as first:
+        waiting = [await first.submit(**text_to_image(f"waiting-{n}")) for n in range(4)]
+        assert stop(first.process, signal.SIGINT) == 0
+
+    with running_stack(tmp_path, "--sample-seconds", "0.1") as second:
+        for accepted in waiting:
+            await second.until(accepted["uid"], "completed")
+
+
 def test_data_folder_in_use_is_one_sentence(stack: Stack) -> None:
     assert "is in use by another stack" in failed(
         "up", "--port", "0", "--data-dir", str(stack.folder)

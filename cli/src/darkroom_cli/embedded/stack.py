@@ -131,7 +131,7 @@ async def _open_aws(
         }
         aws = {**own, "AWS_ENDPOINT_URL": options.aws_endpoint_url}
     else:
-        port = free_port()
+        port = _aws_port(options.folder)
         program = programs.emulated_aws(port, options.folder)
         report("starting the AWS emulator")
         await processes.start(program)
@@ -139,6 +139,14 @@ async def _open_aws(
         aws = {**emulator.CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
     os.environ.update(aws)  # this process makes the resources and reads the results
     return aws
+
+
+def _aws_port(folder: Folder) -> int:
+    """Give the emulator's port: the last one, because it knows its queues by their address."""
+    last = folder.aws_port()
+    port = last if last and _is_free(HOST, last) else free_port()
+    folder.write_aws_port(port)
+    return port
 
 
 async def _provision(
