@@ -133,6 +133,39 @@ def quota_findings(
     return findings
 
 
+def model_keys(runtimes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Give the keys of the files that runtimes of SD WebUI start with."""
+    return sorted({key for runtime in runtimes if (key := _model_key(runtime))})
+
+
+def model_findings(
+    runtimes: Iterable[Mapping[str, Any]], bucket: str, state: str, missing: list[str]
+) -> list[Finding]:
+    """Say which runtimes would start without their model.
+
+    `state` is that of the bucket, `missing` the keys that it does not have. It can be brought
+    in later, except where a GPU node starts at once.
+    """
+    findings = []
+    for runtime in runtimes:
+        key = _model_key(runtime)
+        if not key or state == "forbidden" or (state == "readable" and key not in missing):
+            continue
+        scaling = runtime["values"].get("runtime", {}).get("scaling", {})
+        at_once = scaling.get("minReplicaCount", 0) > 0 or not scaling.get("enabled", True)
+        report = _error if at_once else _warning
+        making = " -e create_bucket=true" if state == "missing" else ""
+        findings.append(
+            report(
+                f"runtime {runtime['name']}: no {key} in the bucket {bucket}"
+                f"{', which is not there yet' if making else ''}: bring it in with "
+                f"playbooks/models.yml -e model_source=URL_OR_FILE "
+                f"-e model_filename={runtime['model_filename']}{making}"
+            )
+        )
+    return findings
+
+
 def busiest_zone(
     gateways: Iterable[Mapping[str, str]], subnets: Iterable[Mapping[str, str]]
 ) -> int:
@@ -162,6 +195,16 @@ def network_findings(
         for key, code, title, remedy in rows
         if code in quotas and needed[key] and used[key] + needed[key] > quotas[code]
     ]
+
+
+def _model_key(runtime: Mapping[str, Any]) -> str:
+    if (
+        runtime["type"] != "sdwebui"
+        or runtime["dynamic_model"]
+        or not runtime["model_filename"]
+    ):
+        return ""
+    return f"Stable-diffusion/{runtime['model_filename']}"
 
 
 def _need_of(
@@ -206,6 +249,8 @@ class FilterModule:
             "preflight_tool_findings": tool_findings,
             "preflight_type_findings": type_findings,
             "preflight_quota_findings": quota_findings,
+            "preflight_model_keys": model_keys,
+            "preflight_model_findings": model_findings,
             "preflight_busiest_zone": busiest_zone,
             "preflight_network_findings": network_findings,
         }

@@ -15,6 +15,11 @@ options:
     description: Name of the bucket.
     type: str
     required: true
+  keys:
+    description: Keys that are looked for in a bucket that may be read.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -36,6 +41,11 @@ bucket_region:
   description: Region of the bucket, empty if it is missing.
   returned: always
   type: str
+missing_keys:
+  description: Those of O(keys) that a readable bucket does not have.
+  returned: always
+  type: list
+  elements: str
 """
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -47,7 +57,10 @@ REGION_HEADER = "x-amz-bucket-region"
 
 def main():
     """Run as a module."""
-    spec = {"name": {"type": "str", "required": True}}
+    spec = {
+        "name": {"type": "str", "required": True},
+        "keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    }
     module = AnsibleAWSModule(argument_spec=spec, supports_check_mode=True)
     client = module.client("s3", retry_decorator=AWSRetry.jittered_backoff())
     try:
@@ -66,7 +79,24 @@ def main():
     except BotoCoreError as error:
         module.fail_json_aws(error, msg=f"bucket {module.params['name']}")
     region = answer["ResponseMetadata"]["HTTPHeaders"].get(REGION_HEADER, "")
-    module.exit_json(changed=False, state=state, bucket_region=region)
+    missing = missing_keys(module, client) if state == "readable" else []
+    module.exit_json(changed=False, state=state, bucket_region=region, missing_keys=missing)
+
+
+def missing_keys(module, client):
+    """Give the keys that the bucket does not have."""
+    bucket, missing = module.params["name"], []
+    for key in module.params["keys"]:
+        try:
+            # A key comes before all others that begin with it.
+            answer = client.list_objects_v2(
+                Bucket=bucket, Prefix=key, MaxKeys=1, aws_retry=True
+            )
+        except (BotoCoreError, ClientError) as error:
+            module.fail_json_aws(error, msg=f"bucket {bucket}, key {key}")
+        if [found["Key"] for found in answer.get("Contents", [])] != [key]:
+            missing.append(key)
+    return missing
 
 
 if __name__ == "__main__":

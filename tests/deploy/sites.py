@@ -94,7 +94,7 @@ def run(ansible: Ansible, *arguments: str, **variables: Any) -> Run:
         "image_cache_ami_id": "ami-0123456789abcdef0",
         "image_cache_data_device": "/dev/xvda",
         "images": images,
-        "kubernetes_apply": False,
+        "kubernetes_apply": "false",  # a text, as `-e kubernetes_apply=false` gives it
         **variables,
     }
     return ansible.play("site.yml", "-e", json.dumps(given), *arguments)

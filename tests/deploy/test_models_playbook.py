@@ -72,7 +72,7 @@ def bucket(ansible: Ansible, server: str) -> Ansible:
     """Give an account whose model bucket the playbook made, with one model."""
     given = {
         "model_bucket": BUCKET,
-        "create_bucket": True,
+        "create_bucket": "true",  # a text, as `-e create_bucket=true` gives it
         "model_source": f"{server}/whole.safetensors?token={TOKEN}",
     }
     ansible.play("models.yml", "-e", json.dumps(given), "--check")

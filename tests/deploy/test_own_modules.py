@@ -171,6 +171,20 @@ def test_a_bucket_is_found_or_missing(ansible: Ansible, here: Modules) -> None:
     assert here.run("s3_bucket_head_info", name="nobodys")["state"] == "missing"
 
 
+def test_keys_that_a_bucket_lacks_are_told(ansible: Ansible, here: Modules) -> None:
+    s3 = ansible.client("s3")
+    s3.create_bucket(Bucket="larder")
+    for key in ("jam", "jam/2", "honey-2"):
+        s3.put_object(Bucket="larder", Key=key, Body=b"")
+
+    keys = ["jam", "honey", "bread"]
+    found = here.run("s3_bucket_head_info", name="larder", keys=keys)
+    nothing = here.run("s3_bucket_head_info", name="nobodys-larder", keys=keys)
+
+    assert found["missing_keys"] == ["honey", "bread"]
+    assert nothing["missing_keys"] == []
+
+
 def test_a_region_of_china_has_its_own_partition_and_hosts(here: Modules) -> None:
     home = here.run("aws_target_info")
     china = here.run("aws_target_info", region="cn-northwest-1")

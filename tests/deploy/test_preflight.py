@@ -148,6 +148,53 @@ def test_what_is_there_already_needs_no_more() -> None:
     )
 
 
+def runtime(**given: Any) -> dict[str, Any]:
+    known = {"name": "sdruntime", "type": "sdwebui", "dynamic_model": False, "values": {}}
+    return {**known, "model_filename": "v1-5.safetensors", **given}
+
+
+def test_models_are_looked_for_that_a_runtime_starts_with() -> None:
+    runtimes = [
+        runtime(),
+        runtime(model_filename=""),
+        runtime(model_filename="any.safetensors", dynamic_model=True),
+        runtime(model_filename="flux.safetensors", type="comfyui"),
+    ]
+
+    assert preflight.model_keys(runtimes) == ["Stable-diffusion/v1-5.safetensors"]
+
+
+def test_a_model_that_is_not_in_the_bucket_is_named_with_how_it_gets_there() -> None:
+    runtimes = [runtime(), runtime(name="other", model_filename="other.ckpt")]
+
+    (finding,) = preflight.model_findings(
+        runtimes, "models", "readable", ["Stable-diffusion/v1-5.safetensors"]
+    )
+
+    assert finding == {
+        "level": "warning",
+        "text": "runtime sdruntime: no Stable-diffusion/v1-5.safetensors in the bucket models: "
+        "bring it in with playbooks/models.yml -e model_source=URL_OR_FILE "
+        "-e model_filename=v1-5.safetensors",
+    }
+
+
+def test_a_bucket_that_is_not_there_yet_has_no_model() -> None:
+    (finding,) = preflight.model_findings([runtime()], "models", "missing", [])
+
+    assert "in the bucket models, which is not there yet: " in finding["text"]
+    assert finding["text"].endswith(" -e create_bucket=true")
+
+
+@pytest.mark.parametrize("scaling", [{"minReplicaCount": 1}, {"enabled": False}])
+def test_a_runtime_that_starts_at_once_may_not_lack_its_model(scaling: dict[str, Any]) -> None:
+    starting = runtime(values={"runtime": {"scaling": scaling}})
+
+    (finding,) = preflight.model_findings([starting], "models", "missing", [])
+
+    assert finding["level"] == "error"
+
+
 def test_the_busiest_zone_counts() -> None:
     subnets = [
         {"subnet_id": "subnet-1", "availability_zone": "us-east-1a"},

@@ -87,6 +87,10 @@ def test_the_second_run_changes_nothing(site: Site) -> None:
     assert site.second.changed == 0, site.second.output
 
 
+def test_one_role_is_run_by_its_tag(site: Site) -> None:
+    assert run(site.ansible, "--tags", "registry").changed == 0
+
+
 def test_a_cluster_would_take_every_object_that_is_rendered(site: Site) -> None:
     found = {f"{file}: {item['kind']}": problems(item) for file, item in site.rendered()}
 

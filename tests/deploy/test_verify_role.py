@@ -35,10 +35,11 @@ def verify(
     *arguments: str,
     runtimes: Sequence[dict[str, Any]] = (SDWEBUI, COMFYUI),
     fails: bool = False,
+    models: str = "models",
     **more: Any,
 ) -> Run:
     """Run the playbook where the configuration and the outputs of a deployment are."""
-    config = {"stackName": "embedded", "modelBucketArn": "arn:aws:s3:::models"}
+    config = {"stackName": "embedded", "modelBucketArn": f"arn:aws:s3:::{models}"}
     outputs = {
         "FrontApiEndpoint": stack.info["endpoint"] + "/",
         "sdNotificationOutputArn": stack.info["result_topic_arn"],
@@ -98,7 +99,7 @@ def test_images_of_every_runtime_are_made_looked_at_and_removed(
 ) -> None:
     folder = verifying.folder / "images"
 
-    run = verify(verifying, stack, verify_folder=str(folder))
+    run = verify(verifying, stack, models=stack.info["model_bucket"], verify_folder=str(folder))
 
     assert run.changed == 0
     assert stack.info["api_key"] not in run.output
@@ -113,6 +114,15 @@ def test_images_of_every_runtime_are_made_looked_at_and_removed(
         image.load()
         assert image.size == (64, 64)
     assert left_behind(verifying, stack) == NOTHING
+
+
+def test_nothing_is_asked_for_while_a_model_is_not_in_its_bucket(
+    verifying: Ansible, stack: Stack
+) -> None:
+    run = verify(verifying, stack, models=stack.info["claim_bucket"], fails=True)
+
+    assert "sdruntime: no Stable-diffusion/v1-5-pruned-emaonly.safetensors in" in run.output
+    assert "Hear the results" not in run.output
 
 
 def test_refused_request_is_told_and_nothing_is_left(verifying: Ansible, stack: Stack) -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from commands import failed, run
 from harness import Stack, running_stack, stop, text_to_image
 
@@ -23,12 +24,24 @@ async def test_second_up_continues_with_the_data_of_the_first(tmp_path: Path) ->
         assert stop(first.process, signal.SIGINT) == 0
         key = first.info["api_key"]
 
-    with running_stack(tmp_path, "--sample-seconds", "0.1") as second:
+    port = first.info["grpc"].rpartition(":")[2]
+    with running_stack(tmp_path, "--sample-seconds", "0.1", "--grpc-port", port) as second:
         assert second.info["api_key"] == key
+        assert second.info["grpc"] == first.info["grpc"]
         assert await second.task(accepted["uid"]) == done
         assert (await second.object(done["image_url"][0]))[0].startswith(b"\x89PNG")
         again = await second.submit(**text_to_image("new"))
         await second.until(again["uid"], "completed")
+
+
+async def test_second_up_does_what_was_queued_in_the_first(tmp_path: Path) -> None:
+    with running_stack(tmp_path, "--sample-seconds", "60") as first:
+        waiting = [await first.submit(**text_to_image(f"waiting-{n}")) for n in range(4)]
+        assert stop(first.process, signal.SIGINT) == 0
+
+    with running_stack(tmp_path, "--sample-seconds", "0.1") as second:
+        for accepted in waiting:
+            await second.until(accepted["uid"], "completed")
 
 
 def test_data_folder_in_use_is_one_sentence(stack: Stack) -> None:
@@ -37,11 +50,13 @@ def test_data_folder_in_use_is_one_sentence(stack: Stack) -> None:
     )
 
 
-def test_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_port_in_use_is_one_sentence(tmp_path: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        sentence = failed("up", "--port", str(port), "--data-dir", str(tmp_path))
-    assert f"port {port} of 127.0.0.1 is in use" in sentence
+        # The later option counts.
+        sentence = failed("up", "--port", "0", option, str(port), "--data-dir", str(tmp_path))
+    assert f"port {port} of 127.0.0.1 is in use; choose another with {option}" in sentence
 
 
 def test_unreachable_aws_is_one_sentence(tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ import asyncio
 import base64
 import io
 import json
+import re
 import time
+from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 from collector import Spans
 from google.rpc import error_details_pb2
@@ -18,6 +21,11 @@ from PIL import Image
 
 from awsio import clients
 from darkroom.tasks.v1 import tasks_pb2
+
+# What metrics are called, and what Prometheus makes of it.
+NAMES = re.findall(
+    r"^\| `(darkroom[.\w]+)` \| `(\w+)`", Path("docs/telemetry.md").read_text(), re.MULTILINE
+)
 
 
 async def test_one_trace_leads_from_the_post_to_the_callback(
@@ -152,6 +160,26 @@ async def test_undecodable_message_ends_in_the_dead_letter_queue(
     assert parked == [body]
     accepted = await stack.submit(**text_to_image("after-garbage"))
     assert (await callbacks.of(accepted["uid"]))["result"] is True
+
+
+async def test_metrics_have_the_names_of_the_documentation(
+    stack: Stack, callbacks: Callbacks
+) -> None:
+    accepted = await stack.submit(**text_to_image("counted"))
+    await callbacks.of(accepted["uid"])
+    settings = [child.environ() for child in stack.children()]
+    ports = [v for each in settings for k, v in each.items() if k.endswith("_OPS_PORT")]
+
+    told: set[str] = set()
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for port in ports:
+            text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+            told |= set(re.findall(r"^# TYPE (darkroom_\w+)", text, re.MULTILINE))
+
+    assert "darkroom_agent_generation_seconds" in told
+    assert told <= {prometheus for _, prometheus in NAMES}
+    for name, prometheus in NAMES:
+        assert prometheus.startswith(name.replace(".", "_"))
 
 
 async def test_api_key_is_in_no_log_and_no_span(stack: Stack, spans: Spans) -> None:

@@ -136,5 +136,6 @@ def resubmission(task: TaskMessage, content: dict[str, Any], context: Any) -> di
         "tasktype": task.tasktype.value,
         "prefix": task.prefix,
         "context": context,
+        "timeout_seconds": task.timeout_seconds,
     }
     return {"metadata": metadata, "content": content}

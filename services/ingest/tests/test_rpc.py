@@ -8,6 +8,7 @@ from typing import Any, cast
 import grpc
 import pytest
 from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct, Value
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -110,6 +111,27 @@ async def test_content_as_text_takes_the_place_of_the_struct(world: World) -> No
 
     [(submission, _)] = world.router.submitted
     assert submission.content == b'{"seed":12345678901234567890}'
+
+
+async def test_time_for_one_attempt_is_handed_on(world: World) -> None:
+    async with rpc(world) as stub:
+        for timeout in (None, Duration(seconds=1, nanos=500_000_000)):
+            await stub.SubmitTask(request(timeout=timeout), metadata=WITH_KEY)
+
+    limits = [submission.timeout for submission, _ in world.router.submitted]
+    assert limits == [None, timedelta(seconds=1.5)]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 86_401, 10**15])
+async def test_time_that_no_attempt_may_take_is_refused(world: World, seconds: int) -> None:
+    async with rpc(world) as stub:
+        told = await refusal(
+            stub.SubmitTask(request(timeout=Duration(seconds=seconds)), metadata=WITH_KEY),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "invalid_request",
+        )
+
+    assert told["fields"] == ["timeout"]
 
 
 async def test_every_wrong_field_is_named(world: World) -> None:

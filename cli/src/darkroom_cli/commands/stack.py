@@ -58,6 +58,9 @@ def up(
     port: Annotated[
         int, typer.Option(help="Port of the REST API; 0 takes a free one.", min=0, max=65535)
     ] = 8080,
+    grpc_port: Annotated[
+        int, typer.Option(help="Port of the gRPC API; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
     sample_seconds: Annotated[
         float, typer.Option(help="Seconds that a sample runtime takes for an image.", min=0)
     ] = 1.0,
@@ -85,6 +88,7 @@ def up(
         folder=folder_of(data_dir),
         host=host,
         port=port,
+        grpc_port=grpc_port,
         attached=attempt(lambda: tuple(parse_runtime(text) for text in runtime or ())),
         aws_endpoint_url=aws_endpoint_url,
         seconds_per_image=sample_seconds,

@@ -111,6 +111,17 @@ class Folder:
         self._write(self.api_keys_file, json.dumps(keys))
         return key
 
+    def aws_port(self) -> int | None:
+        """Give the port that the emulator had last; None before the first time."""
+        try:
+            return int((self.path / "aws-port").read_text())
+        except (OSError, ValueError):
+            return None
+
+    def write_aws_port(self, port: int) -> None:
+        """Keep the emulator's port for the next time."""
+        self._write(self.path / "aws-port", str(port))
+
     def write_running(self, running: Running) -> None:
         """Let the other commands find this stack."""
         self._write(self._running_file, running.model_dump_json(indent=1))

@@ -35,6 +35,7 @@ class Options:
     folder: Folder
     host: str = HOST
     port: int = 0  # 0: any free one
+    grpc_port: int = 0  # the same
     attached: tuple[Attached, ...] = ()  # empty: the sample runtimes
     aws_endpoint_url: str | None = None  # None: an emulator of our own
     seconds_per_image: float = 1.0  # of the sample runtimes
@@ -49,10 +50,11 @@ async def stack(options: Options, report: Report) -> AsyncIterator[Running]:
     """
     async with AsyncExitStack() as exits:
         lock = exits.enter_context(options.folder.locked())
-        if options.port and not _is_free(options.host, options.port):
-            raise CommandError(
-                f"port {options.port} of {options.host} is in use; choose another with --port"
-            )
+        for port, option in ((options.port, "--port"), (options.grpc_port, "--grpc-port")):
+            if port and not _is_free(options.host, port):
+                raise CommandError(
+                    f"port {port} of {options.host} is in use; choose another with {option}"
+                )
         processes = Processes(report, lock)
         exits.push_async_callback(processes.stop)
         started: list[Program] = []
@@ -66,7 +68,7 @@ async def stack(options: Options, report: Report) -> AsyncIterator[Running]:
         addresses = Addresses(
             host=options.host,
             rest=options.port or free_port(),
-            grpc=free_port(),
+            grpc=options.grpc_port or free_port(),
             router=free_port(),
             notifier=free_port(),
             model_sync=free_port(),
@@ -129,7 +131,7 @@ async def _open_aws(
         }
         aws = {**own, "AWS_ENDPOINT_URL": options.aws_endpoint_url}
     else:
-        port = free_port()
+        port = _aws_port(options.folder)
         program = programs.emulated_aws(port, options.folder)
         report("starting the AWS emulator")
         await processes.start(program)
@@ -137,6 +139,14 @@ async def _open_aws(
         aws = {**emulator.CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
     os.environ.update(aws)  # this process makes the resources and reads the results
     return aws
+
+
+def _aws_port(folder: Folder) -> int:
+    """Give the emulator's port: the last one, because it knows its queues by their address."""
+    last = folder.aws_port()
+    port = last if last and _is_free(HOST, last) else free_port()
+    folder.write_aws_port(port)
+    return port
 
 
 async def _provision(

@@ -172,6 +172,8 @@ def _fields(
     fields: dict[str, Any] = {n: getattr(request, n) for n in names if getattr(request, n)}
     if request.HasField("context"):
         fields["context"] = _plain(request.context)
+    if request.HasField("timeout"):
+        fields["timeout"] = request.timeout.seconds + request.timeout.nanos / 1e9
     if request.content_json:
         try:
             fields["content"] = parse_object(request.content_json, "content_json")

@@ -32,6 +32,8 @@ FIELDS: Final = {
 }
 """What this form calls the fields of a submission."""
 
+_Timeout = Annotated[float, Strict(), Field(ge=1, le=86400)]
+
 
 class Metadata(BaseModel):
     """What Darkroom must know of a task."""
@@ -52,10 +54,8 @@ class Metadata(BaseModel):
         default_factory=lambda: "{}",
         description="Any JSON value up to 16 KiB, which comes back in the callback.",
     )
-    timeout_seconds: Annotated[float, Strict()] | None = Field(
+    timeout_seconds: _Timeout | None = Field(
         default=None,
-        ge=1,
-        le=86400,
         description="How long one attempt may take; without it, as long as the agent allows.",
     )
 
@@ -73,6 +73,7 @@ class V1Alpha2Request(BaseModel):
 
 class _FlatTask(Metadata):
     content: dict[str, Any]
+    timeout_seconds: _Timeout | None = Field(default=None, alias="timeout")
 
 
 def translate(body: bytes, uid: Uid) -> Submission:
@@ -94,6 +95,8 @@ def translate_flat(
     fields: dict[str, Any], uid: Uid, known: tuple[FieldError, ...] = ()
 ) -> Submission:
     """Do the same for `id`, `runtime`, ... and `content` in one object, as gRPC has them.
+
+    There `timeout`, in seconds, is what `timeout_seconds` is here.
 
     `known` are errors that were found before.
     """

@@ -14,6 +14,38 @@ _WIZARD: Final = (
     "Pixar, Disney, 8k"
 )
 _SIZE: Final = {"steps": 16, "width": 512, "height": 512}
+_GRAPH: Final = {
+    "3": {
+        "class_type": "KSampler",
+        "inputs": {
+            "seed": 7,
+            "steps": 16,
+            "cfg": 8,
+            "sampler_name": "euler",
+            "scheduler": "normal",
+            "denoise": 1,
+            "model": ["4", 0],
+            "positive": ["6", 0],
+            "negative": ["7", 0],
+            "latent_image": ["5", 0],
+        },
+    },
+    "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": _CHECKPOINT}},
+    "5": {
+        "class_type": "EmptyLatentImage",
+        "inputs": {"width": 512, "height": 512, "batch_size": 1},
+    },
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "A dog", "clip": ["4", 1]}},
+    "7": {
+        "class_type": "CLIPTextEncode",
+        "inputs": {"text": "text, watermark", "clip": ["4", 1]},
+    },
+    "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+    "9": {
+        "class_type": "SaveImage",
+        "inputs": {"filename_prefix": "darkroom", "images": ["8", 0]},
+    },
+}
 
 V1ALPHA2_REQUESTS: Final[dict[str, dict[str, Any]]] = {
     "text-to-image": {
@@ -86,6 +118,18 @@ V1ALPHA2_REQUESTS: Final[dict[str, dict[str, Any]]] = {
                 "prompt": "A dog",
                 **_SIZE,
             },
+        }
+    },
+    "pipeline": {
+        "task": {
+            "metadata": {
+                "id": "test-pipeline",
+                "runtime": "comfyruntime",
+                "tasktype": "pipeline",
+                "prefix": "output",
+                "context": {"abc": 123},
+            },
+            "content": {"prompt": _GRAPH},
         }
     },
 }
