@@ -266,3 +266,30 @@ def test_other_pods_have_no_sweep(name: str, minutes: int) -> None:
     assert "sweep" not in [each["name"] for each in pod["initContainers"]]
     assert "files" not in [each["name"] for each in pod["volumes"]]
     assert "/var/darkroom" not in environment(_container(pod, "runtime"))["EXTRA_CMD_ARG"]
+
+
+def test_what_invokeai_works_with_is_swept_as_the_user_that_it_becomes() -> None:
+    pod = _pod("invokeai")
+    runtime, sweep = _container(pod, "runtime"), _container(pod, "sweep")
+
+    assert environment(runtime)["INVOKEAI_OUTPUTS_DIR"] == "/var/darkroom/outputs"
+    assert "/var/darkroom" not in environment(runtime)["EXTRA_CMD_ARG"]
+    mounted = [each for each in runtime["volumeMounts"] if each["name"] == "files"]
+    assert [each["mountPath"] for each in mounted] == ["/var/darkroom/outputs"]
+    assert sweep["securityContext"]["runAsUser"] == 1000
+    assert "runAsUser" not in runtime["securityContext"]
+
+
+def test_the_sweep_is_the_user_that_invokeai_is_given() -> None:
+    given = {"inferenceApi": {"securityContext": {"runAsUser": 1234}}}
+
+    pod = _pod("invokeai", runtime=given)
+
+    assert _container(pod, "sweep")["securityContext"]["runAsUser"] == 1234
+
+
+def test_sd_webui_listens_where_it_is_asked() -> None:
+    runtime = _container(_pod("golden", runtime={"inferenceApi": {"port": 7860}}), "runtime")
+
+    assert environment(runtime)["PORT"] == "7860"
+    assert runtime["ports"][0]["containerPort"] == 7860

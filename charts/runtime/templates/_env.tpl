@@ -95,7 +95,7 @@ that is there twice, the servers take the last; one that the user gives is not t
 {{- if include "runtime.linksHypernetworks" . }}
 {{- $all = append $all "--hypernetwork-dir /tmp/hypernetworks" }}
 {{- end }}
-{{- range include "runtime.ownFolders" . | fromYamlArray }}
+{{- range ternary (include "runtime.ownFolders" . | fromYamlArray) list (eq .Values.type "comfyui") }}
 {{- $all = append $all (printf "--%s-directory /var/darkroom%s" . (eq . "temp" | ternary "" (print "/" .))) }}
 {{- end }}
 {{- with $theirs }}{{ $all = append $all . }}{{ end }}
@@ -103,8 +103,8 @@ that is there twice, the servers take the last; one that the user gives is not t
 {{- end }}
 
 {{/*
-A list of the folders of ComfyUI that are in a volume of ours, where old files are removed: those that the user has not
-put elsewhere. It makes the folder `temp` in the one that --temp-directory names.
+A list of the folders of a server that are in a volume of ours, where old files are removed: of ComfyUI those that the
+user has not put elsewhere (it makes `temp` in the one that --temp-directory names), and the outputs of InvokeAI.
 */}}
 {{- define "runtime.ownFolders" -}}
 {{- $server := .Values.runtime.inferenceApi }}
@@ -116,6 +116,7 @@ put elsewhere. It makes the folder `temp` in the one that --temp-directory names
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if and (eq .Values.type "invokeai") (gt (int $server.keepFilesMinutes) 0) }}{{ $folders = list "outputs" }}{{ end }}
 {{- toYaml $folders }}
 {{- end }}
 
@@ -133,6 +134,8 @@ env:
   {{- end }}
   - name: API_ONLY
     value: "true"
+  - name: PORT
+    value: {{ $port | quote }}
   - name: CONFIG_FILE
     value: /tmp/config.json
   {{- else if eq .Values.type "invokeai" }}
@@ -140,6 +143,10 @@ env:
     value: 0.0.0.0
   - name: INVOKEAI_PORT
     value: {{ $port | quote }}
+  {{- if include "runtime.ownFolders" . | fromYamlArray }}
+  - name: INVOKEAI_OUTPUTS_DIR
+    value: /var/darkroom/outputs
+  {{- end }}
   {{- end }}
   - name: EXTRA_CMD_ARG
     value: {{ include "runtime.arguments" . | quote }}

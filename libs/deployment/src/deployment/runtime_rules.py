@@ -150,10 +150,8 @@ def _files(runtime: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     kept = values.given(key)
     if kept is None:
         return
-    if runtime["type"] != "comfyui":
-        yield warning(
-            values.path(key), str(kept), f"not used: {runtime['type']} keeps no files"
-        )
+    if runtime["type"] == "sdwebui":
+        yield warning(values.path(key), str(kept), "not used: sdwebui keeps no files")
     elif 0 < kept < 2 * LONGEST_RUN_MINUTES:
         advice = (
             "an input may be removed before its run, which waits for another of up to an hour"
