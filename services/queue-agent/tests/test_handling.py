@@ -93,6 +93,22 @@ async def test_what_an_attempt_left_that_came_to_nothing_is_deleted(
     assert room.left == [Remains(uid=sent.uid, attempt=1)]
 
 
+async def test_more_files_than_a_callback_has_room_for_are_a_failure(room: Room) -> None:
+    async def make(job: Job, report: Report) -> Generated:
+        return Generated(files=tuple(File(body=PNG) for _ in range(5000)), answer={})
+
+    room.runtime.script = make
+    sent = message()
+
+    await room.handle(sent)
+
+    failure = room.notifier.ends[sent.uid].failure
+    assert failure is not None
+    assert failure.code == "runtime_error"
+    assert "the run made 5000 files" in failure.message
+    assert len(room.store.objects) == 1  # the document
+
+
 async def test_files_are_gone_when_their_task_has_ended(room: Room) -> None:
     body = Spooled()
     body.write(PNG)

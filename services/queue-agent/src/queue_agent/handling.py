@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from opentelemetry import trace
 
@@ -30,6 +31,8 @@ from queue_agent.reporting import ProgressReporter
 from queue_agent.work import Preparer, Runner, cancelled, failed
 from servicekit.telemetry import incoming_context
 
+# Of the URLs in a callback; SNS has room for 256 KiB, with context and error.
+ADDRESS_BYTES: Final = 150_000
 tracer = trace.get_tracer(__name__)
 
 
@@ -129,10 +132,22 @@ class Handler:
         async with passage.turn() as turn:
             outcome = await self.runner.run(task, job, report, turn)
         note(task, "generated")
+        if _addresses(outcome) > ADDRESS_BYTES:
+            outcome.close()
+            raise TaskFailedError(
+                f"the run made {len(outcome.files)} files, more than a callback has room for",
+                code="runtime_error",
+            )
         return outcome, turn.seconds
 
     def _count(self, outcome: str) -> None:
         self.measures.tasks.add(1, {"outcome": outcome})
+
+
+def _addresses(outcome: Outcome) -> int:
+    """Give the bytes of the URLs that the callback will list."""
+    last = outcome.task.place.image_key(len(outcome.files) or 1, "webp")
+    return len(outcome.files) * len(outcome.task.place.url(last).encode())
 
 
 def _name(outcome: Outcome) -> str:
