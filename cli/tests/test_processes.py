@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from contracts.kinds import RuntimeType
+from contracts.runtimes import Runtime
 from darkroom_cli.embedded.folder import Folder
 from darkroom_cli.embedded.processes import Processes, Program, last_line
-from darkroom_cli.embedded.programs import answering
+from darkroom_cli.embedded.programs import Addresses, Attached, answering, services
 from darkroom_cli.errors import CommandError
 from darkroom_cli.interruption import unless
+from provisioning.resources import Resources
 from servicekit.health import Health
 from servicekit.ports import free_port
 from servicekit.web import http_serving, ops_app
@@ -128,6 +131,25 @@ async def test_service_is_unready_for_the_reason_that_it_tells(tmp_path: Path) -
         assert await answering(f"http://127.0.0.1:{port}/none")() == "answers 404"
         await health.ready()
         assert await unready() is None
+
+
+async def test_edge_is_asked_for_its_readiness_where_it_listens(tmp_path: Path) -> None:
+    runtime = Runtime(name="mine", type=RuntimeType.SDWEBUI)
+    attached = (Attached(runtime=runtime, url="http://127.0.0.1:1"),)
+    port, health = free_port(), Health()
+    addresses = Addresses(
+        host="127.0.0.2", rest=port, grpc=1, router=2, notifier=3, model_sync=4
+    )
+    resources = Resources(
+        task_topic_arn="tasks", result_topic_arn="results", table="ledger",
+        output_bucket="output", model_bucket="models", claim_bucket="claims",
+        queues={"mine": "queue"}, dead_letter_queues={},
+    )  # fmt: skip
+    ingest = services(addresses, attached, resources, Folder(tmp_path), {})[-1]
+    await health.ready()
+
+    async with http_serving(ops_app(health), "127.0.0.2", port):
+        assert await ingest.unready() is None
 
 
 def test_last_line_of_a_group_of_errors_is_the_last_with_words(tmp_path: Path) -> None:
