@@ -181,7 +181,7 @@ def _sample_arguments(options: Options, resources: Resources) -> tuple[str, ...]
     return (*arguments, "--seconds-per-image", str(options.seconds_per_image))
 
 
-def check_address(host: str, port: int) -> None:
+def check_address(host: str, port: int, option: str = "--port") -> None:
     """Raise `CommandError` if nothing can listen there; port 0 stands for any free one."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -195,7 +195,7 @@ def check_address(host: str, port: int) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise CommandError(
-                    f"port {port} of {host} is in use; choose another with --port"
+                    f"port {port} of {host} is in use; choose another with {option}"
                 ) from error
             raise CommandError(
                 f"cannot listen on {address(host, port)}: {error.strerror}"
