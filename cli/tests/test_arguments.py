@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import base64
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from contracts.kinds import RuntimeType
+from darkroom_cli.embedded.stack import check_address
 from darkroom_cli.errors import CommandError
 from darkroom_cli.requests import comfyui_content, image_argument, sdwebui_content
-from darkroom_cli.runtime_option import parse_runtime
+from darkroom_cli.runtime_option import parse_runtime, parse_runtimes
 from darkroom_cli.timeline import timeline
 
 
@@ -30,6 +32,11 @@ def test_runtime_option_has_name_type_url_model_and_dynamic() -> None:
         ("mine=sdwebui", "must look like"),
         ("mine=sdwebui@ftp://x", "is no http:// or https:// URL"),
         ("mine=sdwebui@http://", "is no http:// or https:// URL"),
+        ("mine=sdwebui@http://h:99999", "Port out of range"),
+        ("mine=sdwebui@http://h:web", "Port could not be"),
+        ("mine=sdwebui@http://[::1", "Invalid IPv6 URL"),
+        ("mine=sdwebui@http://h/sdapi", "without a path"),
+        ("mine=sdwebui@http://h?x=1", "without a path"),
         ("mine=webui@http://x", "type: "),
         ("my_name=comfyui@http://x", "name: "),
         ("mine=comfyui@http://x,dynamic=1", "neither model=FILE nor dynamic"),
@@ -42,6 +49,27 @@ def test_malformed_runtime_option_says_what_is_wrong(text: str, reason: str) -> 
 
     assert reason in str(caught.value)
     assert text in str(caught.value)
+
+
+def test_two_runtimes_of_the_same_name_are_refused_as_options() -> None:
+    with pytest.raises(CommandError, match="another runtime has the name 'one'"):
+        parse_runtimes(["one=sdwebui@http://a", "ONE=comfyui@http://b"])
+
+
+def test_address_that_is_in_use_is_said_to_be() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CommandError, match=f"port {port} of 127.0.0.1 is in use"):
+            check_address("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["nosuch.host.invalid", "192.0.2.1"])
+def test_address_that_is_none_of_this_machine_is_not_said_to_be_in_use(host: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        check_address(host, 8080)
+
+    assert host in str(caught.value)
+    assert "in use" not in str(caught.value)
 
 
 def test_image_file_becomes_base64_and_a_url_stays(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,45 @@ def test_second_stack_on_the_same_folder_is_refused(tmp_path: Path) -> None:
         Folder(tmp_path).locked(),
     ):
         pass
+
+
+def test_refusal_names_the_process_that_uses_the_folder(tmp_path: Path) -> None:
+    with (
+        Folder(tmp_path).locked(),
+        pytest.raises(CommandError, match=f"stop process {os.getpid()}"),
+        Folder(tmp_path).locked(),
+    ):
+        pass
+
+
+def test_refusal_names_what_a_killed_stack_left_behind(tmp_path: Path) -> None:
+    kept = (
+        "import os, pathlib, subprocess, sys; from darkroom_cli.embedded.folder import Folder\n"
+        "folder = Folder(pathlib.Path(sys.argv[1]))\n"
+        "with folder.locked() as lock:\n"
+        "    command = [sys.executable, '-c', 'input()']\n"
+        "    child = subprocess.Popen(command, pass_fds=(lock,))\n"
+        "    folder.write_processes({'router': child.pid})\n"
+        "    print(child.pid, flush=True)\n"
+        "    child.wait()\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", kept, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+
+    with pytest.raises(CommandError) as caught, Folder(tmp_path).locked():
+        pass
+    parent.communicate("\n")  # which the child waits for
+
+    assert f"left behind: router ({child}); end it with `kill {child}`" in str(caught.value)
 
 
 def test_child_that_outlives_its_parent_keeps_the_lock(tmp_path: Path) -> None:

@@ -6,15 +6,17 @@ import asyncio
 import json
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import failed, run
-from harness import Stack, running_stack, stop, text_to_image
+from harness import Stack, command, environment, running_stack, stop, text_to_image
 
 from darkroom_cli.embedded.models import sample_weights
+from servicekit.ports import free_port
 
 
 async def test_second_up_continues_with_the_data_of_the_first(tmp_path: Path) -> None:
@@ -32,6 +34,28 @@ async def test_second_up_continues_with_the_data_of_the_first(tmp_path: Path) ->
         assert (await second.object(done["image_url"][0]))[0].startswith(b"\x89PNG")
         again = await second.submit(**text_to_image("new"))
         await second.until(again["uid"], "completed")
+
+
+def test_signal_during_the_start_ends_it_with_everything_stopped(tmp_path: Path) -> None:
+    silent = f"mine=sdwebui@http://127.0.0.1:{free_port()}"
+    process = subprocess.Popen(
+        command("up", "--port", "0", "--data-dir", str(tmp_path), "--runtime", silent),
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    told = iter(process.stderr.readline, "")
+    assert "waiting for queue-agent-mine (the runtime does not answer)\n" in told
+    before = time.monotonic()
+
+    assert stop(process, signal.SIGINT) == 1
+
+    assert time.monotonic() - before < 20
+    assert process.stderr.read() == "darkroom: interrupted\n"
+    process.stderr.close()
 
 
 async def test_second_up_does_what_was_queued_in_the_first(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def open_to_containers(folder: Path) -> None:
 
 async def until_ready(program: Program, started: DockerContainer) -> None:
     async with asyncio.timeout(READY_SECONDS):
-        while not await program.ready():
+        while await program.unready():
             wrapped = started.get_wrapped_container()
             wrapped.reload()
             assert wrapped.status == "running", wrapped.logs(tail=20).decode()

@@ -208,16 +208,16 @@ def _stub(name: str, module: str, port: int, folder: Folder) -> Program:
         module=f"darkroom_bench.{module}",
         arguments=(str(port),),
         log=folder.log(name),
-        ready=_listening(port),
+        unready=_listening(port),
     )
 
 
-def _listening(port: int) -> Callable[[], Awaitable[bool]]:
-    async def ready() -> bool:
+def _listening(port: int) -> Callable[[], Awaitable[str | None]]:
+    async def unready() -> str | None:
         with socket.socket() as probe:
-            return probe.connect_ex((HOST, port)) == 0
+            return "does not listen" if probe.connect_ex((HOST, port)) else None
 
-    return ready
+    return unready
 
 
 def _router(port: int, aws: int, folder: Folder) -> Program:
@@ -262,7 +262,10 @@ def _ingest(rest: int, grpc: int, router: int, key: str, folder: Folder) -> Prog
 def _service(
     name: str, module: str, environment: dict[str, str], ops: int, folder: Folder
 ) -> Program:
-    ready = answering(f"http://{HOST}:{ops}/readyz")
     return Program(
-        name=name, module=module, environment=environment, log=folder.log(name), ready=ready
+        name=name,
+        module=module,
+        environment=environment,
+        log=folder.log(name),
+        unready=answering(f"http://{HOST}:{ops}/readyz"),
     )

@@ -142,7 +142,7 @@ class OneAgent:
             module="darkroom_bench.still_runtime",
             arguments=(self.attached.url.rsplit(":", 1)[1], str(seconds)),
             log=self.folder.log(RUNTIME),
-            ready=programs.answering(f"{self.attached.url}/sdapi/v1/memory"),
+            unready=programs.answering(f"{self.attached.url}/sdapi/v1/memory"),
         )
 
 

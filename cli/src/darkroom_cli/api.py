@@ -9,22 +9,24 @@ from typing import Any, Final
 import httpx
 from httpx_sse import aconnect_sse
 
+from contracts.ids import task_id
 from darkroom_cli.errors import CommandError
 
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
 POLL_SECONDS: Final = 0.25
 EVENT_TRIES: Final = 20  # without an event in between
+LINK_SECONDS: Final = 600
 
 
 class Api:
     """Calls one endpoint with one key; raises `CommandError` with the refusal's own words."""
 
-    def __init__(self, endpoint: str, api_key: str) -> None:
+    def __init__(self, endpoint: str, api_key: str, *, trust_env: bool = False) -> None:
         self._client = httpx.AsyncClient(
             base_url=endpoint,
             headers={"x-api-key": api_key},
             timeout=30,
-            trust_env=False,
+            trust_env=trust_env,
             follow_redirects=False,
         )
 
@@ -36,12 +38,21 @@ class Api:
 
     async def submit(self, metadata: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
         """Hand in one task by v1alpha2 and give the answer."""
-        body = {"task": {"metadata": metadata, "content": content}}
+        return await self.post({"task": {"metadata": metadata, "content": content}})
+
+    async def post(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Hand in a whole body of v1alpha2 and give the answer."""
         return await self._call("POST", "/v1alpha2", json=body)
 
     async def task(self, name: str) -> dict[str, Any]:
         """Give one task by uid or id."""
-        return await self._call("GET", f"/v1/tasks/{name}")
+        return await self._call("GET", _path(name))
+
+    async def links(self, name: str) -> list[str]:
+        """Give links that download a task's files for a while, its images first."""
+        answer = await self._call("GET", _path(name), params={"links": LINK_SECONDS})
+        links: list[str] = answer["links"]
+        return links
 
     async def tasks(
         self, *, runtime: str | None, state: str | None, limit: int
@@ -55,30 +66,34 @@ class Api:
 
     async def cancel(self, name: str) -> dict[str, Any]:
         """Take a task back and give it as it stands."""
-        return await self._call("DELETE", f"/v1/tasks/{name}")
+        return await self._call("DELETE", _path(name))
 
     async def events(self, name: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Give each event of a task with its content, until it has ended.
 
-        A broken stream is taken up again where it broke, a few times.
+        A broken stream is taken up again where it broke, a few times; raises `CommandError`
+        when there is none at all.
         """
-        last, tries = "", 0
+        path, last, tries, connected = _path(name), "", 0, False
         while tries < EVENT_TRIES:
             headers = {"last-event-id": last} if last else {}
             try:
                 async with aconnect_sse(
-                    self._client, "GET", f"/v1/tasks/{name}/events", headers=headers
+                    self._client, "GET", f"{path}/events", headers=headers
                 ) as source:
                     if not source.response.is_success:
                         await source.response.aread()
                         raise _refusal(source.response)
+                    connected = True
                     async for event in source.aiter_sse():
                         last, tries = event.id, 0
                         content = event.json()
                         yield event.event, content
                         if event.event == "state" and content["state"] in TERMINAL:
                             return
-            except httpx.HTTPError:
+            except httpx.HTTPError as error:
+                if not connected:
+                    raise self._unreachable(error) from error
                 await asyncio.sleep(POLL_SECONDS)
             tries += 1
 
@@ -106,13 +121,27 @@ class Api:
         try:
             answer = await self._client.request(method, path, **arguments)
         except httpx.HTTPError as error:
-            raise CommandError(
-                f"{self._client.base_url} cannot be reached: {type(error).__name__}"
-            ) from error
+            raise self._unreachable(error) from error
         if not answer.is_success:
             raise _refusal(answer)
-        value: dict[str, Any] = answer.json()
+        try:
+            value: dict[str, Any] = answer.json()
+        except ValueError:
+            raise CommandError(f"{self._client.base_url} is no Darkroom: no JSON") from None
         return value
+
+    def _unreachable(self, error: httpx.HTTPError) -> CommandError:
+        return CommandError(
+            f"{self._client.base_url} cannot be reached: {type(error).__name__}"
+        )
+
+
+def _path(name: str) -> str:
+    """Give the path of a task; a name that no task can have must not become another path."""
+    try:
+        return f"/v1/tasks/{task_id(name)}"
+    except ValueError as error:
+        raise CommandError(f"'{name}' is no name of a task: it {error}") from None
 
 
 def _refusal(answer: httpx.Response) -> CommandError:

@@ -21,7 +21,7 @@ app.command()(tasks.tasks)
 app.command()(tasks.watch)
 app.command()(tasks.cancel)
 
-models_app = typer.Typer(no_args_is_help=True, help="The models of the stack that runs here.")
+models_app = typer.Typer(no_args_is_help=True, help="The models of a stack.")
 models_app.command("add")(models.models_add)
 models_app.command("list")(models.models_list)
 app.add_typer(models_app, name="models")

@@ -12,7 +12,9 @@ STEPS = 16
 NEGATIVE = "text, watermark"
 
 
-def sdwebui_content(prompt: str, *, size: int, seed: int, image: str | None) -> dict[str, Any]:
+def sdwebui_content(
+    prompt: str, *, size: int, seed: int, image: str | None, checkpoint: str | None = None
+) -> dict[str, Any]:
     """Give SD WebUI's body of a text-to-image or, with an image, an image-to-image task."""
     content: dict[str, Any] = {
         "prompt": prompt,
@@ -23,6 +25,8 @@ def sdwebui_content(prompt: str, *, size: int, seed: int, image: str | None) -> 
     }
     if image is not None:
         content["init_images"] = [image]
+    if checkpoint is not None:
+        content["alwayson_scripts"] = {"sd_model_checkpoint": checkpoint}
     return content
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -13,6 +14,18 @@ from darkroom_cli.errors import CommandError
 FORM = "NAME=TYPE@URL[,model=FILE][,dynamic]"
 
 
+def parse_runtimes(texts: Sequence[str]) -> tuple[Attached, ...]:
+    """Give the runtimes that all options name; raises `CommandError`."""
+    found: dict[str, Attached] = {}
+    for text in texts:
+        attached = parse_runtime(text)
+        name = attached.runtime.name
+        if name in found:
+            raise CommandError(f"--runtime {text}: another runtime has the name '{name}'")
+        found[name] = attached
+    return tuple(found.values())
+
+
 def parse_runtime(text: str) -> Attached:
     """Give the runtime that one option names; raises `CommandError` that says what is wrong."""
     name, equals, rest = text.partition("=")
@@ -20,9 +33,7 @@ def parse_runtime(text: str) -> Attached:
     if not equals or not at:
         raise CommandError(f"--runtime {text}: must look like {FORM}")
     url, *flags = rest.split(",")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise CommandError(f"--runtime {text}: '{url}' is no http:// or https:// URL")
+    url = _server(url, text)
     fields: dict[str, object] = {"name": name.lower(), "type": kind}
     for flag in flags:
         key, has_value, value = flag.partition("=")
@@ -33,7 +44,23 @@ def parse_runtime(text: str) -> Attached:
         else:
             raise CommandError(f"--runtime {text}: '{flag}' is neither model=FILE nor dynamic")
     try:
-        return Attached(runtime=Runtime.model_validate(fields), url=url.rstrip("/"))
+        return Attached(runtime=Runtime.model_validate(fields), url=url)
     except ValidationError as error:
         wrong = error.errors(include_input=False)[0]
         raise CommandError(f"--runtime {text}: {wrong['loc'][0]}: {wrong['msg']}") from error
+
+
+def _server(url: str, text: str) -> str:
+    """Give the URL of a server, without a slash at its end; raises `CommandError`."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise CommandError(f"--runtime {text}: '{url}': {error}") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+        raise CommandError(f"--runtime {text}: '{url}' is no http:// or https:// URL")
+    if parts.path.strip("/") or "?" in url or "#" in url:
+        raise CommandError(
+            f"--runtime {text}: '{url}' must end after the host and port, without a path"
+        )
+    return f"{parts.scheme}://{parts.netloc}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -372,6 +373,19 @@ def test_written_file_passes_without_a_warning(kind: str, region: str) -> None:
         assert checked.findings == ()
         first = normalised(checked)["runtimes"][0]
         assert (first["name"], first["type"]) == ("painter", kind)
+
+
+def test_written_file_names_a_snapshot_once_its_example_is_uncommented() -> None:
+    text = written(Wanted("art", "models"))
+
+    chosen = re.sub(r"(?m)^( *)# ( *(dataVolume|snapshotID):)", r"\1\2", text)
+
+    assert chosen != text
+    assert chosen.count("dataVolume") == text.count("dataVolume") == 1
+    checked = check(chosen)
+    assert checked.findings == ()
+    template = checked.values["modelsRuntime"][0]["extraValues"]["karpenter"]["nodeTemplate"]
+    assert template["dataVolume"] == {"snapshotID": "snap-0123456789abcdef0"}
 
 
 def test_written_name_that_looks_like_a_number_is_a_name() -> None:

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from servicekit.ports import HOST, free_port
+from servicekit.ports import HOST, address, free_port
 
 
 def listening(port: int) -> socket.socket:
@@ -40,3 +40,10 @@ def test_nobody_else_finds_the_port_free_between_two_starts_of_its_server() -> N
 def test_nobody_listens_on_the_port_until_its_server_does() -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((HOST, free_port()), timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "127.0.0.1:80"), ("name", "name:80"), ("::1", "[::1]:80")]
+)
+def test_address_of_ipv6_is_in_brackets(host: str, shown: str) -> None:
+    assert address(host, 80) == shown

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +41,21 @@ def test_each_missing_setting_is_named(
     told = capsys.readouterr().err
     assert "INGEST_API_KEYS_FILE: is not set" in told
     assert "INGEST_ROUTER_TARGET: is not set" in told
+
+
+def test_check_refuses_a_file_of_keys_that_does_not_exist(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    monkeypatch.setenv("INGEST_API_KEYS_FILE", str(keys))
+    for name in ("ROUTER_TARGET", "MODEL_SYNC_TARGET", "NOTIFIER_TARGET"):
+        monkeypatch.setenv(f"INGEST_{name}", "host:1")
+
+    with pytest.raises(SystemExit) as refused:
+        read_settings(Settings, "", ["--check"])
+    keys.write_text("{}")
+    with pytest.raises(SystemExit) as passed:
+        read_settings(Settings, "", ["--check"])
+
+    assert (refused.value.code, passed.value.code) == (2, 0)
+    assert "INGEST_API_KEYS_FILE: No such file or directory" in capsys.readouterr().err

@@ -28,6 +28,12 @@ def test_check_names_the_variable_that_is_missing(variables: dict[str, str]) -> 
     assert ended.stderr.endswith("wrong settings: NOTIFIER_TABLE: is not set\n")
 
 
+def test_durations_may_be_plain_seconds(variables: dict[str, str]) -> None:
+    variables["NOTIFIER_PROGRESS_INTERVAL"] = "10"
+    ended = run_module(MODULE, "--check", variables=variables)
+    assert (ended.returncode, ended.stdout) == (0, "settings are valid\n")
+
+
 def test_a_missing_region_ends_the_process_with_1_and_one_sentence(
     variables: dict[str, str],
 ) -> None:

@@ -226,6 +226,28 @@ async def test_lost_runtime_makes_the_agent_unready_until_it_is_back(agent: Agen
     assert reasons == [None, "the runtime does not answer", None]
 
 
+async def test_runtime_that_is_not_there_at_the_start_is_told_in_the_log_once(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    probe, probes = agent.runtime.probe, 0
+
+    async def twice() -> None:
+        nonlocal probes
+        probes += 1
+        if probes > 1:
+            agent.stop.set()
+        await probe()
+
+    agent.runtime.up = False
+    monkeypatch.setattr(agent.runtime, "probe", twice)
+
+    await agent.run(stopping(agent))
+
+    told = [record for record in caplog.records if record.message == "not ready"]
+    assert [record.__dict__["reason"] for record in told] == ["the runtime does not answer"]
+    assert probes == 2
+
+
 async def test_full_disk_gives_the_task_back_and_makes_the_agent_unready_until_there_is_room(
     agent: Agent,
 ) -> None:

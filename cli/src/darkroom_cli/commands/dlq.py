@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from contracts.message import TaskMessage, decode_content
 from darkroom_cli.api import Api
@@ -16,7 +15,17 @@ from darkroom_cli.embedded.folder import Running
 from darkroom_cli.errors import CommandError
 from darkroom_cli.objects import read_object
 from darkroom_cli.parked import DeadLetters, Parked, dead_letters, resubmission
-from darkroom_cli.terminal import DataDir, out, run, running_stack, say, use_aws_of
+from darkroom_cli.terminal import (
+    AsJson,
+    DataDir,
+    out,
+    run,
+    running_stack,
+    say,
+    show_json,
+    show_rows,
+    use_aws_of,
+)
 
 LIMIT = 1000
 
@@ -29,26 +38,34 @@ Name = Annotated[
 All = Annotated[bool, typer.Option("--all", help="Every parked message.")]
 
 
-def dlq_list(runtime: RuntimeName = None, data_dir: DataDir = None) -> None:
+def dlq_list(
+    runtime: RuntimeName = None, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
     """List the parked messages, and why their tasks ended there.
 
     Example: darkroom dlq list --runtime sdruntime
     """
 
     async def show(running: Running) -> None:
-        table = Table("runtime", "message", "uid", "id", "since", "reason")
+        rows = []
         async with Api(running.endpoint, running.api_key) as api:
             async for name, _, parked in _parked(running, runtime):
                 task = parked.task
-                table.add_row(
-                    name,
-                    parked.message_id,
-                    task.uid if task else "",
-                    task.id if task else "",
-                    parked.sent_at.isoformat(timespec="seconds"),
-                    await _reason(api, task),
+                rows.append(
+                    {
+                        "message": parked.message_id,
+                        "uid": task.uid if task else "",
+                        "id": task.id if task else "",
+                        "runtime": name,
+                        "since": parked.sent_at.isoformat(timespec="seconds"),
+                        "reason": await _reason(api, task),
+                    }
                 )
-        out.print(table)
+        if as_json:
+            show_json(rows)
+            return
+        columns = ("message", "uid", "id", "runtime", "since", "reason")
+        show_rows(rows, *columns, wrapped="reason")
 
     _with_stack(show, data_dir)
 

@@ -1,4 +1,4 @@
-"""`darkroom models`: the model bucket of the stack that runs here."""
+"""`darkroom models`: the model bucket of the stack that runs here, or what another has."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from darkroom_cli.api import Api
-from darkroom_cli.embedded.folder import Running
 from darkroom_cli.embedded.models import add_model
-from darkroom_cli.terminal import DataDir, fail, out, run, running_stack, use_aws_of
+from darkroom_cli.terminal import (
+    AsJson,
+    DataDir,
+    Endpoint,
+    KeyFile,
+    call,
+    fail,
+    out,
+    run,
+    running_stack,
+    show_json,
+    show_rows,
+    use_aws_of,
+)
 
 
 def models_add(
@@ -37,20 +48,27 @@ def models_add(
     run(add())
 
 
-def models_list(data_dir: DataDir = None) -> None:
-    """Print the catalogue of models."""
+def models_list(
+    as_json: AsJson = False,
+    endpoint: Endpoint = None,
+    api_key_file: KeyFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Print the catalogue of models.
 
-    async def show(running: Running) -> None:
-        async with Api(running.endpoint, running.api_key) as api:
-            table = Table("kind", "name", "bytes", "format", "problem")
-            for model in await api.models():
-                table.add_row(
-                    model["kind"],
-                    model["name"],
-                    str(model["bytes"]),
-                    model["format"],
-                    model["problem"] or "",
-                )
-            out.print(table)
+    Examples:
 
-    run(show(running_stack(data_dir)))
+    darkroom models list
+
+    darkroom models list --json --endpoint https://art.example.com/dev --api-key-file art.key
+    """
+
+    async def show(api: Api) -> None:
+        models = await api.models()
+        if as_json:
+            show_json(models)
+            return
+        rows = [{**model, "problem": model["problem"] or ""} for model in models]
+        show_rows(rows, "kind", "name", "bytes", "format", "problem", wrapped="problem")
+
+    call(show, endpoint, api_key_file, data_dir)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from darkroom_cli.demo import demonstrate
 from darkroom_cli.embedded.folder import Folder, Running
 from darkroom_cli.embedded.stack import Options, stack
-from darkroom_cli.errors import CommandError
-from darkroom_cli.runtime_option import parse_runtime
+from darkroom_cli.interruption import unless
+from darkroom_cli.runtime_option import parse_runtimes
 from darkroom_cli.terminal import DataDir, attempt, folder_of, out, run, say
 from servicekit.lifecycle import stop_on_signals
 
@@ -36,8 +34,8 @@ def demo(data_dir: DataDir = None) -> None:
 async def _demo(folder: Folder) -> None:
     options = Options(folder=folder)
     with stop_on_signals() as stop:
-        async with stack(options, say) as running:
-            await _unless(stop, demonstrate(running, folder, out))
+        async with stack(options, say, stop) as running:
+            await unless(stop, demonstrate(running, folder, out))
     out.print(f"images and logs are in {folder.path}", highlight=False, soft_wrap=True)
 
 
@@ -89,7 +87,7 @@ def up(
         host=host,
         port=port,
         grpc_port=grpc_port,
-        attached=attempt(lambda: tuple(parse_runtime(text) for text in runtime or ())),
+        attached=attempt(lambda: parse_runtimes(runtime or [])),
         aws_endpoint_url=aws_endpoint_url,
         seconds_per_image=sample_seconds,
         allow_loopback_inputs=allow_loopback_inputs,
@@ -99,7 +97,7 @@ def up(
 
 async def _up(options: Options, *, as_json: bool) -> None:
     with stop_on_signals() as stop:
-        async with stack(options, say) as running:
+        async with stack(options, say, stop) as running:
             if as_json:
                 sys.stdout.write(running.model_dump_json() + "\n")
                 sys.stdout.flush()
@@ -116,16 +114,3 @@ def _print_running(running: Running, folder: Folder) -> None:
         line = f"{name.replace('_', ' '):<22}{value}"
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     out.print("Ctrl-C stops it; `darkroom submit --prompt '...' --wait` uses it.")
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Do `work`, but give it up when `stop` is set."""
-    async with asyncio.TaskGroup() as group:
-        job = group.create_task(work, name="work")
-        stopped = group.create_task(stop.wait(), name="stop")
-        await asyncio.wait({job, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        interrupted = not job.done()
-        for task in (job, stopped):
-            task.cancel()
-    if interrupted:
-        raise CommandError("interrupted")

@@ -1,100 +1,197 @@
-"""`darkroom submit`: one task for the stack that runs here."""
+"""`darkroom submit`: one task for the stack that runs here, or for another."""
 
 from __future__ import annotations
 
+import json
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from contracts.ids import new_uid
 from contracts.kinds import RuntimeType
 from darkroom_cli.api import Api
-from darkroom_cli.embedded.folder import Running
 from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT
 from darkroom_cli.errors import CommandError
-from darkroom_cli.objects import download
+from darkroom_cli.objects import download, download_link
 from darkroom_cli.requests import comfyui_content, image_argument, sdwebui_content
-from darkroom_cli.terminal import DataDir, out, run, running_stack, say, use_aws_of
+from darkroom_cli.terminal import (
+    DataDir,
+    Endpoint,
+    KeyFile,
+    Target,
+    attempt,
+    fail,
+    out,
+    run,
+    say,
+    target,
+    use_aws_of,
+)
+
+SIZE: Final = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """A task in the words of the command line."""
+
+    prompt: str
+    runtime: str | None
+    image: str | None
+    checkpoint: str | None
+    size: int
+    seed: int
+    task_id: str | None
 
 
 def submit(
-    prompt: Annotated[str, typer.Option(help="What the image should show.")],
+    prompt: Annotated[
+        str | None, typer.Option(help="What the image should show.", show_default=False)
+    ] = None,
+    body: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="A whole body of POST /v1alpha2, instead of a prompt; - is standard input.",
+            show_default=False,
+        ),
+    ] = None,
     runtime: Annotated[
         str | None, typer.Option(help="The runtime's name; by default the first.")
     ] = None,
     image: Annotated[
         str | None, typer.Option(help="An image to start from: a file, or an http or s3 URL.")
     ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The model to use. An sdwebui runtime must be dynamic for it; without it a "
+            f"comfyui runtime is asked for {SAMPLE_CHECKPOINT}.",
+            show_default=False,
+        ),
+    ] = None,
     out_file: Annotated[
         Path | None,
         typer.Option("--out", help="Where the image goes; implies --wait.", dir_okay=False),
     ] = None,
     wait: Annotated[bool, typer.Option(help="Wait until the task has ended.")] = False,
-    size: Annotated[int, typer.Option(help="Width and height.", min=64, max=4096)] = 512,
-    seed: Annotated[int, typer.Option(help="-1 takes another one each time.")] = -1,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Width and height.", min=64, max=4096, show_default=str(SIZE)),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="By default another one each time.", show_default=False)
+    ] = None,
     task_id: Annotated[str | None, typer.Option("--id", help="Your own name for it.")] = None,
+    endpoint: Endpoint = None,
+    api_key_file: KeyFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Submit one task to the stack that runs here and print the answer as JSON.
+    """Submit one task and print the answer as JSON.
+
+    Of a prompt the command makes a request for an sdwebui or comfyui runtime. Anything else,
+    such as a graph for invokeai or a workflow of your own, is a body: the same file that curl
+    would send, {"task": {"metadata": {"id": ..., "runtime": ..., "tasktype": "pipeline"},
+    "content": {"prompt": <workflow in API form>}}}; for invokeai {"graph": <graph>}.
 
     Examples:
 
     darkroom submit --prompt "a lighthouse at dusk" --out lighthouse.png
 
     darkroom submit --prompt "as a drawing" --image photo.png --wait
+
+    darkroom submit --prompt "a red fox" --runtime flux --checkpoint dreamshaper_8.safetensors
+
+    darkroom submit --body task.json --wait
+
+    darkroom submit --body - --endpoint https://art.example.com/dev --api-key-file k < task.json
     """
-    run(
-        _submit(
-            running_stack(data_dir),
+    if (prompt is None) == (body is None):
+        fail("say either --prompt TEXT or --body FILE.json")
+    request: Words | dict[str, Any]
+    if prompt is None:
+        parts = (runtime, image, checkpoint, size, seed, task_id)
+        if any(part is not None for part in parts):
+            fail("--body is a whole request: runtime, image, checkpoint and so on belong in it")
+        request = attempt(lambda: _read_body(str(body)))
+    else:
+        request = Words(
             prompt=prompt,
             runtime=runtime,
             image=image,
-            out_file=out_file,
-            wait=wait,
-            size=size,
-            seed=seed,
+            checkpoint=checkpoint,
+            size=SIZE if size is None else size,
+            seed=-1 if seed is None else seed,
             task_id=task_id,
         )
-    )
+    chosen = target(endpoint, api_key_file, data_dir)
+    run(_submit(chosen, request, out_file=out_file, wait=wait))
 
 
 async def _submit(
-    running: Running,
-    *,
-    prompt: str,
-    runtime: str | None,
-    image: str | None,
-    out_file: Path | None,
-    wait: bool,
-    size: int,
-    seed: int,
-    task_id: str | None,
+    chosen: Target, request: Words | dict[str, Any], *, out_file: Path | None, wait: bool
 ) -> None:
-    async with Api(running.endpoint, running.api_key) as api:
-        chosen = await _choose_runtime(api, runtime)
-        metadata = {"id": task_id or f"cli-{new_uid().lower()}", "runtime": chosen["name"]}
-        if chosen["type"] == RuntimeType.INVOKEAI:
-            raise CommandError("submit has no graph for an invokeai runtime; use the API")
-        if chosen["type"] == RuntimeType.COMFYUI:
-            if image is not None:
-                raise CommandError("--image needs an sdwebui runtime")
-            metadata["tasktype"] = "pipeline"
-            content = comfyui_content(
-                prompt, size=size, seed=seed, checkpoint=SAMPLE_CHECKPOINT
-            )
-        else:
-            metadata["tasktype"] = "image-to-image" if image else "text-to-image"
-            given = image_argument(image) if image else None
-            content = sdwebui_content(prompt, size=size, seed=seed, image=given)
-        answer = await api.submit(metadata, content)
+    async with chosen.api() as api:
+        body = await _body(api, request) if isinstance(request, Words) else request
+        answer = await api.post(body)
         if wait or out_file:
+            say(f"uid {answer['uid']}")  # so that it is known if the wait is given up
             answer = await api.finished(answer["uid"])
         out.print_json(data=answer)
         if answer.get("state") == "failed":
-            raise CommandError(f"{answer['error']['code']}: {answer['error']['message']}")
+            raise CommandError(_failure(answer["error"], request))
         if out_file:
-            await _download_first(running, answer["image_url"], out_file)
+            await _download_first(chosen, api, answer, out_file)
+
+
+def _failure(error: dict[str, Any], request: Words | dict[str, Any]) -> str:
+    said = f"{error['code']}: {error['message']}"
+    chose = isinstance(request, Words) and request.checkpoint is None
+    if chose and SAMPLE_CHECKPOINT in said:
+        return f"{said}; --checkpoint NAME asks for another"
+    return said
+
+
+async def _body(api: Api, words: Words) -> dict[str, Any]:
+    """Make a body of v1alpha2 for the type of the runtime."""
+    chosen = await _choose_runtime(api, words.runtime)
+    kind = chosen["type"]
+    size, seed, checkpoint = words.size, words.seed, words.checkpoint
+    if kind == RuntimeType.INVOKEAI:
+        raise CommandError("an invokeai runtime takes a graph, not a prompt: see --body")
+    if kind == RuntimeType.COMFYUI:
+        if words.image is not None:
+            raise CommandError("--image needs an sdwebui runtime")
+        tasktype = "pipeline"
+        content = comfyui_content(
+            words.prompt, size=size, seed=seed, checkpoint=checkpoint or SAMPLE_CHECKPOINT
+        )
+    else:
+        tasktype = "image-to-image" if words.image else "text-to-image"
+        given = image_argument(words.image) if words.image else None
+        content = sdwebui_content(
+            words.prompt, size=size, seed=seed, image=given, checkpoint=checkpoint
+        )
+    task_id = words.task_id or f"cli-{new_uid().lower()}"
+    metadata = {"id": task_id, "runtime": chosen["name"], "tasktype": tasktype}
+    return {"task": {"metadata": metadata, "content": content}}
+
+
+def _read_body(file: str) -> dict[str, Any]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+        body = json.loads(text)
+    except OSError as error:
+        raise CommandError(f"--body {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise CommandError(f"--body {file}: is no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise CommandError(f"--body {file}: is no JSON object")
+    return body
 
 
 async def _choose_runtime(api: Api, name: str | None) -> dict[str, Any]:
@@ -106,9 +203,12 @@ async def _choose_runtime(api: Api, name: str | None) -> dict[str, Any]:
     return chosen[0]
 
 
-async def _download_first(running: Running, urls: list[str], file: Path) -> None:
-    if not urls:
+async def _download_first(chosen: Target, api: Api, task: dict[str, Any], file: Path) -> None:
+    if not task["image_url"]:
         raise CommandError("the task has no image")
-    use_aws_of(running)
-    await download(urls[0], file)
+    if chosen.running:
+        use_aws_of(chosen.running)
+        await download(task["image_url"][0], file)
+    else:  # whose AWS this command has no credentials for
+        await download_link((await api.links(task["uid"]))[0], file)
     say(f"wrote {file}")

@@ -6,27 +6,39 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from darkroom_cli.api import TERMINAL, Api
-from darkroom_cli.embedded.folder import Running
 from darkroom_cli.errors import CommandError
-from darkroom_cli.terminal import DataDir, notes, out, run, running_stack
+from darkroom_cli.terminal import (
+    AsJson,
+    DataDir,
+    Endpoint,
+    KeyFile,
+    call,
+    notes,
+    out,
+    show_json,
+    show_rows,
+)
 
 TaskName = Annotated[str, typer.Argument(metavar="ID", help="A uid, or your own id.")]
 
 
-def status(task: TaskName, data_dir: DataDir = None) -> None:
+def status(
+    task: TaskName,
+    endpoint: Endpoint = None,
+    api_key_file: KeyFile = None,
+    data_dir: DataDir = None,
+) -> None:
     """Print one task as JSON.
 
     Example: darkroom status demo-t2i
     """
 
-    async def show(running: Running) -> None:
-        async with Api(running.endpoint, running.api_key) as api:
-            out.print_json(data=await api.task(task))
+    async def show(api: Api) -> None:
+        out.print_json(data=await api.task(task))
 
-    run(show(running_stack(data_dir)))
+    call(show, endpoint, api_key_file, data_dir)
 
 
 def tasks(
@@ -36,47 +48,56 @@ def tasks(
         typer.Option(help="Only tasks that are queued, running, completed, failed, cancelled."),
     ] = None,
     limit: Annotated[int, typer.Option(help="At most this many.", min=1, max=100)] = 20,
+    as_json: AsJson = False,
+    endpoint: Endpoint = None,
+    api_key_file: KeyFile = None,
     data_dir: DataDir = None,
 ) -> None:
     """List tasks, newest first.
 
-    Example: darkroom tasks --state failed
+    Examples:
+
+    darkroom tasks --state failed
+
+    darkroom tasks --json --endpoint https://art.example.com/dev --api-key-file art.key
     """
 
-    async def show(running: Running) -> None:
-        table = Table("created", "uid", "id", "runtime", "state", "attempt", "error")
-        async with Api(running.endpoint, running.api_key) as api:
-            for task in await api.tasks(runtime=runtime, state=state, limit=limit):
-                error = task["error"]
-                table.add_row(
-                    task["created_at"],
-                    task["uid"],
-                    task["id"],
-                    task["runtime"],
-                    task["state"],
-                    str(task["attempt"]),
-                    f"{error['code']}: {error['message']}" if error else "",
-                )
-        out.print(table)
+    async def show(api: Api) -> None:
+        listed = await api.tasks(runtime=runtime, state=state, limit=limit)
+        if as_json:
+            show_json(listed)
+            return
+        columns = ("uid", "id", "runtime", "state", "attempt", "created", "error")
+        show_rows([_row(task) for task in listed], *columns, wrapped="error")
 
-    run(show(running_stack(data_dir)))
+    call(show, endpoint, api_key_file, data_dir)
 
 
-def watch(task: TaskName, data_dir: DataDir = None) -> None:
+def _row(task: dict[str, Any]) -> dict[str, Any]:
+    error = task["error"]
+    said = f"{error['code']}: {error['message']}" if error else ""
+    return {**task, "created": task["created_at"], "error": said}
+
+
+def watch(
+    task: TaskName,
+    endpoint: Endpoint = None,
+    api_key_file: KeyFile = None,
+    data_dir: DataDir = None,
+) -> None:
     """Show a task's progress until it has ended, then print it as JSON.
 
     Exits with 1 if it did not complete. Example: darkroom watch demo-t2i
     """
 
-    async def follow(running: Running) -> None:
-        async with Api(running.endpoint, running.api_key) as api:
-            ended = await _follow(api, task)
-            out.print_json(data=ended)
-            if ended["state"] != "completed":
-                reason = f": {ended['error']['message']}" if ended["error"] else ""
-                raise CommandError(f"the task is {ended['state']}{reason}")
+    async def follow(api: Api) -> None:
+        ended = await _follow(api, task)
+        out.print_json(data=ended)
+        if ended["state"] != "completed":
+            reason = f": {ended['error']['message']}" if ended["error"] else ""
+            raise CommandError(f"the task is {ended['state']}{reason}")
 
-    run(follow(running_stack(data_dir)))
+    call(follow, endpoint, api_key_file, data_dir)
 
 
 async def _follow(api: Api, name: str) -> dict[str, Any]:
@@ -101,14 +122,18 @@ async def _follow(api: Api, name: str) -> dict[str, Any]:
     return last
 
 
-def cancel(task: TaskName, data_dir: DataDir = None) -> None:
+def cancel(
+    task: TaskName,
+    endpoint: Endpoint = None,
+    api_key_file: KeyFile = None,
+    data_dir: DataDir = None,
+) -> None:
     """Take a task back: a queued one never runs, a running one is interrupted.
 
     Example: darkroom cancel demo-t2i
     """
 
-    async def take_back(running: Running) -> None:
-        async with Api(running.endpoint, running.api_key) as api:
-            out.print_json(data=await api.cancel(task))
+    async def take_back(api: Api) -> None:
+        out.print_json(data=await api.cancel(task))
 
-    run(take_back(running_stack(data_dir)))
+    call(take_back, endpoint, api_key_file, data_dir)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,10 @@ class Folder:
         return self.path / "api-keys.json"
 
     @property
+    def _processes_file(self) -> Path:
+        return self.path / "processes.json"
+
+    @property
     def _running_file(self) -> Path:
         return self.path / "running.json"
 
@@ -85,13 +89,13 @@ class Folder:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(lock)
-            raise CommandError(
-                f"{self.path} is in use by another stack; stop it or choose another --data-dir"
-            ) from error
+            raise CommandError(self._in_use()) from error
         try:
+            self.write_processes({})
             yield lock
         finally:
             self._running_file.unlink(missing_ok=True)
+            self._processes_file.unlink(missing_ok=True)
             os.close(lock)
 
     def write_runtimes(self, runtimes: tuple[Runtime, ...]) -> None:
@@ -126,6 +130,31 @@ class Folder:
         """Let the other commands find this stack."""
         self._write(self._running_file, running.model_dump_json(indent=1))
 
+    def write_processes(self, started: Mapping[str, int]) -> None:
+        """Let a second stack say who uses this folder: this process and those it started."""
+        own = {"darkroom": os.getpid()}
+        self._write(self._processes_file, json.dumps({**own, **started}))
+
+    def _in_use(self) -> str:
+        """Say which processes hold this folder, as far as that is known."""
+        try:
+            listed: dict[str, int] = json.loads(self._processes_file.read_bytes())
+        except (OSError, ValueError):
+            listed = {}
+        alive = {name: pid for name, pid in listed.items() if _lives(pid)}
+        if pid := alive.get("darkroom"):
+            return (
+                f"{self.path} is in use by another stack: stop process {pid}"
+                " or choose another --data-dir"
+            )
+        if alive:
+            named = ", ".join(f"{name} ({pid})" for name, pid in alive.items())
+            return (
+                f"{self.path} is in use by what another stack left behind: {named}; end it with"
+                f" `kill {' '.join(map(str, alive.values()))}` or choose another --data-dir"
+            )
+        return f"{self.path} is in use by another stack; stop it or choose another --data-dir"
+
     def running(self) -> Running:
         """Give the stack that runs here; raises `CommandError` if there is none."""
         try:
@@ -145,3 +174,13 @@ class Folder:
             fresh.replace(path)
         except OSError as error:
             raise CommandError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return False  # somebody else's by now: ours are of this user
+    return True

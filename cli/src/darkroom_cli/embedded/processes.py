@@ -15,6 +15,7 @@ from typing import Final
 from darkroom_cli.errors import CommandError
 
 READY_SECONDS: Final = 90
+PATIENCE_SECONDS: Final = 5  # of a start without a word
 STOP_SECONDS: Final = 20
 POLL_SECONDS: Final = 0.1
 FIRST_BACKOFF_SECONDS: Final = 0.5
@@ -22,6 +23,7 @@ LAST_BACKOFF_SECONDS: Final = 30.0
 LOG_BYTES: Final = 20 * 2**20  # a log that is larger at a start is begun anew
 
 Report = Callable[[str], None]
+Record = Callable[[Mapping[str, int]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,33 +35,56 @@ class Program:
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     log: Path
-    ready: Callable[[], Awaitable[bool]]
+    unready: Callable[[], Awaitable[str | None]]  # why it is not ready; None: it is
 
 
 class Processes:
-    """The running processes; stopped last-started first."""
+    """The running processes; stopped last-started first.
 
-    def __init__(self, report: Report, lock: int) -> None:
+    `record` hears of their ids by name at each start of one.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        lock: int,
+        record: Record | None = None,
+        *,
+        ready_seconds: float = READY_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self._report = report
         self._lock = lock
+        self._record = record
+        self._ready_seconds = ready_seconds
+        self._patience_seconds = patience_seconds
         self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._starting: dict[str, asyncio.subprocess.Process] = {}  # never ready till now
 
     async def start(self, *programs: Program) -> None:
-        """Start programs side by side and return when all are ready.
+        """Start programs side by side and return when all are ready; says what takes long.
 
-        Raises `CommandError` with the end of its log when one of them ends or takes too long.
+        Raises `CommandError` with the end of its log when one of them ends, and with what each
+        still waits for when they take too long.
         """
         for program in programs:
-            await self._spawn(program)
+            self._starting[program.name] = await self._spawn(program)
+        waiting = {program.name: "starts" for program in programs}
         try:
-            async with asyncio.timeout(READY_SECONDS), asyncio.TaskGroup() as group:
-                for program in programs:
-                    group.create_task(self._ready(program), name=f"ready-{program.name}")
+            async with asyncio.timeout(self._ready_seconds), asyncio.TaskGroup() as group:
+                all_ready = [
+                    group.create_task(self._ready(each, waiting), name=f"ready-{each.name}")
+                    for each in programs
+                ]
+                telling = group.create_task(self._tell(waiting), name="tell")
+                await asyncio.wait(all_ready)
+                telling.cancel()
         except* CommandError as failed:
             raise failed.exceptions[0] from None
         except* TimeoutError:
             raise CommandError(
-                f"not ready after {READY_SECONDS} s; see the logs in {programs[0].log.parent}"
+                f"not ready after {self._ready_seconds:g} s: {_joined(waiting)};"
+                f" see the logs in {programs[0].log.parent}"
             ) from None
 
     async def watch(self, *programs: Program) -> None:
@@ -69,11 +94,16 @@ class Processes:
                 group.create_task(self._keep(program), name=f"keep-{program.name}")
 
     async def stop(self) -> None:
-        """End every process: a signal, then time to finish, then the hard way."""
+        """End every process: a signal, then time to finish, then the hard way.
+
+        Those that never got ready have nothing to finish, and are signalled all at once.
+        """
+        for process in self._starting.values():
+            _signal(process)
         for name, process in reversed(list(self._running.items())):
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGTERM)
+                if name not in self._starting:
+                    _signal(process)
                 try:
                     async with asyncio.timeout(STOP_SECONDS):
                         await process.wait()
@@ -86,7 +116,7 @@ class Processes:
         """Give the process id of one program."""
         return self._running[name].pid
 
-    async def _spawn(self, program: Program) -> None:
+    async def _spawn(self, program: Program) -> asyncio.subprocess.Process:
         with contextlib.suppress(OSError):
             if program.log.stat().st_size > LOG_BYTES:
                 program.log.unlink()
@@ -99,7 +129,7 @@ class Processes:
         }
         try:
             with program.log.open("ab") as log:
-                self._running[program.name] = await asyncio.create_subprocess_exec(
+                process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
                     program.module,
@@ -113,16 +143,31 @@ class Processes:
                 )
         except OSError as error:
             raise CommandError(f"cannot start {program.name}: {error.strerror}") from error
+        self._running[program.name] = process
+        if self._record:
+            self._record({name: each.pid for name, each in self._running.items()})
+        return process
 
-    async def _ready(self, program: Program) -> None:
+    async def _ready(self, program: Program, waiting: dict[str, str]) -> None:
         process = self._running[program.name]
-        while not await program.ready():
+        while reason := await program.unready():
+            waiting[program.name] = reason
             if process.returncode is not None:
                 reason = last_line(program.log)
                 raise CommandError(
                     f"{program.name} ended with status {process.returncode}: {reason}"
                 )
             await asyncio.sleep(POLL_SECONDS)
+        del waiting[program.name], self._starting[program.name]
+
+    async def _tell(self, waiting: dict[str, str]) -> None:
+        """Say what is waited for, and again whenever that is something else."""
+        told = ""
+        while True:
+            await asyncio.sleep(self._patience_seconds)
+            if waiting and (now := _joined(waiting)) != told:
+                self._report(f"waiting for {now}")
+                told = now
 
     async def _keep(self, program: Program) -> None:
         loop, backoff = asyncio.get_running_loop(), FIRST_BACKOFF_SECONDS
@@ -141,9 +186,20 @@ class Processes:
 
 
 def last_line(log: Path) -> str:
-    """Give the last line of a log, where a process says why it ended."""
+    """Give the last line of words in a log, where a process says why it ended."""
     try:
-        lines = log.read_text(errors="replace").strip().splitlines()
+        lines = log.read_text(errors="replace").splitlines()
     except OSError:
         return "its log cannot be read"
-    return lines[-1] if lines else "its log is empty"
+    # A group of errors is printed within a frame, whose last line has no words.
+    said = [line.strip(" |+-") for line in lines]
+    return next((line for line in reversed(said) if line), "its log is empty")
+
+
+def _signal(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+
+
+def _joined(waiting: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({reason})" for name, reason in waiting.items())

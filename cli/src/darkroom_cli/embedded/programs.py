@@ -15,7 +15,7 @@ from darkroom_cli.embedded.folder import Folder
 from darkroom_cli.embedded.processes import Program
 from provisioning import emulator
 from provisioning.resources import Resources
-from servicekit.ports import free_port
+from servicekit.ports import address, free_port
 
 HOST = "127.0.0.1"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -39,15 +39,15 @@ def emulated_aws(port: int, folder: Folder) -> Program:
     """Give the emulator."""
     url = f"http://{HOST}:{port}"
 
-    async def ready() -> bool:
-        return await asyncio.to_thread(emulator.answers, url)
+    async def unready() -> str | None:
+        return None if await asyncio.to_thread(emulator.answers, url) else "does not answer"
 
     return Program(
         name="aws",
         module="ministack",
         environment=emulator.environment(port, folder.aws),
         log=folder.log("aws"),
-        ready=ready,
+        unready=unready,
     )
 
 
@@ -59,7 +59,7 @@ def sample_runtime(attached: Attached, folder: Folder, given: tuple[str, ...]) -
         module="sample_runtime.main",
         arguments=("--type", attached.runtime.type, "--port", port, *given),
         log=folder.log(attached.runtime.name),
-        ready=answering(attached.url + HEALTH_ROUTES[attached.runtime.type]),
+        unready=answering(attached.url + HEALTH_ROUTES[attached.runtime.type]),
     )
 
 
@@ -89,7 +89,9 @@ def services(
     `private_inputs` are networks that inputs may come from though they are not public.
     """
 
-    def service(name: str, module: str, ops_port: int, **settings: object) -> Program:
+    def service(
+        name: str, module: str, ops_port: int, /, ops_host: str = HOST, **settings: object
+    ) -> Program:
         prefix = module.split(".", 1)[0].upper()
         own = {f"{prefix}_{key.upper()}": str(value) for key, value in settings.items()}
         return Program(
@@ -97,7 +99,7 @@ def services(
             module=module,
             environment={**aws, f"{prefix}_OPS_PORT": str(ops_port), **own},
             log=folder.log(name),
-            ready=answering(f"http://{HOST}:{ops_port}/readyz"),
+            unready=answering(f"http://{address(ops_host, ops_port)}/readyz"),
         )
 
     free = free_port
@@ -155,6 +157,7 @@ def services(
         "ingest",
         "ingest.main",
         addresses.rest,
+        ops_host=addresses.host,
         host=addresses.host,
         http_port=addresses.rest,
         grpc_port=addresses.grpc,
@@ -166,14 +169,23 @@ def services(
     return [model_sync, notifier, router, *agents, ingest]
 
 
-def answering(url: str) -> Callable[[], Awaitable[bool]]:
-    """Give a check whether `url` answers with success."""
+def answering(url: str) -> Callable[[], Awaitable[str | None]]:
+    """Give a check that says why `url` does not answer with success; None if it does."""
 
-    async def ready() -> bool:
+    async def unready() -> str | None:
         try:
             async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
-                return (await client.get(url)).is_success
+                answer = await client.get(url)
         except httpx.HTTPError:
-            return False
+            return "does not answer"
+        return None if answer.is_success else _reason(answer)
 
-    return ready
+    return unready
+
+
+def _reason(answer: httpx.Response) -> str:
+    """Give what a service says in its `/readyz`, or the status of anything else."""
+    try:
+        return str(answer.json()["reason"])
+    except (ValueError, KeyError, TypeError):
+        return f"answers {answer.status_code}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -18,10 +19,11 @@ from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT, seed_models
 from darkroom_cli.embedded.processes import Processes, Program, Report
 from darkroom_cli.embedded.programs import HOST, Addresses, Attached
 from darkroom_cli.errors import CommandError
+from darkroom_cli.interruption import unless
 from provisioning import emulator
 from provisioning.resources import Resources, provision
 from servicekit.errors import AppError
-from servicekit.ports import free_port
+from servicekit.ports import address, free_port
 
 STACK: Final = "darkroom"
 PROVISION_SECONDS: Final = 60
@@ -43,62 +45,23 @@ class Options:
 
 
 @asynccontextmanager
-async def stack(options: Options, report: Report) -> AsyncIterator[Running]:
+async def stack(
+    options: Options, report: Report, stop: asyncio.Event | None = None
+) -> AsyncIterator[Running]:
     """Run a stack for the length of the block; `report` hears of every step and restart.
 
-    Raises `CommandError` when something cannot start; then everything is stopped again.
+    Raises `CommandError` when something cannot start, or when `stop` is set meanwhile; then
+    everything is stopped again.
     """
     async with AsyncExitStack() as exits:
         lock = exits.enter_context(options.folder.locked())
-        for port, option in ((options.port, "--port"), (options.grpc_port, "--grpc-port")):
-            if port and not _is_free(options.host, port):
-                raise CommandError(
-                    f"port {port} of {options.host} is in use; choose another with {option}"
-                )
-        processes = Processes(report, lock)
+        check_address(options.host, options.port)
+        check_address(options.host, options.grpc_port, "--grpc-port")
+        processes = Processes(report, lock, options.folder.write_processes)
         exits.push_async_callback(processes.stop)
-        started: list[Program] = []
-
-        aws = await _open_aws(options, processes, started, report)
-        attached = options.attached or sample_runtimes()
-        resources = await _provision(attached, aws, report)
-        folder, api_key = options.folder, options.folder.api_key()
-        folder.write_runtimes(tuple(each.runtime for each in attached))
-
-        addresses = Addresses(
-            host=options.host,
-            rest=options.port or free_port(),
-            grpc=options.grpc_port or free_port(),
-            router=free_port(),
-            notifier=free_port(),
-            model_sync=free_port(),
-        )
-        parts = programs.services(
-            addresses,
-            attached,
-            resources,
-            folder,
-            aws,
-            private_inputs=programs.LOOPBACK if options.allow_loopback_inputs else (),
-        )
-        if not options.attached:
-            given = _sample_arguments(options, resources)
-            parts = [programs.sample_runtime(one, folder, given) for one in attached] + parts
-        report(f"starting {', '.join(part.name for part in parts)}")
-        await processes.start(*parts)
-        started += parts
-        running = Running(
-            endpoint=f"http://{options.host}:{addresses.rest}",
-            grpc=f"{options.host}:{addresses.grpc}",
-            api_key=api_key,
-            result_topic_arn=resources.result_topic_arn,
-            bucket=resources.output_bucket,
-            model_bucket=resources.model_bucket,
-            claim_bucket=resources.claim_bucket,
-            queues=resources.queues,
-            aws_endpoint_url=aws.get("AWS_ENDPOINT_URL"),
-        )
-        folder.write_running(running)
+        start = _start(options, processes, report)
+        started, running = await (unless(stop, start) if stop else start)
+        options.folder.write_running(running)
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(processes.watch(*started), name="watch")
             try:
@@ -106,6 +69,57 @@ async def stack(options: Options, report: Report) -> AsyncIterator[Running]:
             finally:
                 watch.cancel()
                 report("stopping")
+
+
+async def _start(
+    options: Options, processes: Processes, report: Report
+) -> tuple[list[Program], Running]:
+    """Start everything, and give what was started and how to use it."""
+    started: list[Program] = []
+    aws = await _open_aws(options, processes, started, report)
+    attached = options.attached or sample_runtimes()
+    resources = await _provision(attached, aws, report)
+    folder, api_key = options.folder, options.folder.api_key()
+    folder.write_runtimes(tuple(each.runtime for each in attached))
+
+    addresses = Addresses(
+        host=options.host,
+        rest=options.port or free_port(),
+        grpc=options.grpc_port or free_port(),
+        router=free_port(),
+        notifier=free_port(),
+        model_sync=free_port(),
+    )
+    parts = programs.services(
+        addresses,
+        attached,
+        resources,
+        folder,
+        aws,
+        private_inputs=programs.LOOPBACK if options.allow_loopback_inputs else (),
+    )
+    if not options.attached:
+        given = _sample_arguments(options, resources)
+        parts = [programs.sample_runtime(one, folder, given) for one in attached] + parts
+    report(f"starting {', '.join(part.name for part in parts)}")
+    await processes.start(*parts)
+    return [*started, *parts], _running(addresses, resources, api_key, aws)
+
+
+def _running(
+    addresses: Addresses, resources: Resources, api_key: str, aws: Mapping[str, str]
+) -> Running:
+    return Running(
+        endpoint=f"http://{address(addresses.host, addresses.rest)}",
+        grpc=address(addresses.host, addresses.grpc),
+        api_key=api_key,
+        result_topic_arn=resources.result_topic_arn,
+        bucket=resources.output_bucket,
+        model_bucket=resources.model_bucket,
+        claim_bucket=resources.claim_bucket,
+        queues=resources.queues,
+        aws_endpoint_url=aws.get("AWS_ENDPOINT_URL"),
+    )
 
 
 def sample_runtimes() -> tuple[Attached, ...]:
@@ -143,8 +157,11 @@ async def _open_aws(
 
 def _aws_port(folder: Folder) -> int:
     """Give the emulator's port: the last one, because it knows its queues by their address."""
-    last = folder.aws_port()
-    port = last if last and _is_free(HOST, last) else free_port()
+    port = folder.aws_port() or free_port()
+    try:
+        check_address(HOST, port)
+    except CommandError:
+        port = free_port()
     folder.write_aws_port(port)
     return port
 
@@ -177,11 +194,22 @@ def _sample_arguments(options: Options, resources: Resources) -> tuple[str, ...]
     return (*arguments, "--seconds-per-image", str(options.seconds_per_image))
 
 
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
+def check_address(host: str, port: int, option: str = "--port") -> None:
+    """Raise `CommandError` if nothing can listen there; port 0 stands for any free one."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise CommandError(f"--host {host}: {error.strerror}") from error
+    family, kind, _, _, where = found[0]
+    with socket.socket(family, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
+            probe.bind(where)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise CommandError(
+                    f"port {port} of {host} is in use; choose another with {option}"
+                ) from error
+            raise CommandError(
+                f"cannot listen on {address(host, port)}: {error.strerror}"
+            ) from error

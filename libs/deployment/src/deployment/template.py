@@ -103,18 +103,10 @@ def _image(wanted: Wanted) -> tuple[str, ...]:
 
 def _nodes(wanted: Wanted, partition: str) -> tuple[str, ...]:
     types = _INSTANCE_TYPES_CHINA if partition == "aws-cn" else _INSTANCE_TYPES
-    snapshot = (
-        f"          snapshotID: {_scalar(wanted.snapshot)}"
-        if wanted.snapshot
-        else "          # snapshotID: snap-0123456789abcdef0  # else the playbooks build one"
-    )
-    volume = "        dataVolume:" if wanted.snapshot else "        dataVolume: {}"
     return (
         "      nodeTemplate:",
         "        amiFamily: Bottlerocket",
-        "        # A snapshot with the container images makes nodes start faster.",
-        volume,
-        snapshot,
+        *_snapshot(wanted.snapshot),
         "      provisioner:",
         "        instanceType:",
         *(f"        - {name}" for name in types),
@@ -123,3 +115,15 @@ def _nodes(wanted: Wanted, partition: str) -> tuple[str, ...]:
         "          onDemand: true",
         "          spot: true",
     )
+
+
+def _snapshot(snapshot: str | None) -> tuple[str, ...]:
+    said = "        # A snapshot with the container images makes nodes start faster"
+    if snapshot is None:
+        # Both lines together, so that taking away the two marks leaves valid YAML.
+        return (
+            f"{said}: the playbooks build one, or name one here.",
+            "        # dataVolume:",
+            "        #   snapshotID: snap-0123456789abcdef0",
+        )
+    return (f"{said}.", "        dataVolume:", f"          snapshotID: {_scalar(snapshot)}")

@@ -1,4 +1,4 @@
-"""Ports for processes that are told where to listen before they start."""
+"""Addresses for processes that are told where to listen before they start."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import sys
 from typing import Final
 
 HOST: Final = "127.0.0.1"
+
+
+def address(host: str, port: int) -> str:
+    """Give host:port as URLs and gRPC want it: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def free_port() -> int:

@@ -22,6 +22,7 @@ from ingest.settings import Settings
 from ingest.watch import Watches
 from servicekit.health import Health
 from servicekit.lifecycle import stop_on_signals
+from servicekit.ports import address
 from servicekit.rpc import Renewal, channel, serving
 from servicekit.service import run_service
 from servicekit.web import http_serving
@@ -65,10 +66,10 @@ async def serve(settings: Settings) -> None:
             add_TaskServiceServicer_to_server(TaskRpc(router, watches, gate, measures), server)
 
         await stack.enter_async_context(http_serving(app, settings.host, settings.http_port))
-        address = f"{settings.host}:{settings.grpc_port}"
+        listening = address(settings.host, settings.grpc_port)
         renewal = Renewal(settings.grpc_connection_age, settings.grpc_connection_grace)
         await stack.enter_async_context(
-            serving(address, health, (SERVICE,), register, renewal=renewal)
+            serving(listening, health, (SERVICE,), register, renewal=renewal)
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(watch_keys(file, gate, stop), name="keys")

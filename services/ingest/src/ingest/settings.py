@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import GrpcSettings
+from servicekit.settings import Duration, GrpcSettings, InputFile
 
 _SOON = timedelta(milliseconds=1)
 
@@ -21,20 +20,36 @@ class Settings(GrpcSettings):
 
     model_config = SettingsConfigDict(env_prefix="INGEST_", frozen=True, extra="ignore")
 
-    http_port: int = Field(default=8080, ge=0, le=65535)  # REST and the operators' routes
+    http_port: int = Field(default=8080, ge=0, le=65535)
+    """Port of REST and of the operators' routes."""
     grpc_port: int = Field(default=50051, ge=0, le=65535)
+    """Port of the public gRPC API."""
     # Clients watch tasks in one call, which is not cut off while most tasks last.
-    grpc_connection_grace: timedelta = Field(default=timedelta(hours=1), ge=_SOON)
-    api_keys_file: Path  # {"keys": [{"name", "tenant", "sha256", "rate_per_second", "burst"}]}
-    router_target: str = Field(min_length=1)  # host:port
-    model_sync_target: str = Field(min_length=1)  # host:port
-    notifier_target: str = Field(min_length=1)  # host:port
-    rate_per_second: float = Field(default=30, gt=0, allow_inf_nan=False)  # of one key
-    burst: int = Field(default=50, ge=1)  # of one key
-    call_timeout: timedelta = Field(default=timedelta(seconds=5), ge=_SOON)
-    submit_timeout: timedelta = Field(default=timedelta(seconds=10), ge=_SOON)
-    body_timeout: timedelta = Field(default=timedelta(seconds=60), ge=_SOON)  # to read a body
-    streams: int = Field(default=500, ge=1)  # of events at the same time, waits included
-    watch_timeout: timedelta = Field(default=timedelta(minutes=5), ge=_SOON)  # of a call
-    watch_patience: timedelta = Field(default=timedelta(seconds=60), ge=timedelta(0))
-    readiness_interval: timedelta = Field(default=timedelta(seconds=1), ge=_SOON)
+    grpc_connection_grace: Duration = Field(default=timedelta(hours=1), ge=_SOON)
+    """Time that calls of an ending connection have to finish; most tasks end within it."""
+    api_keys_file: InputFile
+    """{"keys": [{"name", "tenant", "sha256", "rate_per_second", "burst"}]}."""
+    router_target: str = Field(min_length=1)
+    """host:port of the router."""
+    model_sync_target: str = Field(min_length=1)
+    """host:port of model-sync."""
+    notifier_target: str = Field(min_length=1)
+    """host:port of the notifier."""
+    rate_per_second: float = Field(default=30, gt=0, allow_inf_nan=False)
+    """Requests a second of one key whose entry names no rate."""
+    burst: int = Field(default=50, ge=1)
+    """Requests at one moment of one key whose entry names no burst."""
+    call_timeout: Duration = Field(default=timedelta(seconds=5), ge=_SOON)
+    """Of a call to another service."""
+    submit_timeout: Duration = Field(default=timedelta(seconds=10), ge=_SOON)
+    """Of a submission to the router."""
+    body_timeout: Duration = Field(default=timedelta(seconds=60), ge=_SOON)
+    """Time to read the body of a request."""
+    streams: int = Field(default=500, ge=1)
+    """Streams of events at the same time, waits included."""
+    watch_timeout: Duration = Field(default=timedelta(minutes=5), ge=_SOON)
+    """Of one call to the notifier that watches a task."""
+    watch_patience: Duration = Field(default=timedelta(seconds=60), ge=timedelta(0))
+    """How long a stream goes on while the notifier is away."""
+    readiness_interval: Duration = Field(default=timedelta(seconds=1), ge=_SOON)
+    """Between two looks for the router at the start."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import GrpcSettings
+from servicekit.settings import Duration, GrpcSettings
 
 
 class Settings(GrpcSettings):
@@ -17,12 +17,19 @@ class Settings(GrpcSettings):
     model_config = SettingsConfigDict(env_prefix="MODEL_SYNC_")
 
     grpc_port: int = Field(default=50051, ge=1, le=65535)
+    """Port of the catalogue."""
     model_bucket: str
-    refresh_interval: timedelta = Field(
+    """Bucket of the models."""
+    refresh_interval: Duration = Field(
         default=timedelta(seconds=60), ge=timedelta(seconds=1), le=timedelta(days=1)
     )
-    max_models: int = Field(default=10_000, ge=1)  # bounds the memory of the catalogue
+    """Between two listings of the bucket."""
+    max_models: int = Field(default=10_000, ge=1)
+    """Bounds the memory of the catalogue."""
     # Copies the bucket there and ends, instead of serving: for the disks of a GPU node.
     copy_to: Path | None = None
-    copy_keys: tuple[str, ...] = ()  # patterns of keys; none: the whole bucket
-    copy_parallel: int = Field(default=16, ge=1, le=64)  # parts of 16 MiB at a time
+    """Folder to copy the bucket to, instead of serving: for the disks of a GPU node."""
+    copy_keys: tuple[str, ...] = ()
+    """Patterns of the keys to copy; none: the whole bucket."""
+    copy_parallel: int = Field(default=16, ge=1, le=64)
+    """Parts of 16 MiB at a time."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import GrpcSettings
+from servicekit.settings import Duration, GrpcSettings
 
 _SOON = timedelta(milliseconds=1)
 
@@ -18,12 +18,22 @@ class Settings(GrpcSettings):
     model_config = SettingsConfigDict(env_prefix="NOTIFIER_")
 
     grpc_port: int = Field(default=50051, ge=1, le=65535)
+    """Port for agents and for ingest."""
     result_topic_arn: str
+    """Topic of the callbacks."""
     table: str
-    failures: int = Field(default=3, ge=1)  # of the platform, after which a task is given up
-    receives: int = Field(default=10, ge=1)  # maxReceiveCount of the queues' redrive policy
-    progress_interval: timedelta = Field(default=timedelta(seconds=1), ge=timedelta(0))
-    watch_poll: timedelta = Field(default=timedelta(seconds=0.5), ge=_SOON)
-    watchers: int = Field(default=1000, ge=1)  # at the same time
-    sweep_interval: timedelta = Field(default=timedelta(seconds=30), ge=_SOON)
-    sweep_age: timedelta = Field(default=timedelta(seconds=60), ge=timedelta(0))
+    """Table of the ledger."""
+    failures: int = Field(default=3, ge=1)
+    """Failures of the platform after which a task is given up."""
+    receives: int = Field(default=10, ge=1)
+    """maxReceiveCount of the redrive policy of the queues."""
+    progress_interval: Duration = Field(default=timedelta(seconds=1), ge=timedelta(0))
+    """Between two writes of the progress of one task."""
+    watch_poll: Duration = Field(default=timedelta(seconds=0.5), ge=_SOON)
+    """Between two looks at a watched task."""
+    watchers: int = Field(default=1000, ge=1)
+    """Watchers of tasks at the same time."""
+    sweep_interval: Duration = Field(default=timedelta(seconds=30), ge=_SOON)
+    """Between two searches for callbacks that were not sent."""
+    sweep_age: Duration = Field(default=timedelta(seconds=60), ge=timedelta(0))
+    """A callback that is due for longer was not sent, and is sent by a search."""

@@ -68,7 +68,7 @@ class Readiness:
 
     async def lost(self, reason: str) -> None:
         """Tell that no task can be done."""
-        if self.health.reason is None:
+        if self.health.reason != reason:
             log.warning("not ready", extra={"reason": reason})
         self.proven = False
         await self.health.not_ready(reason)

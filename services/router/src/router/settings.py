@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import GrpcSettings
+from servicekit.settings import Duration, GrpcSettings, InputFile
 
 
 class Settings(GrpcSettings):
@@ -17,13 +16,24 @@ class Settings(GrpcSettings):
     model_config = SettingsConfigDict(env_prefix="ROUTER_")
 
     grpc_port: int = Field(default=50051, ge=1, le=65535)
-    runtimes_file: Path  # {"runtimes": [{"name", "type", "model_filename", "dynamic_model"}]}
+    """Port for ingest."""
+    runtimes_file: InputFile
+    """{"runtimes": [{"name", "type", "model_filename", "dynamic_model"}]}."""
     task_topic_arn: str
+    """Topic that the queues of the runtimes subscribe to."""
     table: str
+    """Table of the ledger."""
     output_bucket: str
+    """Bucket of the results."""
     claim_bucket: str
-    model_sync_target: str  # host:port
-    model_sync_timeout: timedelta = timedelta(seconds=5)
-    notifier_target: str  # host:port
-    notifier_timeout: timedelta = timedelta(seconds=5)
-    fair_queues: bool = True  # publish with the tenant as message group
+    """Bucket of contents that are too large for a message."""
+    model_sync_target: str
+    """host:port of model-sync."""
+    model_sync_timeout: Duration = timedelta(seconds=5)
+    """Of a call to model-sync."""
+    notifier_target: str
+    """host:port of the notifier."""
+    notifier_timeout: Duration = timedelta(seconds=5)
+    """Of a call to the notifier."""
+    fair_queues: bool = True
+    """Publish with the tenant as message group."""
