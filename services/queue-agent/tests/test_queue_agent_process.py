@@ -294,7 +294,7 @@ async def test_another_agent_has_the_task_within_a_second_of_the_stop(
             await _until(lambda: servicer.begun == ["first", "second"], seconds=1)
 
 
-async def test_hung_runtime_is_interrupted_and_its_task_released(
+async def test_hung_runtime_is_interrupted_and_its_task_fails_an_attempt(
     aws: str, sdwebui_url: str
 ) -> None:
     made = await provision("hung", [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)])
@@ -317,7 +317,7 @@ async def test_hung_runtime_is_interrupted_and_its_task_released(
         await _until(lambda: len(servicer.released) == 2, seconds=30)
 
     assert {(one.interrupted, one.reason) for one in servicer.released} == {
-        (True, "the runtime makes no progress")
+        (False, "the runtime makes no progress")
     }
     assert servicer.ends.empty()
 
