@@ -170,6 +170,20 @@ def test_dashboard_has_a_graph_of_every_metric_that_the_services_count(
     assert "DCGM_FI_DEV_GPU_UTIL" in body
 
 
+def test_dashboard_searches_a_namespace_with_a_slash_in_quotes(observed: Ansible) -> None:
+    """CloudWatch wants quotes around what has other than letters and digits."""
+    body = observed.client("cloudwatch").get_dashboard(DashboardName=STACK)["DashboardBody"]
+
+    searches = [
+        metric[0]["expression"]
+        for widget in json.loads(body)["widgets"]
+        for metric in widget["properties"]["metrics"]
+        if isinstance(metric[0], dict)
+    ]
+    assert searches
+    assert [each for each in searches if not each.startswith("SEARCH('{\"Darkroom/")] == []
+
+
 def test_collector_sends_on_only_metrics_that_are_documented(observed: Ansible) -> None:
     declared = [
         selector

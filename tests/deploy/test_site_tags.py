@@ -80,3 +80,18 @@ def test_a_switch_that_is_text_is_read_as_true_or_false() -> None:
         if unread.search(line)
     ]
     assert found == []
+
+
+def test_teardown_removes_the_gateway_before_the_load_balancer_that_it_holds() -> None:
+    """A Service cannot lose its load balancer while a VPC link goes to it."""
+    path = PLAYBOOKS / "roles" / "teardown" / "tasks" / "main.yml"
+    tasks = yaml.safe_load(path.read_text())
+
+    removed = [task.get("stack_resources", {}).get("kinds", []) for task in tasks]
+    (gateway,) = [at for at, kinds in enumerate(removed) if "VPC link" in kinds]
+    (cluster,) = [
+        at
+        for at, task in enumerate(tasks)
+        if task.get("ansible.builtin.include_tasks") == "cluster.yml"
+    ]
+    assert gateway < cluster
