@@ -13,7 +13,7 @@ from darkroom_bench.fault_checks import Verdict, differing
 from darkroom_bench.fault_proxy import Call, Rule, Step, Wrong, call_of, fault_proxy
 from darkroom_bench.fault_rounds import Outcome, Plan, Round
 from darkroom_bench.faults import grid, section
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 SCOPE = (
     "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{}/aws4_request, SignedHeaders=host"

@@ -13,7 +13,7 @@ import pytest
 from harness import Callbacks, Stack, environment, pipeline, running_stack, text_to_image
 
 from provisioning.resources import subscribe_queue
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 # Long enough for both to be seen running, and for an agent to hear of the cancellation.
 IMAGE_SECONDS = "12"

@@ -28,7 +28,7 @@ from darkroom_cli.embedded.programs import HOST, Attached
 from darkroom_cli.embedded.stack import STACK, Options, stack
 from provisioning import emulator
 from provisioning.resources import Resources, provision, subscribe_queue
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 IMAGE_SECONDS: Final = 0.05
 SPREAD_SECONDS: Final = 1.5  # over which the tasks of a round are handed in

@@ -30,7 +30,7 @@ from ledger.dynamodb import DynamoDbLedger
 from ledger.record import Record, State
 from provisioning import emulator
 from provisioning.resources import Resources, provision
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 RUNTIME: Final = "sdruntime"
 BATCH: Final = 10  # the most that SQS takes at once

@@ -102,7 +102,7 @@ async def test_what_is_not_due_is_not_in_the_index(dynamodb: DynamoDbLedger) -> 
     await dynamodb.finish(record.uid, FAILED, NOW)
     key = {"uid": {"S": record.uid}}
     due = await dynamodb.client.get_item(TableName=dynamodb.table, Key=key)
-    await dynamodb.told(record.uid)
+    await dynamodb.mark_callback_sent(record.uid)
     told = await dynamodb.client.get_item(TableName=dynamodb.table, Key=key)
     assert "due_since" in due["Item"]
     assert "due_since" not in told["Item"]

@@ -78,7 +78,7 @@ async def test_records_of_other_runtimes_stay_out(ledger: Ledger) -> None:
 async def test_a_page_shows_records_as_they_ended(ledger: Ledger) -> None:
     runtime, (record,) = await filled(ledger, [True])
     ended, _ = await ledger.finish(record.uid, DONE, NOW)
-    await ledger.told(record.uid)
+    await ledger.mark_callback_sent(record.uid)
     assert ended is not None
     page = await ledger.page(runtime, state=State.COMPLETED, limit=1, before=None)
     assert page.records == (replace(ended, callback_due=False),)

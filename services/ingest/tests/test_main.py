@@ -30,7 +30,7 @@ from ingest.settings import Settings
 from ingest.translate_v1alpha2 import translate_flat
 from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 from servicekit.rpc import channel, serving
 
 SECOND = timedelta(seconds=1)

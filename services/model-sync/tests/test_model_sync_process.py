@@ -9,7 +9,7 @@ from awsio import clients
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from provisioning.emulator import CREDENTIALS
 from servicekit.errors import RejectedError
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 from servicekit.rpc import channel, translated
 from testkit.processes import run_module, running, terminate
 

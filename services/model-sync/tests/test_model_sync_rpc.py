@@ -11,7 +11,7 @@ from model_sync.catalogue import Catalogue
 from model_sync.rpc import ModelService
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 from servicekit.rpc import channel, serving, translated
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from ledger.record import Progress, State
 from notifier.rpc import NotifierService
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 from servicekit.rpc import channel, serving, translated
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from contracts.ids import new_uid
 from contracts.kinds import TaskType
 from ledger.record import CANCELLED, Progress, Result, State
 from notifier.domain import Verdict, callback_of
-from notifier.pace import Pace
+from notifier.progress_limiter import ProgressLimiter
 from notifier.settle import SENDING
 from servicekit.errors import TransientError
 
@@ -256,7 +256,7 @@ async def test_progress_is_written_at_most_once_a_second(world: World) -> None:
 
 
 def test_only_a_bounded_number_of_tasks_is_remembered() -> None:
-    pace = Pace(timedelta(seconds=1), remembered=2)
+    limiter = ProgressLimiter(timedelta(seconds=1), remembered=2)
     uids = [new_uid() for _ in range(3)]
-    assert all(pace.allows(uid, NOW) for uid in uids)
-    assert [pace.allows(uid, NOW) for uid in reversed(uids)] == [False, False, True]
+    assert all(limiter.allows(uid, NOW) for uid in uids)
+    assert [limiter.allows(uid, NOW) for uid in reversed(uids)] == [False, False, True]

@@ -15,7 +15,7 @@ from ledger.record import Progress, Result
 from router.rpc import RouterService
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 from servicekit.rpc import channel, serving, translated
 
 if TYPE_CHECKING:

@@ -192,7 +192,7 @@ class DynamoDbLedger:
         change, values = finishing(result, now)
         return await self._try(uid, change, OPEN, values)
 
-    async def told(self, uid: Uid) -> None:
+    async def mark_callback_sent(self, uid: Uid) -> None:
         await self._try(
             uid, "SET callback_due = :no REMOVE #due", "attribute_exists(uid)", {":no": NO}
         )

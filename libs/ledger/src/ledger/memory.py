@@ -98,7 +98,7 @@ class MemoryLedger:
             return record, False
         return self._store(transitions.finish(record, result, now)), True
 
-    async def told(self, uid: Uid) -> None:
+    async def mark_callback_sent(self, uid: Uid) -> None:
         if record := self.records.get(uid):
             self._store(replace(record, callback_due=False))
 

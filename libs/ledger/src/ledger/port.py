@@ -92,7 +92,7 @@ class Ledger(Protocol):
         """
         ...
 
-    async def told(self, uid: Uid) -> None:
+    async def mark_callback_sent(self, uid: Uid) -> None:
         """Note that the callback was sent. Safe to repeat."""
         ...
 
