@@ -123,9 +123,6 @@ class FakeModelService(modelsync_pb2_grpc.ModelServiceServicer):
     def GetModel(self, request: Any, context: Any) -> Any:  # noqa: N802  # as in the proto
         raise NotImplementedError
 
-    def WatchModels(self, request: Any, context: Any) -> Any:  # noqa: N802  # as in the proto
-        raise NotImplementedError
-
 
 @asynccontextmanager
 async def neighbours(router: FakeRouterService, health: Health) -> AsyncIterator[str]:

@@ -170,9 +170,6 @@ class FakeModelSync(modelsync_pb2_grpc.ModelServiceServicer):
     async def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
         raise NotImplementedError
 
-    def WatchModels(self, request: Any, context: Any) -> Any:  # noqa: N802
-        raise NotImplementedError
-
 
 @pytest.fixture
 async def models() -> AsyncIterator[GrpcModels]:
