@@ -85,16 +85,19 @@ async def test_an_error_in_the_middle_of_a_stream_arrives_after_what_was_sent(
         raise RejectedError("no more", code="not_found")
 
     def register(server: grpc.aio.Server) -> None:
-        handler = grpc.unary_stream_rpc_method_handler(watch)
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler("tests.Changes", {"Watch": handler}),)
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_stream_rpc_method_handler(
+            watch
         )
+        service = grpc.method_handlers_generic_handler("tests.Changes", {"Watch": handler})
+        server.add_generic_rpc_handlers((service,))
 
     async with (
         serving(f"{HOST}:{port}", Health(), (), register),
         channel(f"{HOST}:{port}") as opened,
     ):
-        answers = aiter(opened.unary_stream("/tests.Changes/Watch")(b"", timeout=5))
+        watching: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+        watching = opened.unary_stream("/tests.Changes/Watch")
+        answers = aiter(watching(b"", timeout=5))
         first = await anext(answers)
         with pytest.raises(RejectedError, match="no more"), translated("watch"):
             await anext(answers)
