@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from PIL import Image, UnidentifiedImageError
 
 from awsio import clients
+from contracts.state import OPEN
 from darkroom_bench.fault_load import Told
 from ledger.dynamodb import DynamoDbLedger
-from ledger.record import OPEN
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client

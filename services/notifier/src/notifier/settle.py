@@ -11,11 +11,13 @@ from typing import Final
 from opentelemetry import metrics
 
 from contracts.ids import Uid
+from contracts.state import Progress, TaskState
+from contracts.verdict import Verdict
 from ledger.port import Ledger
-from ledger.record import Progress, Record, Result, State
+from ledger.record import Record, Result
 from ledger.transitions import DEFAULT_LIMITS, Limits
 from notifier.changes import Changes
-from notifier.domain import Verdict, callback_of, is_taken_back, judge
+from notifier.domain import callback_of, is_taken_back, judge
 from notifier.ports import ResultTopic
 from notifier.progress_limiter import ProgressLimiter
 
@@ -101,7 +103,7 @@ class Settle:
         if record is None or not record.terminal:
             return False
         await self._ended(record, committed=committed)
-        return record.state is State.CANCELLED
+        return record.state is TaskState.CANCELLED
 
     async def finish(self, uid: Uid, result: Result) -> bool:
         """Commit the result and tell the world; gives whether it is the one that counts.
