@@ -66,10 +66,11 @@ def checked(kind: type[M], value: object, *at: str) -> tuple[M | None, list[Fiel
         return kind.model_validate(value), []
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        return None, [_field_error(item, at) for item in found]
+        return None, [field_error(item, at) for item in found]
 
 
-def _field_error(item: ErrorDetails, at: tuple[str, ...]) -> FieldError:
+def field_error(item: ErrorDetails, at: tuple[str, ...] = ()) -> FieldError:
+    """What is wrong with one field, in our words; its name is below `at`."""
     field = ".".join((*at, *map(str, item["loc"]))) or "body"
     if item["type"] == "value_error":
         return wrong(field, str(item["ctx"]["error"]))
@@ -115,6 +116,15 @@ def name(text: str) -> str:
     if any(unicodedata.category(character).startswith("C") for character in text):
         raise ValueError("must not have control characters")
     return text
+
+
+def whole_number(text: str, least: int, most: int) -> int:
+    """The number that digits stand for, within bounds; raises `ValueError`."""
+    if text.isascii() and text.isdigit() and len(text) <= len(str(most)):
+        number = int(text)
+        if least <= number <= most:
+            return number
+    raise ValueError(f"must be {least} to {most}")
 
 
 def required_name(text: str) -> str:

@@ -20,7 +20,7 @@ from ingest.domain import Caller, Idempotency, percent
 from ingest.keys import Gate
 from ingest.look_up import Filters, cancel_task, find_task, list_tasks
 from ingest.metrics import Metrics
-from ingest.payload import invalid, parse_object, too_large, wrong
+from ingest.payload import checked, invalid, parse_object, too_large, wrong
 from ingest.ports import Router
 from ingest.submit import idempotency_of, submit
 from ingest.translate_v1alpha2 import translate_flat
@@ -84,14 +84,7 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
     ) -> tasks_pb2.ListTasksResponse:
         """Give one page of tasks."""
         async with self._admitted("list_tasks", context):
-            filters = Filters(
-                runtime=request.runtime,
-                # A number without a name is told like a wrong name.
-                state=_STATE_NAMES.get(request.state, str(request.state or "")),
-                limit=str(request.limit or ""),
-                cursor=request.cursor,
-            )
-            found = await list_tasks(self._router, filters)
+            found = await list_tasks(self._router, _filters(request))
             return tasks_pb2.ListTasksResponse(
                 tasks=[_task(task) for task in found.tasks], cursor=found.cursor or ""
             )
@@ -150,6 +143,20 @@ def _named(id: str) -> str:
     if not id:
         raise invalid([wrong("id", "is missing")])
     return id
+
+
+def _filters(request: tasks_pb2.ListTasksRequest) -> Filters:
+    fields = {
+        "runtime": request.runtime,
+        # A number without a name is told like a wrong name.
+        "state": _STATE_NAMES.get(request.state, str(request.state or "")),
+        "limit": str(request.limit or ""),
+        "cursor": request.cursor,
+    }
+    filters, errors = checked(Filters, fields)
+    if filters is None:
+        raise invalid(errors)
+    return filters
 
 
 def _idempotency(request: tasks_pb2.SubmitTaskRequest) -> Idempotency | None:

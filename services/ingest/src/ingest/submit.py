@@ -15,7 +15,7 @@ from ingest.payload import INCORRECT, invalid, wrong
 from ingest.ports import Router
 from servicekit.errors import RejectedError
 
-_LONGEST_KEY: Final = 255
+LONGEST_KEY: Final = 255
 
 
 def idempotency_of(key: str, field: str, *sent: bytes) -> Idempotency:
@@ -23,8 +23,8 @@ def idempotency_of(key: str, field: str, *sent: bytes) -> Idempotency:
 
     The refusal names `field` and never the key.
     """
-    if not (0 < len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
-        raise invalid([wrong(field, f"must be 1 to {_LONGEST_KEY} printable ASCII characters")])
+    if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise invalid([wrong(field, f"must be 1 to {LONGEST_KEY} printable ASCII characters")])
     return Idempotency(key=key, fingerprint=sha256(b"\0".join(sent)).hexdigest())
 
 

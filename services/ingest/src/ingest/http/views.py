@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic_core import from_json
-from starlette.responses import Response
 
 from contracts.callback import Failure
 from contracts.state import TaskState
@@ -40,10 +39,6 @@ class View(BaseModel):
     def text(self) -> str:
         """Give it as JSON in one line."""
         return self.model_dump_json(exclude_unset=True)
-
-    def response(self, headers: Mapping[str, str] | None = None) -> Response:
-        """Give it as a response with status 200."""
-        return Response(self.text(), headers=headers, media_type="application/json")
 
 
 class ProgressView(View):
