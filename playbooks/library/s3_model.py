@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from ansible.module_utils.darkroom_errors import told
-from ansible.module_utils.darkroom_safetensors import Head, MalformedError
+from ansible.module_utils.modelfiles.safetensors import Head, MalformedError
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
