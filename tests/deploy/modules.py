@@ -37,7 +37,7 @@ class Modules:
     endpoint: str = ""
 
     def at(self, endpoint: str) -> Modules:
-        """Give the same for another AWS."""
+        """The same for another AWS."""
         return Modules(self.worker, endpoint)
 
     def run(
@@ -61,7 +61,7 @@ class Modules:
 
 @pytest.fixture(scope="session")
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modules]:
-    """Give a way to run modules, which all tests share."""
+    """A way to run modules, which all tests share."""
     folder = tmp_path_factory.mktemp("modules")
     worker = subprocess.Popen(
         [tool("python"), str(WORKER), *module_utils()],

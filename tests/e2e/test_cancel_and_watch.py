@@ -22,7 +22,7 @@ EVENT_SECONDS = 60
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Give a stack whose images take long enough to be followed and taken back."""
+    """A stack whose images take long enough to be followed and taken back."""
     folder: Path = tmp_path_factory.mktemp("followed")
     with running_stack(folder, "--sample-seconds", str(IMAGE_SECONDS)) as running:
         yield running
@@ -35,7 +35,7 @@ def told(slow: Stack) -> Callbacks:
 
 
 def tasks(name: str, *, seed: int) -> list[Any]:
-    """Give one task for each shape of runtime."""
+    """One task for each shape of runtime."""
     return [
         pytest.param(text_to_image(f"{name}-sd", steps=20), id="sdwebui"),
         pytest.param(pipeline(f"{name}-comfy", seed=seed), id="comfyui"),

@@ -20,7 +20,7 @@ IMAGE_SECONDS = 3
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Give a stack whose images take long enough to be interrupted."""
+    """A stack whose images take long enough to be interrupted."""
     folder: Path = tmp_path_factory.mktemp("slow")
     with running_stack(
         folder,

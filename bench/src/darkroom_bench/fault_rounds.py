@@ -84,7 +84,7 @@ class Outcome:
 
     @property
     def tasks(self) -> list[Handed]:
-        """Give the tasks of all rounds."""
+        """The tasks of all rounds."""
         return [task for each in self.rounds for task in each.tasks]
 
 
@@ -121,7 +121,7 @@ async def run_rounds(plan: Plan, folder: Path, report: Report) -> Outcome:
 
 
 def recovery(played: Round, callbacks: Box) -> float | None:
-    """Give the seconds from the fault to the last first callback of what it met in flight."""
+    """The seconds from the fault to the last first callback of what it met in flight."""
     if played.struck is None:
         return None
     ends = [

@@ -41,7 +41,7 @@ class Idle:
 
 
 def summed_up(point: Point, spans: Sequence[tuple[float, float]]) -> Idle:
-    """Give the figures of the spans in which the runtime worked, at least two."""
+    """The figures of the spans in which the runtime worked, at least two."""
     ordered = sorted(spans)
     gaps = [later[0] - earlier[1] for earlier, later in pairwise(ordered)]
     whole = ordered[-1][1] - ordered[0][0]
@@ -56,7 +56,7 @@ def summed_up(point: Point, spans: Sequence[tuple[float, float]]) -> Idle:
 
 
 async def measure_idle(point: Point, folder: Path, report: Report) -> Idle:
-    """Give the figures of one run, whose processes keep their state in `folder`.
+    """The figures of one run, whose processes keep their state in `folder`.
 
     Raises `CommandError` when a task is not completed or anything does not start; an `AppError`
     when the emulator fails. Both may come in an exception group.

@@ -83,7 +83,7 @@ def on_core(core: int) -> Iterator[None]:
 
 
 def cores() -> tuple[int, int]:
-    """Give the core of ingest and that of the others; raises `CommandError`."""
+    """The core of ingest and that of the others; raises `CommandError`."""
     found = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(found) < CORES:
         raise CommandError("needs Linux and two cores")
@@ -91,7 +91,7 @@ def cores() -> tuple[int, int]:
 
 
 async def measure(plan: Plan, folder: Path, report: Report) -> list[Level]:
-    """Give the figures of each protocol and level.
+    """The figures of each protocol and level.
 
     Raises `CommandError` when a submission is refused or anything does not start.
     """
@@ -140,7 +140,7 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def _busy_seconds() -> float:
-    """Give how long the two cores have worked, for whomever."""
+    """How long the two cores have worked, for whomever."""
     each = psutil.cpu_times(percpu=True)
     return sum(sum(each[core]) - each[core].idle - each[core].iowait for core in cores())
 
@@ -148,7 +148,7 @@ def _busy_seconds() -> float:
 async def _submitted(
     seconds: float, targets: _Targets, protocol: str, clients: int
 ) -> tuple[Submitted, float]:
-    """Give what the clients did and the CPU seconds that they took."""
+    """What the clients did and the CPU seconds that they took."""
     target = targets.rest if protocol == "rest" else targets.grpc
     given = (protocol, target, targets.key, str(clients), str(seconds))
     before = os.times()

@@ -42,7 +42,7 @@ class Plan:
     image_seconds: float
 
     def timed(self, in_flight: int) -> int:
-        """Give how many tasks of a level are timed: enough for its queue to turn over."""
+        """How many tasks of a level are timed: enough for its queue to turn over."""
         return max(self.tasks, 3 * in_flight)
 
 
@@ -67,7 +67,7 @@ class _Driven:
 
 
 async def measure(plan: Plan, folder: Path, report: Report) -> list[Level]:
-    """Give the figures of each level, from a stack that keeps its state in `folder`.
+    """The figures of each level, from a stack that keeps its state in `folder`.
 
     Raises `CommandError` when a task fails or anything does not start; an `AppError` when the
     emulator fails. Both may come in an exception group.

@@ -67,7 +67,7 @@ class Watch:
             await asyncio.sleep(SAMPLE_SECONDS)
 
     def phase(self, name: str, tasks: int) -> Phase:
-        """Give what was seen since the last phase."""
+        """What was seen since the last phase."""
         samples, self.samples = self.samples, []
         return Phase(
             name=name,
@@ -80,7 +80,7 @@ class Watch:
 
 
 async def measure_memory(plan: Plan, folder: Path, report: Report) -> list[Phase]:
-    """Give the phases of one agent's life, the first of them idle.
+    """The phases of one agent's life, the first of them idle.
 
     Raises `CommandError` when a task is not completed or anything does not start; an `AppError`
     when the emulator fails. Both may come in an exception group.

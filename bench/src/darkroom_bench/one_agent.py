@@ -66,7 +66,7 @@ class OneAgent:
 
     @property
     def agent_pid(self) -> int:
-        """Give the process of the agent."""
+        """The process of the agent."""
         return self.processes.pid(_AGENT)
 
     async def fill(self, work: Work) -> list[Uid]:
@@ -115,7 +115,7 @@ class OneAgent:
                     raise CommandError(f"{uid} is {record.state if record else 'not known'}")
 
     def _services(self, depth: int) -> tuple[Program, Program]:
-        """Give the notifier and the agent as the embedded mode runs them."""
+        """The notifier and the agent as the embedded mode runs them."""
         addresses = Addresses(
             host=HOST,
             rest=free_port(),
@@ -154,7 +154,7 @@ _AGENT: Final = f"queue-agent-{RUNTIME}"
 async def one_agent(
     folder: Path, report: Report, *, latency_ms: float = 0
 ) -> AsyncIterator[OneAgent]:
-    """Give a stack with an empty queue, whose processes keep their state in `folder`.
+    """A stack with an empty queue, whose processes keep their state in `folder`.
 
     Raises `CommandError` when anything does not start, an `AppError` when the emulator fails.
     """
@@ -179,7 +179,7 @@ async def one_agent(
 
 @asynccontextmanager
 async def input_server(side: int) -> AsyncIterator[str]:
-    """Give the URL of a picture."""
+    """The URL of a picture."""
     picture = noise(side)
 
     async def give(_: web.Request) -> web.Response:

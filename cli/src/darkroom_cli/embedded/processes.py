@@ -113,7 +113,7 @@ class Processes:
                     await process.wait()
 
     def pid(self, name: str) -> int:
-        """Give the process id of one program."""
+        """The process id of one program."""
         return self._running[name].pid
 
     async def _spawn(self, program: Program) -> asyncio.subprocess.Process:
@@ -186,7 +186,7 @@ class Processes:
 
 
 def last_line(log: Path) -> str:
-    """Give the last line of words in a log, where a process says why it ended."""
+    """The last line of words in a log, where a process says why it ended."""
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:

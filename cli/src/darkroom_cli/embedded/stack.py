@@ -123,7 +123,7 @@ def _running(
 
 
 def sample_runtimes() -> tuple[Attached, ...]:
-    """Give the runtimes of a stack for which none was named."""
+    """The runtimes of a stack for which none was named."""
     listed = (
         Runtime(name="sdruntime", type=RuntimeType.SDWEBUI, model_filename=SAMPLE_CHECKPOINT),
         Runtime(name="sddynamic", type=RuntimeType.SDWEBUI, dynamic_model=True),
@@ -137,7 +137,7 @@ def sample_runtimes() -> tuple[Attached, ...]:
 async def _open_aws(
     options: Options, processes: Processes, started: list[Program], report: Report
 ) -> dict[str, str]:
-    """Give the variables by which every process finds the AWS of this stack."""
+    """The variables by which every process finds the AWS of this stack."""
     if options.aws_endpoint_url:
         # Somebody else's: their credentials count, the emulator's fill what is not set.
         own = {
@@ -156,7 +156,7 @@ async def _open_aws(
 
 
 def _aws_port(folder: Folder) -> int:
-    """Give the emulator's port: the last one, because it knows its queues by their address."""
+    """The emulator's port: the last one, because it knows its queues by their address."""
     port = folder.aws_port() or free_port()
     try:
         check_address(HOST, port)

@@ -72,7 +72,7 @@ class TaskList:
 
 
 async def find_task(router: Router, id: str) -> TaskRecord:
-    """Give the task of that uid or client's id; raises `RejectedError` if there is none."""
+    """The task of that uid or client's id; raises `RejectedError` if there is none."""
     try:
         known = task_id(id)
     except ValueError:
@@ -106,5 +106,5 @@ async def list_tasks(router: Router, filters: Filters) -> TaskList:
 
 
 def cursor_before(before_uid: str) -> str:
-    """Give the opaque text that asks for the tasks that are older than `before_uid`."""
+    """The opaque text that asks for the tasks that are older than `before_uid`."""
     return base64.urlsafe_b64encode(before_uid.encode()).decode().rstrip("=")

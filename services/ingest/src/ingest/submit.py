@@ -19,7 +19,7 @@ LONGEST_KEY: Final = 255
 
 
 def idempotency_of(key: str, field: str, *sent: bytes) -> Idempotency:
-    """Give the checked key with the fingerprint of what was sent; raises `RejectedError`.
+    """The checked key with the fingerprint of what was sent; raises `RejectedError`.
 
     The refusal names `field` and never the key.
     """
@@ -35,7 +35,7 @@ async def submit(
     fields: Mapping[str, str] = MappingProxyType({}),
     idempotency: Idempotency | None = None,
 ) -> Accepted:
-    """Give where the task went once it is durably queued; any error means that it is not.
+    """Where the task went once it is durably queued; any error means that it is not.
 
     Raises what the router raises, `RejectedError` and `TransientError`, where `fields` says
     what the client calls the router's fields.

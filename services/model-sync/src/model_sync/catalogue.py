@@ -40,7 +40,7 @@ class Catalogue:
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """Give the models of the last look, sorted."""
+        """The models of the last look, sorted."""
         return self._models
 
     async def refresh(self) -> None:
@@ -56,7 +56,7 @@ class Catalogue:
                 await self._look()
 
     async def find(self, kind: str, name: str) -> Model:
-        """Give one model, after another look if it is not known.
+        """One model, after another look if it is not known.
 
         Raises `RejectedError` (`model_not_found`, with what there is) and `TransientError`.
         """

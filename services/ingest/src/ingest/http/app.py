@@ -41,7 +41,7 @@ def rest_app(
     body_timeout: timedelta,
     make_uid: NewUid = new_uid,
 ) -> ASGIApp:
-    """Give the whole app of the REST port, operators' routes included."""
+    """The whole app of the REST port, operators' routes included."""
     problems = Problems(metrics)
     app = FastAPI(
         title="Darkroom",

@@ -43,7 +43,7 @@ LastEventId = Annotated[
 async def events(
     watches: Watches, task: TaskRecord, after: int, *, keep_alive: timedelta = _KEEP_ALIVE
 ) -> Response:
-    """Give the stream of a task beyond the sequence `after`.
+    """The stream of a task beyond the sequence `after`.
 
     It has status 204 if nothing can follow: that tells a browser not to come again.
     Raises `TransientError` if there is no room for another stream.

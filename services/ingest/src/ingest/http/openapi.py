@@ -34,7 +34,7 @@ _RETRY_AFTER: Final = {
 
 
 def refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
-    """Give the `responses` of an operation that refuses with these statuses."""
+    """The `responses` of an operation that refuses with these statuses."""
     return {status: _refusal(status) for status in statuses}
 
 
@@ -62,7 +62,7 @@ def submission(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 
 
 def event_stream() -> dict[int | str, dict[str, Any]]:
-    """Give the answers with events."""
+    """The answers with events."""
     text = (
         "Events `state`, whose data is a task, and `progress`, whose data has `uid`, "
         "`attempt`, `step`, `total` and `percent`; the id of each is its sequence."
@@ -86,7 +86,7 @@ def json_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> di
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Give the whole document."""
+    """The whole document."""
     document = get_openapi(
         title="Darkroom",
         version="1",
@@ -113,7 +113,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def page(document: dict[str, Any]) -> str:
-    """Give a page of HTML that lists the document's operations; it needs no script."""
+    """A page of HTML that lists the document's operations; it needs no script."""
     rows = "".join(
         f"<tr><td><code>{escape(method.upper())} {escape(path)}</code></td>"
         f"<td>{escape(operation.get('summary', ''))}</td>"

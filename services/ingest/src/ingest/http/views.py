@@ -37,7 +37,7 @@ class View(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
     def text(self) -> str:
-        """Give it as JSON in one line."""
+        """As JSON in one line."""
         return self.model_dump_json(exclude_unset=True)
 
 
@@ -136,7 +136,7 @@ class V1Alpha2Answer(View):
 
     @classmethod
     def of(cls, submission: Submission, accepted: Accepted) -> V1Alpha2Answer:
-        """Give the answer to an accepted submission."""
+        """The answer to an accepted submission."""
         return cls(
             id_task=submission.id,
             id=submission.id,
@@ -159,7 +159,7 @@ class V1Alpha1Answer(View):
 
     @classmethod
     def of(cls, submission: Submission, accepted: Accepted) -> V1Alpha1Answer:
-        """Give the answer to an accepted submission."""
+        """The answer to an accepted submission."""
         return cls(
             id_task=submission.id,
             sd_model_checkpoint=submission.checkpoint,
@@ -176,7 +176,7 @@ class TasksView(View):
 
     @classmethod
     def of(cls, found: TaskList) -> TasksView:
-        """Give the view of one page."""
+        """The view of one page."""
         return cls(tasks=[TaskView.of(task) for task in found.tasks], cursor=found.cursor)
 
 
@@ -197,7 +197,7 @@ class RuntimesView(View):
 
     @classmethod
     def of(cls, runtimes: Sequence[Runtime]) -> RuntimesView:
-        """Give the view of all runtimes."""
+        """The view of all runtimes."""
         return cls(
             runtimes=[
                 RuntimeView(
@@ -230,7 +230,7 @@ class ModelsView(View):
 
     @classmethod
     def of(cls, models: Sequence[Model]) -> ModelsView:
-        """Give the view of all models."""
+        """The view of all models."""
         return cls(
             models=[
                 ModelView(
