@@ -111,20 +111,22 @@ async def test_held_run_stands_still_until_it_is_ended(
     hold.touch()
     url, _ = start("sdwebui", "--seconds-per-image", "0", "--hold-file", str(hold))
 
-    async with httpx.AsyncClient(base_url=f"{url}/sdapi/v1") as client:
-        async with asyncio.TaskGroup() as group:
-            run = group.create_task(client.post("/txt2img", json={"steps": 3}))
+    async with (
+        httpx.AsyncClient(base_url=f"{url}/sdapi/v1") as client,
+        asyncio.TaskGroup() as group,
+    ):
+        run = group.create_task(client.post("/txt2img", json={"steps": 3}))
 
-            async def is_held() -> bool:
-                state = (await client.get("/progress")).json()["state"]
-                return bool(state["sampling_step"] == 1)
+        async def is_held() -> bool:
+            state = (await client.get("/progress")).json()["state"]
+            return bool(state["sampling_step"] == 1)
 
-            await until(is_held)
-            assert not run.done()
-            if ended_by == "an interrupt":
-                await client.post("/interrupt")
-            else:
-                hold.unlink()
+        await until(is_held)
+        assert not run.done()
+        if ended_by == "an interrupt":
+            await client.post("/interrupt")
+        else:
+            hold.unlink()
 
     assert run.result().status_code == 200
 
