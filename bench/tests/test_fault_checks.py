@@ -74,10 +74,12 @@ async def test_a_sound_task_that_was_told_twice_the_same_is_no_violation() -> No
     uid = await completed(resources, png())
     callback = callback_of(uid, resources.output_bucket)
 
-    verdict = await check([uid], {uid: [told(callback), told(dict(callback))]}, resources.table)
+    findings = await check(
+        [uid], {uid: [told(callback), told(dict(callback))]}, resources.table
+    )
 
-    assert verdict.violations == []
-    assert (verdict.outcomes, verdict.told_again) == ({"completed": 1}, 1)
+    assert findings.violations == []
+    assert (findings.outcomes, findings.told_again) == ({"completed": 1}, 1)
 
 
 async def test_each_kind_of_loss_is_found() -> None:
@@ -94,9 +96,9 @@ async def test_each_kind_of_loss_is_found() -> None:
         other: [told(each) for each in changed],
     }
 
-    verdict = await check([lost, silent, broken, gone, other], callbacks, resources.table)
+    findings = await check([lost, silent, broken, gone, other], callbacks, resources.table)
 
-    found = "\n".join(verdict.violations)
+    found = "\n".join(findings.violations)
     assert f"{lost}: no record" in found
     assert f"{silent}: no callback" in found
     assert f"{broken}: s3://{bucket}/{broken}.png does not decode" in found

@@ -9,11 +9,11 @@ from aiohttp import web
 from yarl import URL
 
 from darkroom_bench.fault_catalogue import AWS, VICTIMS, catalogue, deck
-from darkroom_bench.fault_checks import Verdict, differing
+from darkroom_bench.fault_checks import Findings, differing
 from darkroom_bench.fault_proxy import Call, Rule, Step, Wrong, call_of, fault_proxy
 from darkroom_bench.fault_rounds import Outcome, Plan, Round
 from darkroom_bench.faults import grid, section
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 SCOPE = (
     "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{}/aws4_request, SignedHeaders=host"
@@ -125,8 +125,8 @@ def test_section_has_a_row_a_fault_and_counts_violations() -> None:
         Round(fault="redelivery", struck=1.0, tasks=[], recovered=seconds)
         for seconds in (1.0, 3.0)
     ]
-    verdict = Verdict(violations=["x: no record"], outcomes={}, told_again=0, unaccepted=0)
-    outcome = Outcome(rounds=rounds, verdict=verdict, seconds=90)
+    findings = Findings(violations=["x: no record"], outcomes={}, told_again=0, unaccepted=0)
+    outcome = Outcome(rounds=rounds, findings=findings, seconds=90)
 
     text = section(Plan(faults=[], rounds=2, seed=5), outcome)
 

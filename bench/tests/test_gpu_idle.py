@@ -15,7 +15,7 @@ from darkroom_bench.idle_run import Idle, Point, summed_up
 from darkroom_bench.latency_proxy import latency_proxy
 from darkroom_bench.still_runtime import SIDE, noise
 from darkroom_cli.errors import CommandError
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 POINT = Point(seconds=0.2, latency_ms=20)
 GRID = [(0.0, 0), (0.0, 1), (20.0, 0), (20.0, 1)]

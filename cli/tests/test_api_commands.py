@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from darkroom_cli import terminal
 from darkroom_cli.embedded.folder import Folder, Running
 from darkroom_cli.main import app
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 UID = "01M82WD9X0AAAAAAAAAAAAAAAA"
 TASK_ID = "a-name-that-is-long-enough-to-be-cut-in-a-narrow-terminal"

@@ -16,7 +16,7 @@ from darkroom_cli.errors import CommandError
 from darkroom_cli.interruption import unless
 from provisioning.resources import Resources
 from servicekit.health import Health
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 from servicekit.web import http_serving, ops_app
 
 

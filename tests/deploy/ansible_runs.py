@@ -16,7 +16,7 @@ import boto3  # type: ignore[import-untyped]  # comes without types
 import pytest
 
 from provisioning import emulator
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 from testkit.aws import start, wait_for
 from toolbox import ROOT, tool
 

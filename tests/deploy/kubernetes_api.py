@@ -25,7 +25,7 @@ import yaml
 from kubernetes_store import Json, Kind, RefusedError, Store
 from kubernetes_wire import decoded
 from manifests import KUBERNETES
-from servicekit.ports import HOST
+from servicekit.listen import HOST
 
 _MERGES = {
     "application/merge-patch+json": False,

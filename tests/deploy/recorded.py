@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs
 
-from servicekit.ports import HOST
+from servicekit.listen import HOST
 
 Answers = dict[str, list[tuple[int, Any]]]
 """Status and body of each answer, by call; a body that is text is sent as it is."""

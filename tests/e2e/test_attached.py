@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness import running_stack, text_to_image
 
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 from testkit.aws import start, wait_for
 from testkit.sample_runtimes import sample_runtime
 

@@ -20,7 +20,7 @@ from harness import (
 )
 
 from provisioning.resources import subscribe_queue
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 KINDS = {"sdruntime": "sdwebui", "comfyruntime": "comfyui"}
 

@@ -16,7 +16,7 @@ from commands import failed, run
 from harness import Stack, command, environment, running_stack, stop, text_to_image
 
 from darkroom_cli.embedded.models import sample_weights
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 
 async def test_second_up_continues_with_the_data_of_the_first(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from darkroom_cli.embedded.processes import Processes, Program
 from darkroom_cli.embedded.programs import HOST, Addresses, Attached
 from provisioning import emulator
 from provisioning.resources import provision
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 RUNTIME = "sdruntime"
 READY_SECONDS = 60

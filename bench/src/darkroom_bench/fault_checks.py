@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from PIL import Image, UnidentifiedImageError
 
 from awsio import clients
+from contracts.state import OPEN
 from darkroom_bench.fault_load import Told
 from ledger.dynamodb import DynamoDbLedger
-from ledger.record import OPEN
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -25,7 +25,7 @@ IN_PARALLEL: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Findings:
     """What the checks found."""
 
     violations: list[str]
@@ -36,7 +36,7 @@ class Verdict:
 
 async def check(
     accepted: Sequence[str], told: Mapping[str, Sequence[Told]], table: str
-) -> Verdict:
+) -> Findings:
     """Check the records, the callbacks and the objects of all accepted tasks."""
     violations = [f"{uid}: accepted twice" for uid, n in Counter(accepted).items() if n > 1]
     gate = asyncio.Semaphore(IN_PARALLEL)
@@ -55,7 +55,7 @@ async def check(
             for uid in dict.fromkeys(accepted):
                 group.create_task(one(uid), name=f"check-{uid}")
     known = set(accepted)
-    return Verdict(
+    return Findings(
         violations=violations,
         outcomes=dict(Counter(_outcome(told[uid][0].content) for uid in known & told.keys())),
         told_again=sum(len(told.get(uid, ())) > 1 for uid in known),

@@ -17,7 +17,7 @@ from awsio.errors import translated
 from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime
 from darkroom_bench.fault_catalogue import DISK_FULL, OUT_OF_MEMORY, Fault, Site, deck
-from darkroom_bench.fault_checks import Verdict, check
+from darkroom_bench.fault_checks import Findings, check
 from darkroom_bench.fault_load import Box, Client, Handed, client, task
 from darkroom_bench.fault_proxy import fault_proxy
 from darkroom_cli.embedded import programs
@@ -28,7 +28,7 @@ from darkroom_cli.embedded.programs import HOST, Attached
 from darkroom_cli.embedded.stack import STACK, Options, stack
 from provisioning import emulator
 from provisioning.resources import Resources, provision, subscribe_queue
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 IMAGE_SECONDS: Final = 0.05
 SPREAD_SECONDS: Final = 1.5  # over which the tasks of a round are handed in
@@ -79,7 +79,7 @@ class Outcome:
     """What a run found."""
 
     rounds: list[Round]
-    verdict: Verdict
+    findings: Findings
     seconds: float
 
     @property
@@ -116,8 +116,8 @@ async def run_rounds(plan: Plan, folder: Path, report: Report) -> Outcome:
         await field.callbacks.hold(accepted, LAST_SECONDS)
         for each in rounds:
             each.recovered = recovery(each, field.callbacks)
-        verdict = await check(accepted, field.callbacks.kept, field.resources.table)
-    return Outcome(rounds=rounds, verdict=verdict, seconds=loop.time() - started)
+        findings = await check(accepted, field.callbacks.kept, field.resources.table)
+    return Outcome(rounds=rounds, findings=findings, seconds=loop.time() - started)
 
 
 def recovery(played: Round, callbacks: Box) -> float | None:

@@ -69,8 +69,8 @@ def faults(
         for line in summary(plan, outcome):
             out.print(line, highlight=False, soft_wrap=True)
         targets.write(figures=as_json(plan, outcome), section=section(plan, outcome))
-    if outcome.verdict.violations:
-        for violation in outcome.verdict.violations:
+    if outcome.findings.violations:
+        for violation in outcome.findings.violations:
             notes.print(violation, highlight=False, markup=False, soft_wrap=True)
         raise SystemExit(1)
 
@@ -95,18 +95,18 @@ def grid(outcome: Outcome) -> Grid:
 
 def summary(plan: Plan, outcome: Outcome) -> list[str]:
     """Say what the run was and what it found."""
-    tasks, verdict = outcome.tasks, outcome.verdict
+    tasks, findings = outcome.tasks, outcome.findings
     accepted = [one for one in tasks if one.uid]
-    ends = ", ".join(f"{count} {name}" for name, count in sorted(verdict.outcomes.items()))
+    ends = ", ".join(f"{count} {name}" for name, count in sorted(findings.outcomes.items()))
     return [
         f"{len(outcome.rounds)} rounds in {outcome.seconds / 60:.0f} minutes, seed {plan.seed},"
         f" {psutil.cpu_count()} cores with everything on them.",
         f"{len(accepted)} of {len(tasks)} tasks accepted, {sum(one.refusals for one in tasks)}"
         " refusals were tried again with the same key.",
         f"Results: {ends or 'none'}.",
-        f"{verdict.told_again} tasks told more than once with the same content;"
-        f" {verdict.unaccepted} tasks ran that no client got a 200 for.",
-        f"{len(verdict.violations)} violations.",
+        f"{findings.told_again} tasks told more than once with the same content;"
+        f" {findings.unaccepted} tasks ran that no client got a 200 for.",
+        f"{len(findings.violations)} violations.",
     ]
 
 
@@ -119,7 +119,7 @@ def section(plan: Plan, outcome: Outcome) -> str:
 def as_json(plan: Plan, outcome: Outcome) -> str:
     """Give what each round did and what the checks found, for programs."""
     rounds = [{"fault": one.fault, "recovered": one.recovered} for one in outcome.rounds]
-    found = {"seed": plan.seed, "seconds": outcome.seconds, **asdict(outcome.verdict)}
+    found = {"seed": plan.seed, "seconds": outcome.seconds, **asdict(outcome.findings)}
     return json.dumps({**found, "rounds": rounds}, indent=2)
 
 
@@ -130,7 +130,7 @@ def _p50_and_max(seconds: list[float]) -> tuple[str, str]:
 
 
 def _went_wrong(outcome: Outcome) -> bool:
-    return bool(outcome.verdict.violations)
+    return bool(outcome.findings.violations)
 
 
 def main() -> None:

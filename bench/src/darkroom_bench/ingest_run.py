@@ -27,7 +27,7 @@ from darkroom_cli.embedded.processes import Processes, Program, Report
 from darkroom_cli.embedded.programs import HOST, answering
 from darkroom_cli.errors import CommandError
 from provisioning.emulator import CREDENTIALS
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 PROTOCOLS: Final = ("rest", "grpc")
 CORES: Final = 2

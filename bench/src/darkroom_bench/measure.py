@@ -25,7 +25,7 @@ from darkroom_cli.embedded.processes import Processes, Report
 from darkroom_cli.embedded.programs import HOST, Attached
 from darkroom_cli.embedded.stack import Options, stack
 from provisioning.resources import subscribe_queue
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 RUNTIME: Final = "sdruntime"
 WARM_UP_TASKS: Final = 5

@@ -19,6 +19,7 @@ from contracts.ids import Prefix, TaskId, Uid, new_uid
 from contracts.kinds import RuntimeType, TaskType
 from contracts.message import TaskMessage
 from contracts.runtimes import Runtime
+from contracts.state import TaskState
 from darkroom_bench.latency_proxy import latency_proxy
 from darkroom_bench.still_runtime import SIDE, noise
 from darkroom_cli.embedded import programs
@@ -27,10 +28,10 @@ from darkroom_cli.embedded.processes import Processes, Program, Report
 from darkroom_cli.embedded.programs import HOST, Addresses, Attached
 from darkroom_cli.errors import CommandError
 from ledger.dynamodb import DynamoDbLedger
-from ledger.record import Record, State
+from ledger.record import Record
 from provisioning import emulator
 from provisioning.resources import Resources, provision
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 RUNTIME: Final = "sdruntime"
 BATCH: Final = 10  # the most that SQS takes at once
@@ -110,7 +111,7 @@ class OneAgent:
             ledger = DynamoDbLedger(client=dynamodb, table=self.resources.table)
             for uid in uids:
                 record = await ledger.get(uid)
-                if record is None or record.state is not State.COMPLETED:
+                if record is None or record.state is not TaskState.COMPLETED:
                     raise CommandError(f"{uid} is {record.state if record else 'not known'}")
 
     def _services(self, depth: int) -> tuple[Program, Program]:

@@ -11,10 +11,11 @@ import pytest
 
 from contracts.ids import Prefix, TaskId, new_uid
 from contracts.kinds import TaskType
+from contracts.state import Progress, TaskState
 from deployment.cost import RECORD_KIB
 from deployment.scale import MARKERS, RATES, Sizing, report, written_into
 from ledger.items import to_item
-from ledger.record import Progress, Record, State
+from ledger.record import Record
 
 PAGE = Path("docs/scale.md")
 
@@ -71,7 +72,7 @@ def test_record_of_an_image_is_one_write_unit() -> None:
         created_at=now,
         started_at=now,
         finished_at=now,
-        state=State.COMPLETED,
+        state=TaskState.COMPLETED,
         image_url=(f"{where}/customer-0123456789-{uid}-1.png",),
         output_url=f"{where}/customer-0123456789.out",
         progress=Progress(step=20, total=20),

@@ -6,9 +6,10 @@ from datetime import timedelta
 from ledger_fakes import FAILED, NOW, new_record
 
 from contracts.ids import Uid
+from contracts.state import Progress, TaskState
 from ledger.dynamodb import DynamoDbLedger
 from ledger.items import to_item, to_record
-from ledger.record import Progress, Record, State
+from ledger.record import Record
 
 
 async def test_an_item_expires_30_days_after_the_task_was_accepted(
@@ -43,7 +44,7 @@ async def test_a_rare_state_is_found_behind_many_records_of_another(
     before: Uid | None = None
     pages = 0
     while True:
-        page = await dynamodb.page(runtime, state=State.RUNNING, limit=1, before=before)
+        page = await dynamodb.page(runtime, state=TaskState.RUNNING, limit=1, before=before)
         found += page.records
         before = page.next_before
         pages += 1
@@ -56,7 +57,7 @@ async def test_a_rare_state_is_found_behind_many_records_of_another(
 def test_every_field_of_a_record_comes_back_from_its_item() -> None:
     record = replace(
         new_record(),
-        state=State.FAILED,
+        state=TaskState.FAILED,
         attempt=3,
         started_at=NOW,
         finished_at=NOW,
@@ -92,7 +93,9 @@ async def test_an_item_of_an_older_release_is_read_and_changed(
 
     begun = await dynamodb.begin(record.uid, NOW)
 
-    assert begun == replace(record, state=State.RUNNING, attempt=1, started_at=NOW, sequence=2)
+    assert begun == replace(
+        record, state=TaskState.RUNNING, attempt=1, started_at=NOW, sequence=2
+    )
     marked = await dynamodb.mark_cancelled(record.uid)
     assert marked == replace(begun, cancel_requested=True, sequence=3)
 
@@ -102,7 +105,7 @@ async def test_what_is_not_due_is_not_in_the_index(dynamodb: DynamoDbLedger) -> 
     await dynamodb.finish(record.uid, FAILED, NOW)
     key = {"uid": {"S": record.uid}}
     due = await dynamodb.client.get_item(TableName=dynamodb.table, Key=key)
-    await dynamodb.told(record.uid)
+    await dynamodb.mark_callback_sent(record.uid)
     told = await dynamodb.client.get_item(TableName=dynamodb.table, Key=key)
     assert "due_since" in due["Item"]
     assert "due_since" not in told["Item"]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from ledger_fakes import DONE, FAILED, NOW, new_record
 
 from contracts.ids import new_uid
+from contracts.state import Progress, TaskState
 from ledger.port import Ledger
-from ledger.record import CANCELLED, Progress, Record, State
+from ledger.record import CANCELLED, Record
 from ledger.transitions import REASON_CHARACTERS, Limits
 
 LATER = NOW + timedelta(seconds=7)
@@ -95,7 +96,7 @@ async def test_an_attempt_that_said_nothing_is_a_failure_when_the_next_begins(
     await ledger.begin(record.uid, NOW, receives=1)
     begun = await ledger.begin(record.uid, LATER, receives=2)
     assert begun is not None
-    assert (begun.attempt, begun.failures, begun.state) == (2, 1, State.RUNNING)
+    assert (begun.attempt, begun.failures, begun.state) == (2, 1, TaskState.RUNNING)
     assert begun.last_reason == "the agent was lost"
 
 
@@ -110,7 +111,7 @@ async def test_interruptions_never_poison_a_task(ledger: Ledger, record: Record)
     for attempt in range(1, 10):
         begun = await ledger.begin(record.uid, NOW, receives=attempt)
         assert begun is not None
-        assert (begun.state, begun.attempt) == (State.RUNNING, attempt)
+        assert (begun.state, begun.attempt) == (TaskState.RUNNING, attempt)
         await ledger.release(record.uid, attempt, interrupted=True, reason="stop")
     assert (await known(ledger, record)).interruptions == 9
 
@@ -128,7 +129,7 @@ async def test_a_task_that_the_platform_failed_3_times_ends_as_poisoned(
 
     assert ended is not None
     assert ended.error is not None
-    assert (ended.state, ended.attempt, ended.poisoned) == (State.FAILED, 3, True)
+    assert (ended.state, ended.attempt, ended.poisoned) == (TaskState.FAILED, 3, True)
     assert (ended.callback_due, ended.finished_at) == (True, LATER)
     assert ended.error.retryable
     assert "3 attempts and 4 deliveries" in ended.error.message
@@ -151,7 +152,7 @@ async def test_limits_are_as_the_caller_sets_them(ledger: Ledger, record: Record
     ended = await ledger.begin(record.uid, NOW, 1, limits=limits)
     assert begun is not None
     assert ended is not None
-    assert (begun.state, ended.poisoned) == (State.RUNNING, True)
+    assert (begun.state, ended.poisoned) == (TaskState.RUNNING, True)
 
 
 async def test_a_mark_is_made_once_and_leaves_the_state(ledger: Ledger, record: Record) -> None:
@@ -174,7 +175,7 @@ async def test_a_marked_queued_task_is_settled_once(ledger: Ledger, record: Reco
     assert committed
     assert settled == replace(
         record,
-        state=State.CANCELLED,
+        state=TaskState.CANCELLED,
         finished_at=LATER,
         cancel_requested=True,
         callback_due=True,
@@ -197,7 +198,7 @@ async def test_a_running_task_is_left_to_its_agent_and_ends_as_cancelled(
     ended, committed = await ledger.finish(record.uid, CANCELLED, LATER)
     assert committed
     assert ended is not None
-    assert (ended.state, ended.error, ended.output_url) == (State.CANCELLED, None, None)
+    assert (ended.state, ended.error, ended.output_url) == (TaskState.CANCELLED, None, None)
 
 
 async def test_a_result_that_comes_before_the_agent_knows_of_the_mark_counts(
@@ -208,7 +209,7 @@ async def test_a_result_that_comes_before_the_agent_knows_of_the_mark_counts(
     ended, committed = await ledger.finish(record.uid, DONE, LATER)
     assert committed
     assert ended is not None
-    assert ended.state is State.COMPLETED
+    assert ended.state is TaskState.COMPLETED
     assert await ledger.finish(record.uid, CANCELLED, LATER) == (ended, False)
 
 
@@ -216,7 +217,7 @@ async def test_a_delivery_of_a_marked_task_ends_it(ledger: Ledger, record: Recor
     await ledger.mark_cancelled(record.uid)
     ended = await ledger.begin(record.uid, LATER, receives=1)
     assert ended is not None
-    assert (ended.state, ended.attempt, ended.callback_due) == (State.CANCELLED, 0, True)
+    assert (ended.state, ended.attempt, ended.callback_due) == (TaskState.CANCELLED, 0, True)
 
 
 async def test_a_mark_and_a_begin_at_once_both_count(ledger: Ledger) -> None:
@@ -227,7 +228,10 @@ async def test_a_mark_and_a_begin_at_once_both_count(ledger: Ledger) -> None:
             group.create_task(ledger.begin(record.uid, NOW), name="begin")
         found = await known(ledger, record)
         assert found.cancel_requested
-        assert (found.state, found.sequence) in {(State.RUNNING, 3), (State.CANCELLED, 3)}
+        assert (found.state, found.sequence) in {
+            (TaskState.RUNNING, 3),
+            (TaskState.CANCELLED, 3),
+        }
 
 
 async def test_of_many_who_poison_at_once_all_see_one_end(
@@ -263,7 +267,7 @@ async def test_an_overdue_callback_is_taken_by_one_until_it_is_told(
     assert record.uid not in await ledger.overdue(LATER, 1000)
     much_later = LATER + timedelta(minutes=1)
     assert record.uid in await ledger.overdue(much_later, 1000)
-    await ledger.told(record.uid)
+    await ledger.mark_callback_sent(record.uid)
     assert record.uid not in await ledger.overdue(much_later, 1000)
     assert await ledger.take_overdue(record.uid, much_later, much_later) is None
 

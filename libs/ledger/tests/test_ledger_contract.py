@@ -8,8 +8,9 @@ import pytest
 from ledger_fakes import DONE, FAILED, NOW, new_record
 
 from contracts.ids import TaskId, new_uid
+from contracts.state import Progress, TaskState
 from ledger.port import Ledger
-from ledger.record import Progress, Record, Result, State
+from ledger.record import Record, Result
 from ledger.transitions import Limits
 
 LATER = NOW + timedelta(seconds=7)
@@ -41,7 +42,7 @@ async def test_an_unknown_uid_has_no_record(ledger: Ledger) -> None:
     assert await ledger.begin(uid, NOW) is None
     assert await ledger.finish(uid, DONE, NOW) == (None, False)
     await ledger.report(uid, 1, Progress(step=1, total=2))
-    await ledger.told(uid)
+    await ledger.mark_callback_sent(uid)
     assert await ledger.get(uid) is None
 
 
@@ -70,7 +71,9 @@ async def test_each_begin_counts_an_attempt_and_clears_the_progress(
     ledger: Ledger, record: Record
 ) -> None:
     first = await ledger.begin(record.uid, NOW)
-    assert first == replace(record, state=State.RUNNING, attempt=1, started_at=NOW, sequence=2)
+    assert first == replace(
+        record, state=TaskState.RUNNING, attempt=1, started_at=NOW, sequence=2
+    )
     await ledger.report(record.uid, 1, Progress(step=3, total=20))
     released = await ledger.release(record.uid, 1, interrupted=True, reason="stop")
     assert released is not None
@@ -78,7 +81,7 @@ async def test_each_begin_counts_an_attempt_and_clears_the_progress(
     second = await ledger.begin(record.uid, LATER)
 
     assert second == replace(
-        released, state=State.RUNNING, attempt=2, started_at=LATER, sequence=5
+        released, state=TaskState.RUNNING, attempt=2, started_at=LATER, sequence=5
     )
     assert await ledger.get(record.uid) == second
 
@@ -134,7 +137,7 @@ async def test_finish_commits_the_result_with_its_callback_due(
     assert committed
     assert ended == replace(
         begun,
-        state=State.COMPLETED if result is DONE else State.FAILED,
+        state=TaskState.COMPLETED if result is DONE else TaskState.FAILED,
         finished_at=LATER,
         image_url=result.image_url,
         output_url=result.output_url,
@@ -149,7 +152,7 @@ async def test_a_task_that_no_agent_has_begun_can_fail(ledger: Ledger, record: R
     ended, committed = await ledger.finish(record.uid, FAILED, NOW)
     assert committed
     assert ended is not None
-    assert (ended.state, ended.attempt) == (State.FAILED, 0)
+    assert (ended.state, ended.attempt) == (TaskState.FAILED, 0)
 
 
 async def test_a_second_result_is_not_committed(ledger: Ledger, record: Record) -> None:
@@ -180,7 +183,7 @@ async def test_a_told_callback_is_no_longer_due(ledger: Ledger, record: Record) 
     ended, _ = await ledger.finish(record.uid, DONE, NOW)
     assert ended is not None
     for _ in range(2):
-        await ledger.told(record.uid)
+        await ledger.mark_callback_sent(record.uid)
         assert await ledger.get(record.uid) == replace(ended, callback_due=False)
 
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from ledger_fakes import DONE, NOW, new_record
 
 from contracts.ids import Uid, new_uid
+from contracts.state import TaskState
 from ledger.port import Ledger
-from ledger.record import Record, State
+from ledger.record import Record
 
 RECORDS = 9
 
@@ -25,7 +26,7 @@ async def filled(ledger: Ledger, running: list[bool]) -> tuple[str, list[Record]
 
 
 async def walk(
-    ledger: Ledger, runtime: str, limits: list[int], state: State | None = None
+    ledger: Ledger, runtime: str, limits: list[int], state: TaskState | None = None
 ) -> list[Record]:
     """Follow the cursor to its end, with each limit in turn."""
     found: list[Record] = []
@@ -58,7 +59,7 @@ async def test_a_walk_with_a_filter_gives_each_matching_record_once(
     ledger: Ledger, running: list[bool], limits: list[int]
 ) -> None:
     runtime, records = await filled(ledger, running)
-    for state in (State.RUNNING, State.QUEUED, State.COMPLETED):
+    for state in (TaskState.RUNNING, TaskState.QUEUED, TaskState.COMPLETED):
         matching = [record for record in records if record.state == state]
         assert await walk(ledger, runtime, limits, state) == matching
 
@@ -78,7 +79,7 @@ async def test_records_of_other_runtimes_stay_out(ledger: Ledger) -> None:
 async def test_a_page_shows_records_as_they_ended(ledger: Ledger) -> None:
     runtime, (record,) = await filled(ledger, [True])
     ended, _ = await ledger.finish(record.uid, DONE, NOW)
-    await ledger.told(record.uid)
+    await ledger.mark_callback_sent(record.uid)
     assert ended is not None
-    page = await ledger.page(runtime, state=State.COMPLETED, limit=1, before=None)
+    page = await ledger.page(runtime, state=TaskState.COMPLETED, limit=1, before=None)
     assert page.records == (replace(ended, callback_due=False),)

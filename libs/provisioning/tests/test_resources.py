@@ -12,7 +12,7 @@ from contracts.ids import new_uid
 from provisioning import emulator
 from provisioning.resources import Resources, provision, subscribe_queue
 from servicekit.errors import FatalError, TransientError
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 
 # They count what is there, which a second run does not touch.
 COUNTERS = {

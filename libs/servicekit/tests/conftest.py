@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from servicekit_fakes import FakeModelService
 
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 
 @pytest.fixture

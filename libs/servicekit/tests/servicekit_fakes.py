@@ -45,13 +45,6 @@ class FakeModelService(modelsync_pb2_grpc.ModelServiceServicer):
     ) -> modelsync_pb2.ListModelsResponse:
         return modelsync_pb2.ListModelsResponse()
 
-    async def WatchModels(  # noqa: N802
-        self, request: modelsync_pb2.WatchModelsRequest, context: Any
-    ) -> AsyncIterator[modelsync_pb2.WatchModelsResponse]:
-        yield modelsync_pb2.WatchModelsResponse()
-        if self.error:
-            raise self.error
-
 
 @asynccontextmanager
 async def served(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import grpc
@@ -10,9 +11,10 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from servicekit_fakes import ASK, FakeModelService, called, served
 
-from darkroom.modelsync.v1 import modelsync_pb2
 from servicekit.errors import FatalError, FieldError, RejectedError, TransientError
-from servicekit.rpc import to_status, translated
+from servicekit.health import Health
+from servicekit.listen import HOST
+from servicekit.rpc import channel, serving, to_status, translated
 from servicekit.status import REFUSALS
 
 SECRET = "postgres://user:password@host"  # noqa: S105  # what an exception may tell
@@ -76,16 +78,31 @@ async def test_an_internal_error_of_a_callee_is_transient_for_its_caller(
 
 
 async def test_an_error_in_the_middle_of_a_stream_arrives_after_what_was_sent(
-    service: FakeModelService, port: int
+    port: int,
 ) -> None:
-    service.error = RejectedError("no more", code="not_found")
-    async with served(service, port), called(port) as (stub, _):
-        watch = aiter(stub.WatchModels(modelsync_pb2.WatchModelsRequest(), timeout=5))
-        first = await anext(watch)
-        with pytest.raises(RejectedError, match="no more"), translated("watch"):
-            await anext(watch)
+    async def watch(request: bytes, context: object) -> AsyncIterator[bytes]:
+        yield b"first"
+        raise RejectedError("no more", code="not_found")
 
-    assert first == modelsync_pb2.WatchModelsResponse()
+    def register(server: grpc.aio.Server) -> None:
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_stream_rpc_method_handler(
+            watch
+        )
+        service = grpc.method_handlers_generic_handler("tests.Changes", {"Watch": handler})
+        server.add_generic_rpc_handlers((service,))
+
+    async with (
+        serving(f"{HOST}:{port}", Health(), (), register),
+        channel(f"{HOST}:{port}") as opened,
+    ):
+        watching: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+        watching = opened.unary_stream("/tests.Changes/Watch")
+        answers = aiter(watching(b"", timeout=5))
+        first = await anext(answers)
+        with pytest.raises(RejectedError, match="no more"), translated("watch"):
+            await anext(answers)
+
+    assert first == b"first"
 
 
 async def test_a_server_that_is_down_for_a_moment_is_tried_again(

@@ -13,7 +13,7 @@ from servicekit_fakes import ASK, SERVICE, FakeModelService, called, served
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from servicekit.errors import FatalError
 from servicekit.health import Health
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 from servicekit.rpc import Renewal, channel
 
 if TYPE_CHECKING:

@@ -159,7 +159,7 @@ def test_a_trace_goes_on_over_a_grpc_call() -> None:
     code = """
 import asyncio, logging
 from opentelemetry import trace
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 from servicekit.telemetry import telemetry
 from servicekit_fakes import ASK, FakeModelService, called, served
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from servicekit.errors import FatalError
 from servicekit.health import Health
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 from servicekit.web import http_serving, ops_app
 
 

@@ -34,12 +34,12 @@ from ingest.domain import (
 )
 from ingest.http.app import rest_app
 from ingest.keys import Gate
-from ingest.measures import Measures
+from ingest.metrics import Metrics
 from ingest.rpc import SERVICE, TaskRpc
 from ingest.watch import Watches
 from servicekit.errors import RejectedError
 from servicekit.health import Health
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 from servicekit.rpc import serving
 from servicekit.status import REFUSALS
 from servicekit.web import http_serving
@@ -242,7 +242,7 @@ class World:
     patience: timedelta = timedelta(seconds=60)
     gate: Gate = field(default_factory=lambda: Gate({digest(KEY): CALLER}))
     health: Health = field(default_factory=Health)
-    measures: Measures = field(default_factory=Measures)
+    metrics: Metrics = field(default_factory=Metrics)
     body_timeout: timedelta = timedelta(seconds=60)
 
     def __post_init__(self) -> None:
@@ -255,7 +255,7 @@ class World:
             models=self.models,
             watches=self.watches,
             gate=self.gate,
-            measures=self.measures,
+            metrics=self.metrics,
             health=self.health,
             body_timeout=self.body_timeout,
             make_uid=self.make_uid,
@@ -280,7 +280,7 @@ async def rpc(world: World) -> AsyncIterator[TaskServiceAsyncStub]:
     address = f"127.0.0.1:{free_port()}"
 
     def register(server: grpc.aio.Server) -> None:
-        servicer = TaskRpc(world.router, world.watches, world.gate, world.measures)
+        servicer = TaskRpc(world.router, world.watches, world.gate, world.metrics)
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(servicer, server)
 
     async with AsyncExitStack() as stack:

@@ -19,7 +19,7 @@ from darkroom.tasks.v1 import tasks_pb2
 from ingest.domain import Progress, TaskState
 from ingest.http.events import events
 from servicekit.errors import TransientError
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 from servicekit.web import http_serving
 
 DONE = change(9, state=TaskState.COMPLETED, progress=None, image_url=("s3://b/1.png",))

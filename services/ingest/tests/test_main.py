@@ -30,7 +30,7 @@ from ingest.settings import Settings
 from ingest.translate_v1alpha2 import translate_flat
 from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 from servicekit.rpc import channel, serving
 
 SECOND = timedelta(seconds=1)
@@ -121,9 +121,6 @@ class FakeModelService(modelsync_pb2_grpc.ModelServiceServicer):
         return modelsync_pb2.ListModelsResponse(models=[model])
 
     def GetModel(self, request: Any, context: Any) -> Any:  # noqa: N802  # as in the proto
-        raise NotImplementedError
-
-    def WatchModels(self, request: Any, context: Any) -> Any:  # noqa: N802  # as in the proto
         raise NotImplementedError
 
 

@@ -20,7 +20,7 @@ from ingest.domain import TaskState
 from ingest.watch import Watches
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 from servicekit.rpc import channel, serving
 
 SECOND = timedelta(seconds=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import struct
@@ -30,6 +31,7 @@ class FakeModelBucket:
     looks: int = 0
     reads: list[str] = field(default_factory=list)
     fails: int = 0
+    listed: asyncio.Event = field(default_factory=asyncio.Event)  # a look that did not fail
 
     async def put(self, key: str, body: bytes) -> None:
         self.objects[key] = body
@@ -42,6 +44,7 @@ class FakeModelBucket:
         for key, body in sorted(self.objects.items()):
             tag = hashlib.sha256(body).hexdigest()
             yield StoredFile(key=key, size_bytes=len(body), tag=tag, modified_at=NEW_YEAR)
+        self.listed.set()
 
     async def read(self, file: StoredFile, start: int, length: int) -> bytes:
         self.reads.append(file.key)

@@ -136,33 +136,15 @@ async def test_a_bucket_that_is_down_is_transient_for_who_asks_for_an_unknown_mo
         await catalogue.find(SD, "x")
 
 
-async def test_a_watcher_gets_the_catalogue_now_and_after_each_change_only(
-    bucket: FakeModelBucket, catalogue: Catalogue
-) -> None:
-    async with asyncio.timeout(5):
-        watch = catalogue.watch()
-        assert await anext(watch) == ()
-        following = asyncio.ensure_future(anext(watch))
-
-        await catalogue.refresh()  # nothing has changed
-        assert not following.done()
-
-        bucket.objects = {f"{SD}/a.ckpt": b"x"}
-        await catalogue.refresh()
-        assert [model.name for model in await following] == ["a.ckpt"]
-        await watch.aclose()  # type: ignore[attr-defined]  # a generator
-
-
 async def test_the_catalogue_is_kept_fresh_in_spite_of_failures(
     bucket: FakeModelBucket, catalogue: Catalogue
 ) -> None:
     bucket.objects, bucket.fails = {f"{SD}/a.ckpt": b"x"}, 2
     fresh = asyncio.ensure_future(catalogue.keep_fresh(timedelta(milliseconds=1)))
     async with asyncio.timeout(5):
-        watch = catalogue.watch()
-        await anext(watch)
-        assert [model.name for model in await anext(watch)] == ["a.ckpt"]
+        await bucket.listed.wait()
     fresh.cancel()
     with pytest.raises(asyncio.CancelledError):
         await fresh
+    assert [model.name for model in catalogue.models] == ["a.ckpt"]
     assert bucket.looks >= 3

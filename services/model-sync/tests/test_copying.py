@@ -11,7 +11,7 @@ import pytest
 from model_sync_fakes import NEW_YEAR, FakeModelBucket
 
 from awsio import clients
-from awsio.downloads import PART_BYTES, Downloads
+from model_sync.adapters.downloads import PART_BYTES, S3ModelDownloads
 from model_sync.adapters.s3 import S3ModelBucket
 from model_sync.copying import Copied, copy_models
 from provisioning.emulator import CREDENTIALS
@@ -68,7 +68,7 @@ async def copied(
     keys: Sequence[str] = (),
 ) -> Copied:
     name = bucket.bucket if isinstance(bucket, S3ModelBucket) else "none"
-    downloads = Downloads(name, parallel=4)
+    downloads = S3ModelDownloads(name, parallel=4)
     return await copy_models(bucket, downloads, folder, keys=keys, max_files=max_files)
 
 

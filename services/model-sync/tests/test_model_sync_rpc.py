@@ -11,7 +11,7 @@ from model_sync.catalogue import Catalogue
 from model_sync.rpc import ModelService
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 from servicekit.rpc import channel, serving, translated
 
 if TYPE_CHECKING:
@@ -88,19 +88,3 @@ async def test_a_bucket_that_is_down_is_unavailable_and_asked_once(
     with pytest.raises(TransientError), translated("list"):
         await stub.ListModels(REFRESH, timeout=5)
     assert bucket.looks == 1
-
-
-async def test_two_watchers_hear_of_a_change(
-    stub: ModelServiceAsyncStub, bucket: FakeModelBucket
-) -> None:
-    calls = [stub.WatchModels(modelsync_pb2.WatchModelsRequest(), timeout=5) for _ in range(2)]
-    watches = [aiter(call) for call in calls]
-    first = [await anext(watch) for watch in watches]
-    bucket.objects = {"Lora/a.pt": b"x"}
-    await stub.ListModels(REFRESH, timeout=5)
-    second = [await anext(watch) for watch in watches]
-    for call in calls:
-        call.cancel()
-
-    assert [list(answer.models) for answer in first] == [[], []]
-    assert [[model.name for model in answer.models] for answer in second] == [["a.pt"]] * 2

@@ -12,7 +12,7 @@ from contracts.kinds import TaskType
 from ledger.memory import MemoryLedger
 from ledger.record import Record, Result
 from notifier.changes import Changes
-from notifier.pace import Pace
+from notifier.progress_limiter import ProgressLimiter
 from notifier.settle import Settle
 from notifier.watch import Watch
 from servicekit.errors import TransientError
@@ -73,7 +73,9 @@ class World:
     ledger: MemoryLedger = field(default_factory=lambda: MemoryLedger({UID: RECORD}))
     topic: FakeResultTopic = field(default_factory=FakeResultTopic)
     changes: Changes = field(default_factory=Changes)
-    pace: Pace = field(default_factory=lambda: Pace(timedelta(seconds=1)))
+    limiter: ProgressLimiter = field(
+        default_factory=lambda: ProgressLimiter(timedelta(seconds=1))
+    )
     now: datetime = NOW
 
     @property
@@ -82,7 +84,7 @@ class World:
             ledger=self.ledger,
             topic=self.topic,
             changes=self.changes,
-            pace=self.pace,
+            limiter=self.limiter,
             now=lambda: self.now,
         )
 

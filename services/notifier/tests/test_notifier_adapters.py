@@ -58,7 +58,11 @@ async def test_a_subscriber_gets_the_callback_with_what_it_may_filter_by(
         ledger = DynamoDbLedger(client=dynamodb, table=made.table)
         topic = SnsResultTopic(client=sns, topic_arn=made.result_topic_arn)
         settle = Settle(
-            ledger=ledger, topic=topic, changes=Changes(), pace=world.pace, now=lambda: NOW
+            ledger=ledger,
+            topic=topic,
+            changes=Changes(),
+            limiter=world.limiter,
+            now=lambda: NOW,
         )
         await ledger.create(record)
         await settle.begin(record.uid, "agent-1")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from provisioning.emulator import CREDENTIALS
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 from testkit.processes import run_module, running, terminate
 
 MODULE = "notifier.main"

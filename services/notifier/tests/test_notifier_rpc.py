@@ -7,12 +7,12 @@ import pytest
 from notifier_fakes import UID, World
 
 from contracts.ids import new_uid
+from contracts.state import Progress, TaskState
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
-from ledger.record import Progress, State
 from notifier.rpc import NotifierService
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 from servicekit.rpc import channel, serving, translated
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ async def test_a_release_is_noted(stub: NotifierServiceAsyncStub, world: World) 
     for _ in range(2):
         await stub.ReleaseAttempt(request, timeout=5)
     record = world.record
-    assert (record.state, record.interruptions, record.failures) == (State.QUEUED, 1, 0)
+    assert (record.state, record.interruptions, record.failures) == (TaskState.QUEUED, 1, 0)
     assert record.last_reason == "SIGTERM"
 
 

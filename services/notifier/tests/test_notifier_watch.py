@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from notifier_fakes import DONE, NOW, UID, World
 
 from contracts.ids import new_uid
-from ledger.record import Progress, State
+from contracts.state import Progress, TaskState
 from notifier.watch import Change
 from servicekit.errors import RejectedError, TransientError
 
@@ -31,8 +31,8 @@ async def test_a_watcher_gets_the_record_now_and_after_a_change_of_this_process(
         first = await anext(changes)
         await world.settle.begin(UID, "agent-1")
         second = await anext(changes)
-    assert (first.record.state, first.state_changed) == (State.QUEUED, True)
-    assert (second.record.state, second.state_changed) == (State.RUNNING, True)
+    assert (first.record.state, first.state_changed) == (TaskState.QUEUED, True)
+    assert (second.record.state, second.state_changed) == (TaskState.RUNNING, True)
     assert world.changes.watchers == 0
 
 
@@ -56,7 +56,7 @@ async def test_a_change_between_two_looks_is_not_missed(world: World) -> None:
         await anext(changes)
         await world.settle.begin(UID, "agent-1")
         await world.settle.finish(UID, DONE)
-        assert [change.record.state async for change in changes] == [State.COMPLETED]
+        assert [change.record.state async for change in changes] == [TaskState.COMPLETED]
 
 
 @pytest.mark.parametrize(("after", "given"), [(0, [3]), (2, [3]), (3, []), (9, [])])
@@ -113,6 +113,6 @@ async def test_a_watcher_that_resumes_anywhere_sees_the_last_change_and_none_twi
     if ends:
         await world.ledger.finish(UID, DONE, NOW)
     else:
-        world.ledger.records[UID] = replace(world.record, state=State.FAILED)
+        world.ledger.records[UID] = replace(world.record, state=TaskState.FAILED)
     last = world.record.sequence
     assert await sequences(world.watch()(UID, after)) == [last] * (last > after)

@@ -11,9 +11,11 @@ from notifier_fakes import DONE, FAILED, NOW, RECORD, UID, World, numbered
 
 from contracts.ids import new_uid
 from contracts.kinds import TaskType
-from ledger.record import CANCELLED, Progress, Result, State
-from notifier.domain import Verdict, callback_of
-from notifier.pace import Pace
+from contracts.state import Progress, TaskState
+from contracts.verdict import Verdict
+from ledger.record import CANCELLED, Result
+from notifier.domain import callback_of
+from notifier.progress_limiter import ProgressLimiter
 from notifier.settle import SENDING
 from servicekit.errors import TransientError
 
@@ -39,14 +41,14 @@ async def test_the_callback_of_a_failed_task_tells_why(world: World) -> None:
 
 
 def test_the_callback_of_a_cancelled_task_says_so() -> None:
-    callback = callback_of(replace(RECORD, state=State.CANCELLED))
+    callback = callback_of(replace(RECORD, state=TaskState.CANCELLED))
     assert (callback.status, callback.result, callback.output_url) == ("cancelled", False, None)
 
 
 async def test_a_delivery_of_a_queued_task_proceeds_and_counts(world: World) -> None:
     assert await world.settle.begin(UID, "agent-1") == (Verdict.PROCEED, 1)
     assert await world.settle.begin(UID, "agent-2") == (Verdict.PROCEED, 2)
-    assert (world.record.state, world.record.started_at) == (State.RUNNING, NOW)
+    assert (world.record.state, world.record.started_at) == (TaskState.RUNNING, NOW)
     assert world.callbacks == []
 
 
@@ -71,14 +73,14 @@ async def test_a_result_that_comes_second_publishes_nothing(world: World) -> Non
     assert await world.settle.finish(UID, DONE)
     assert not await world.settle.finish(UID, FAILED)
     assert [callback.status for callback in world.callbacks] == ["completed"]
-    assert world.record.state is State.COMPLETED
+    assert world.record.state is TaskState.COMPLETED
 
 
 async def test_a_callback_that_could_not_be_sent_stays_due(world: World) -> None:
     world.topic.down = True
     with pytest.raises(TransientError):
         await world.settle.finish(UID, DONE)
-    assert (world.record.state, world.record.callback_due) == (State.COMPLETED, True)
+    assert (world.record.state, world.record.callback_due) == (TaskState.COMPLETED, True)
 
 
 @pytest.mark.parametrize("next_result", [None, DONE, FAILED])
@@ -171,7 +173,7 @@ async def test_progress_reaches_the_record(world: World) -> None:
     "text", ["{}", "null", '"a"', "[1, 2.5, 1e30]", '{"b": 1, "a": {"ä": [null, true]}}']
 )
 def test_the_context_comes_back_unchanged(text: str) -> None:
-    record = replace(RECORD, state=State.COMPLETED, context_json=text)
+    record = replace(RECORD, state=TaskState.COMPLETED, context_json=text)
     written = json.loads(callback_of(record).model_dump_json())["context"]
     assert json.dumps(written) == json.dumps(json.loads(text))
 
@@ -256,7 +258,7 @@ async def test_progress_is_written_at_most_once_a_second(world: World) -> None:
 
 
 def test_only_a_bounded_number_of_tasks_is_remembered() -> None:
-    pace = Pace(timedelta(seconds=1), remembered=2)
+    limiter = ProgressLimiter(timedelta(seconds=1), remembered=2)
     uids = [new_uid() for _ in range(3)]
-    assert all(pace.allows(uid, NOW) for uid in uids)
-    assert [pace.allows(uid, NOW) for uid in reversed(uids)] == [False, False, True]
+    assert all(limiter.allows(uid, NOW) for uid in uids)
+    assert [limiter.allows(uid, NOW) for uid in reversed(uids)] == [False, False, True]

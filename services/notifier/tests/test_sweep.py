@@ -55,7 +55,9 @@ async def test_sweeping_outlives_an_outage_and_ends_when_it_is_told(world: World
     world.topic.down = True
     stop = asyncio.Event()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        group.create_task(sweep(world, timedelta(milliseconds=1)).until(stop), name="sweep")
+        group.create_task(
+            sweep(world, timedelta(milliseconds=1)).run_until_stopped(stop), name="sweep"
+        )
         await world.topic.refused.wait()
         world.topic.down = False
         world.now += 2 * AGE

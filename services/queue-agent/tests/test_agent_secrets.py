@@ -35,7 +35,7 @@ from queue_agent.ports import ImageRuntime
 from queue_agent.timeouts import RunLimits
 from queue_agent.work import Preparer, Runner
 from servicekit.errors import AppError
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 SECRET = "s3cr3t"  # noqa: S105  # what must not be seen
 HERE = AddressRules.read(["127.0.0.1/32"])

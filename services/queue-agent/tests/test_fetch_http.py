@@ -15,7 +15,7 @@ from input_servers import FakeResolver, fetch
 
 from queue_agent.domain import InputUnavailableError
 from queue_agent.input_addresses import AddressRules
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 HERE = AddressRules.read(["127.0.0.1/32"])
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -18,7 +18,7 @@ from queue_agent.adapters.invokeai_graph import references, without_reuse
 from queue_agent.adapters.invokeai_models import ModelLibrary
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.domain import RuntimeLostError, TaskFailedError
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 from testkit.sample_runtimes import SampleRuntime, sample_runtime
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from queue_agent.adapters.pod_marks import pod_marks
 from servicekit.errors import TransientError
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 POD = "/api/v1/namespaces/art/pods/sdruntime-1"
 

@@ -30,7 +30,7 @@ from darkroom.notifier.v1.notifier_pb2_grpc import (
 from provisioning.resources import Resources, provision
 from queue_agent.adapters.runtime_http import runtime_http
 from queue_agent.settings import Settings
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 from testkit.sample_runtimes import SampleRuntime
 
 REQUIRED = {

@@ -23,7 +23,7 @@ from queue_agent.adapters.invokeai_models import ModelLibrary
 from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.domain import Progress, Remains, RuntimeLostError, TaskFailedError
 from queue_agent.spool import opened
-from servicekit.ports import free_port
+from servicekit.listen import free_port
 
 COMMAND = os.environ.get("DARKROOM_INVOKEAI_BIN", "")
 START_SECONDS = 600

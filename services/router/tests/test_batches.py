@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from router.batches import Batches, End, Limits, batching
+from router.batches import Batches, BatchLimits, End, batching
 from servicekit.errors import FatalError, TransientError
 
 NEVER = timedelta(hours=1)
@@ -42,8 +42,8 @@ class Topic:
 
 def limits(
     *, entries: int = 3, size: int = 100, linger: timedelta = NEVER, calls: int = 9
-) -> Limits:
-    return Limits(entries=entries, size=size, linger=linger, calls=calls)
+) -> BatchLimits:
+    return BatchLimits(entries=entries, size=size, linger=linger, calls=calls)
 
 
 def stopped(topic: Topic) -> AbstractAsyncContextManager[Batches[str]]:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from router_fakes import NOW, World, task
 
-from ledger.record import Result, State
+from contracts.state import TaskState
+from ledger.record import Result
 from servicekit.errors import RejectedError, TransientError
 
 DONE = Result(image_url=("s3://b/1.png",), output_url="s3://b/x.out")
@@ -12,7 +13,7 @@ DONE = Result(image_url=("s3://b/1.png",), output_url="s3://b/x.out")
 async def test_a_queued_task_is_cancelled_at_once(world: World) -> None:
     record = await world.submit(task())
     cancelled = await world.cancel(record.uid)
-    assert (cancelled.state, cancelled.cancel_requested) == (State.CANCELLED, True)
+    assert (cancelled.state, cancelled.cancel_requested) == (TaskState.CANCELLED, True)
     assert world.notifier.asked == [record.uid]
 
 
@@ -21,7 +22,7 @@ async def test_a_running_task_is_marked_for_its_agent_however_often(world: World
     await world.ledger.begin(record.uid, NOW)
     for _ in range(2):
         cancelled = await world.cancel(record.uid)
-        assert (cancelled.state, cancelled.cancel_requested) == (State.RUNNING, True)
+        assert (cancelled.state, cancelled.cancel_requested) == (TaskState.RUNNING, True)
 
 
 @pytest.mark.parametrize("result", [DONE, Result(cancelled=True)])
@@ -49,4 +50,4 @@ async def test_an_outage_of_the_notifier_leaves_the_mark_and_may_be_repeated(
         await world.cancel(record.uid)
     assert world.ledger.records[record.uid].cancel_requested
     world.notifier.down = False
-    assert (await world.cancel(record.uid)).state is State.CANCELLED
+    assert (await world.cancel(record.uid)).state is TaskState.CANCELLED

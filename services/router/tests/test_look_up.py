@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from router_fakes import RUNTIMES, task
 
 from contracts.ids import TaskId, Uid
+from contracts.state import TaskState
 from ledger.memory import MemoryLedger
-from ledger.record import Record, State
+from ledger.record import Record
 from router.look_up import LookUp
 from servicekit.errors import RejectedError
 
@@ -54,11 +55,11 @@ class Behind(MemoryLedger):
     async def newest(self, task_id: TaskId) -> Record | None:
         self.asked += 1
         found = await super().newest(task_id)
-        return replace(found, state=State.QUEUED) if found and self.asked > 1 else None
+        return replace(found, state=TaskState.QUEUED) if found and self.asked > 1 else None
 
 
 async def test_a_task_that_the_index_does_not_know_yet_is_found_as_it_is() -> None:
-    running = record(1, state=State.RUNNING)
+    running = record(1, state=TaskState.RUNNING)
     ledger = Behind({running.uid: running})
 
     assert await LookUp(runtimes=RUNTIMES, ledger=ledger).one("test-t2i") == running
@@ -80,17 +81,17 @@ async def test_a_task_that_does_not_exist_is_refused_by_name(name: str) -> None:
 
 @given(
     runtimes=st.lists(st.sampled_from(NAMES), max_size=12),
-    states=st.lists(st.sampled_from(State), min_size=12, max_size=12),
+    states=st.lists(st.sampled_from(TaskState), min_size=12, max_size=12),
     limits=st.lists(st.integers(1, 14), min_size=1, max_size=3),
     asked=st.sampled_from(["", *NAMES]),
-    state=st.none() | st.sampled_from(State),
+    state=st.none() | st.sampled_from(TaskState),
 )
 async def test_the_pages_of_all_runtimes_are_one_sorted_list(
     runtimes: list[str],
-    states: list[State],
+    states: list[TaskState],
     limits: list[int],
     asked: str,
-    state: State | None,
+    state: TaskState | None,
 ) -> None:
     records = [
         record(number, runtime, state=kept)

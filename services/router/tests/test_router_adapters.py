@@ -26,7 +26,7 @@ from router.ports import Claims
 from router.submit import Submit
 from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 from servicekit.rpc import channel, serving
 
 UNKNOWN = Uid("01JD0000000000000000000009")
@@ -168,9 +168,6 @@ class FakeModelSync(modelsync_pb2_grpc.ModelServiceServicer):
         )
 
     async def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
-        raise NotImplementedError
-
-    def WatchModels(self, request: Any, context: Any) -> Any:  # noqa: N802
         raise NotImplementedError
 
 

@@ -9,7 +9,7 @@ from router_fakes import RUNTIMES
 
 from contracts.runtimes import RuntimesFile
 from provisioning.emulator import CREDENTIALS
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 from testkit.processes import run_module, running, terminate
 
 MODULE = "router.main"

@@ -10,12 +10,13 @@ from router_fakes import RUNTIMES, World
 
 from contracts.callback import Failure
 from contracts.ids import new_uid
+from contracts.state import Progress
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
-from ledger.record import Progress, Result
+from ledger.record import Result
 from router.rpc import RouterService
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 from servicekit.rpc import channel, serving, translated
 
 if TYPE_CHECKING:

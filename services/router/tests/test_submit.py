@@ -9,7 +9,7 @@ from router_fakes import World, task
 
 from contracts.ids import Uid
 from contracts.kinds import TaskType
-from ledger.record import State
+from contracts.state import TaskState
 from servicekit.errors import AppError, FatalError, RejectedError, TransientError
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -23,7 +23,7 @@ async def test_an_accepted_task_is_in_the_ledger_and_on_the_topic(world: World) 
     record = await world.submit(submitted)
 
     assert world.ledger.records == {submitted.uid: record}
-    assert (record.state, record.runtime, record.attempt) == (State.QUEUED, "fixed", 0)
+    assert (record.state, record.runtime, record.attempt) == (TaskState.QUEUED, "fixed", 0)
     ((runtime, tasktype, message),) = world.topic.published
     assert (runtime, tasktype) == ("fixed", TaskType.TEXT_TO_IMAGE)
     assert (message.uid, message.id, message.runtime) == (submitted.uid, "test-t2i", "fixed")
@@ -61,7 +61,7 @@ async def test_a_failed_publish_of_a_task_that_an_agent_has_begun_is_accepted(
 
     record = await world.submit(submitted)
 
-    assert record.state is State.RUNNING
+    assert record.state is TaskState.RUNNING
     assert world.ledger.records == {submitted.uid: record}
 
 
@@ -110,7 +110,7 @@ async def test_a_call_that_is_cancelled_after_an_agent_began_ends_and_keeps_the_
     world.topic.delivered = begin
     world.topic.hangs = True
     await cancelled(world, begun)
-    assert [record.state for record in world.ledger.records.values()] == [State.RUNNING]
+    assert [record.state for record in world.ledger.records.values()] == [TaskState.RUNNING]
 
 
 async def cancelled(world: World, when: asyncio.Event) -> None:

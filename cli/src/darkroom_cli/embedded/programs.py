@@ -15,7 +15,7 @@ from darkroom_cli.embedded.folder import Folder
 from darkroom_cli.embedded.processes import Program
 from provisioning import emulator
 from provisioning.resources import Resources
-from servicekit.ports import address, free_port
+from servicekit.listen import address, free_port
 
 HOST = "127.0.0.1"
 LOOPBACK = ("127.0.0.0/8", "::1/128")

@@ -23,7 +23,7 @@ from darkroom_cli.interruption import unless
 from provisioning import emulator
 from provisioning.resources import Resources, provision
 from servicekit.errors import AppError
-from servicekit.ports import address, free_port
+from servicekit.listen import address, free_port
 
 STACK: Final = "darkroom"
 PROVISION_SECONDS: Final = 60

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from awsio.errors import ConditionFailedError, translated
 from contracts.ids import TaskId, Uid
+from contracts.state import Progress, TaskState
 from ledger import transitions
 from ledger.expressions import COMMON, NAMES, NEXT, NO, OPEN, RUNS, YES, finishing, mentioned
 from ledger.items import (
@@ -19,7 +20,7 @@ from ledger.items import (
     write_time,
 )
 from ledger.port import Page
-from ledger.record import CANCELLED, Progress, Record, Result, State
+from ledger.record import CANCELLED, Record, Result
 from ledger.transitions import DEFAULT_LIMITS, REASON_CHARACTERS, Limits
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class DynamoDbLedger:
         return to_record(answer["Items"][0]) if answer["Items"] else None
 
     async def page(
-        self, runtime: str, *, state: State | None, limit: int, before: Uid | None
+        self, runtime: str, *, state: TaskState | None, limit: int, before: Uid | None
     ) -> Page:
         found: list[Record] = []
         for _ in range(_QUERIES_A_PAGE):
@@ -102,7 +103,7 @@ class DynamoDbLedger:
         return Page(records=tuple(found), next_before=before)
 
     async def _query(
-        self, runtime: str, state: State | None, limit: int, before: Uid | None
+        self, runtime: str, state: TaskState | None, limit: int, before: Uid | None
     ) -> tuple[list[Record], Uid | None]:
         names, condition = {"#runtime": "runtime"}, "#runtime = :runtime"
         values: dict[str, Any] = {":runtime": {"S": runtime}}
@@ -192,7 +193,7 @@ class DynamoDbLedger:
         change, values = finishing(result, now)
         return await self._try(uid, change, OPEN, values)
 
-    async def told(self, uid: Uid) -> None:
+    async def mark_callback_sent(self, uid: Uid) -> None:
         await self._try(
             uid, "SET callback_due = :no REMOVE #due", "attribute_exists(uid)", {":no": NO}
         )

@@ -9,7 +9,8 @@ from typing import Any, Final
 from contracts.callback import Failure
 from contracts.ids import Prefix, TaskId, Uid
 from contracts.kinds import TaskType
-from ledger.record import Progress, Record, State
+from contracts.state import Progress, TaskState
+from ledger.record import Record
 
 KEPT: Final = timedelta(days=30)
 DUE_SINCE: Final = "due_since"  # present only while the callback is due: key of a sparse index
@@ -62,7 +63,7 @@ def to_record(item: Mapping[str, Any]) -> Record:
         created_at=times["created_at"],
         started_at=times.get("started_at"),
         finished_at=times.get("finished_at"),
-        state=State(item["state"]["S"]),
+        state=TaskState(item["state"]["S"]),
         image_url=tuple(url["S"] for url in item["image_url"]["L"]),
         output_url=item["output_url"]["S"] if "output_url" in item else None,
         error=_read_failure(item["error"]["M"]) if "error" in item else None,

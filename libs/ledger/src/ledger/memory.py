@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from contracts.ids import TaskId, Uid
+from contracts.state import OPEN, Progress, TaskState
 from ledger import transitions
 from ledger.port import Page
-from ledger.record import CANCELLED, OPEN, Progress, Record, Result, State
+from ledger.record import CANCELLED, Record, Result
 from ledger.transitions import DEFAULT_LIMITS, Limits
 
 
@@ -24,7 +25,7 @@ class MemoryLedger:
 
     async def withdraw(self, uid: Uid) -> bool:
         record = self.records.get(uid)
-        if record and (record.state != State.QUEUED or record.attempt):
+        if record and (record.state != TaskState.QUEUED or record.attempt):
             return False
         self.records.pop(uid, None)
         return True
@@ -37,7 +38,7 @@ class MemoryLedger:
         return max(found, key=lambda record: record.uid, default=None)
 
     async def page(
-        self, runtime: str, *, state: State | None, limit: int, before: Uid | None
+        self, runtime: str, *, state: TaskState | None, limit: int, before: Uid | None
     ) -> Page:
         found = sorted(
             (
@@ -86,7 +87,7 @@ class MemoryLedger:
 
     async def settle_cancel(self, uid: Uid, now: datetime) -> tuple[Record | None, bool]:
         record = self.records.get(uid)
-        if record is None or record.state != State.QUEUED or not record.cancel_requested:
+        if record is None or record.state != TaskState.QUEUED or not record.cancel_requested:
             return record, False
         return self._store(transitions.finish(record, CANCELLED, now)), True
 
@@ -98,7 +99,7 @@ class MemoryLedger:
             return record, False
         return self._store(transitions.finish(record, result, now)), True
 
-    async def told(self, uid: Uid) -> None:
+    async def mark_callback_sent(self, uid: Uid) -> None:
         if record := self.records.get(uid):
             self._store(replace(record, callback_due=False))
 
@@ -121,4 +122,4 @@ class MemoryLedger:
 
 
 def _runs(record: Record, attempt: int) -> bool:
-    return record.state == State.RUNNING and record.attempt == attempt
+    return record.state == TaskState.RUNNING and record.attempt == attempt

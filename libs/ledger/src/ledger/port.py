@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Protocol
 
 from contracts.ids import TaskId, Uid
-from ledger.record import Progress, Record, Result, State
+from contracts.state import Progress, TaskState
+from ledger.record import Record, Result
 from ledger.transitions import DEFAULT_LIMITS, Limits
 
 
@@ -39,7 +40,7 @@ class Ledger(Protocol):
         ...
 
     async def page(
-        self, runtime: str, *, state: State | None, limit: int, before: Uid | None
+        self, runtime: str, *, state: TaskState | None, limit: int, before: Uid | None
     ) -> Page:
         """Give up to `limit` records of one runtime, older than `before`."""
         ...
@@ -92,7 +93,7 @@ class Ledger(Protocol):
         """
         ...
 
-    async def told(self, uid: Uid) -> None:
+    async def mark_callback_sent(self, uid: Uid) -> None:
         """Note that the callback was sent. Safe to repeat."""
         ...
 

@@ -4,34 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 from contracts.callback import Failure
 from contracts.ids import Prefix, TaskId, Uid
 from contracts.kinds import TaskType
 from contracts.places import OutputPlace
-
-
-class State(StrEnum):
-    """Where a task stands; the last three are terminal."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-OPEN = frozenset({State.QUEUED, State.RUNNING})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far the present attempt is."""
-
-    step: int
-    total: int  # at least 1
+from contracts.state import OPEN, Progress, TaskState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +23,11 @@ class Result:
     cancelled: bool = False
 
     @property
-    def state(self) -> State:
+    def state(self) -> TaskState:
         """Give the terminal state that this result leads to."""
         if self.cancelled:
-            return State.CANCELLED
-        return State.COMPLETED if self.error is None else State.FAILED
+            return TaskState.CANCELLED
+        return TaskState.COMPLETED if self.error is None else TaskState.FAILED
 
 
 CANCELLED = Result(cancelled=True)
@@ -68,7 +47,7 @@ class Record:
     prefix: Prefix
     context_json: str
     created_at: datetime
-    state: State = State.QUEUED
+    state: TaskState = TaskState.QUEUED
     attempt: int = 0  # how often an agent has begun it
     started_at: datetime | None = None  # of the present attempt
     finished_at: datetime | None = None

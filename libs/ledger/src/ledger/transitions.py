@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from contracts.callback import Failure
-from ledger.record import CANCELLED, POISONED, Record, Result, State
+from contracts.state import TaskState
+from ledger.record import CANCELLED, POISONED, Record, Result
 
 REASON_CHARACTERS: Final = 500
 _LOST: Final = "the agent was lost"
@@ -31,7 +32,7 @@ def begin(record: Record, now: datetime, receives: int, limits: Limits) -> Recor
     platform; unless this is the same delivery again, whose first answer did not arrive.
     """
     repeated = receives > 0 and receives == record.receives
-    if record.state is State.RUNNING and not repeated:
+    if record.state is TaskState.RUNNING and not repeated:
         record = replace(record, failures=record.failures + 1, last_reason=_LOST)
     record = replace(record, receives=receives)
     if record.cancel_requested:
@@ -40,7 +41,7 @@ def begin(record: Record, now: datetime, receives: int, limits: Limits) -> Recor
         return finish(record, Result(error=_poison(record)), now)
     return replace(
         record,
-        state=State.RUNNING,
+        state=TaskState.RUNNING,
         attempt=record.attempt + 1,
         started_at=now,
         progress=None,
@@ -52,7 +53,7 @@ def release(record: Record, attempt: int, *, interrupted: bool, reason: str) -> 
     """Give the record after its running attempt ended without a result."""
     return replace(
         record,
-        state=State.QUEUED,
+        state=TaskState.QUEUED,
         started_at=None,
         progress=None,
         released_attempt=attempt,

@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import Final
 
-from servicekit.ports import HOST
+from servicekit.listen import HOST
 
 CREDENTIALS: Final = {
     "AWS_ACCESS_KEY_ID": "test",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from provisioning import emulator
-from servicekit.ports import HOST, free_port
+from servicekit.listen import HOST, free_port
 
 START_SECONDS = 60
 

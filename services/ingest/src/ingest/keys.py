@@ -111,7 +111,7 @@ class Gate:
     def replace(self, callers: dict[str, Caller]) -> None:
         """Let these callers in from now on, and nobody else."""
         self._callers = callers
-        self._throttle.keep(callers.values())
+        self._throttle.forget_others(callers.values())
 
     async def admit(self, keys: list[bytes]) -> Caller:
         """Give whose key it is and count one request.

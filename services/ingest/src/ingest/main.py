@@ -15,14 +15,14 @@ from ingest.adapters.notifier import GrpcNotifier
 from ingest.adapters.router import GrpcRouter
 from ingest.http.app import rest_app
 from ingest.keys import KeysFile, open_gate, watch_keys
-from ingest.measures import Measures
+from ingest.metrics import Metrics
 from ingest.ports import Router
 from ingest.rpc import SERVICE, TaskRpc
 from ingest.settings import Settings
 from ingest.watch import Watches
 from servicekit.health import Health
 from servicekit.lifecycle import stop_on_signals
-from servicekit.ports import address
+from servicekit.listen import address
 from servicekit.rpc import Renewal, channel, serving
 from servicekit.service import run_service
 from servicekit.web import http_serving
@@ -37,7 +37,7 @@ async def serve(settings: Settings) -> None:
             rate_per_second=settings.rate_per_second,
             burst=settings.burst,
         )
-        gate, measures, health = open_gate(file), Measures(), Health()
+        gate, metrics, health = open_gate(file), Metrics(), Health()
         router = GrpcRouter(
             await stack.enter_async_context(channel(settings.router_target)),
             timeout=settings.call_timeout,
@@ -57,13 +57,13 @@ async def serve(settings: Settings) -> None:
             models=models,
             watches=watches,
             gate=gate,
-            measures=measures,
+            metrics=metrics,
             health=health,
             body_timeout=settings.body_timeout,
         )
 
         def register(server: grpc.aio.Server) -> None:
-            add_TaskServiceServicer_to_server(TaskRpc(router, watches, gate, measures), server)
+            add_TaskServiceServicer_to_server(TaskRpc(router, watches, gate, metrics), server)
 
         await stack.enter_async_context(http_serving(app, settings.host, settings.http_port))
         listening = address(settings.host, settings.grpc_port)

@@ -18,7 +18,7 @@ from darkroom.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 from ingest.domain import Caller, Idempotency, Task, TaskState
 from ingest.keys import Gate
 from ingest.look_up import Filters, cancel_task, find_task, list_tasks
-from ingest.measures import Measures
+from ingest.metrics import Metrics
 from ingest.payload import invalid, parse_object, too_large, wrong
 from ingest.ports import Router
 from ingest.submit import idempotency_of, submit
@@ -44,13 +44,11 @@ _WHOLE_BELOW = 2.0**53  # from here on a double does not hold each whole number
 class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
     """Answers clients; what it raises becomes a status in `servicekit.rpc`."""
 
-    def __init__(
-        self, router: Router, watches: Watches, gate: Gate, measures: Measures
-    ) -> None:
+    def __init__(self, router: Router, watches: Watches, gate: Gate, metrics: Metrics) -> None:
         self._router = router
         self._watches = watches
         self._gate = gate
-        self._measures = measures
+        self._metrics = metrics
 
     async def SubmitTask(  # noqa: N802  # the name in the proto
         self,
@@ -122,7 +120,7 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
     async def _admitted(
         self, operation: str, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Caller]:
-        with self._measures.measured(operation, "grpc") as call:
+        with self._metrics.measured(operation, "grpc") as call:
             code, status = "internal", grpc.StatusCode.OK
             try:
                 metadata = context.invocation_metadata() or ()
@@ -144,7 +142,7 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
             finally:
                 call.status = (REFUSALS[code].grpc if code else status).name
                 if code:
-                    self._measures.refused(code, "grpc")
+                    self._metrics.refused(code, "grpc")
 
 
 def _named(id: str) -> str:

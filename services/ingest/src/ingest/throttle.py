@@ -20,7 +20,7 @@ class ThrottledError(RejectedError):
 
 
 class Throttle:
-    """One leaky bucket for each caller that has asked; `keep` bounds their number."""
+    """One leaky bucket for each caller that has asked; `forget_others` bounds their number."""
 
     def __init__(self) -> None:
         self._buckets: dict[Caller, AsyncLimiter] = {}
@@ -36,7 +36,7 @@ class Throttle:
             raise ThrottledError(timedelta(seconds=1 / caller.rate_per_second))
         await bucket.acquire()
 
-    def keep(self, callers: Iterable[Caller]) -> None:
-        """Forget all others; a caller whose limits changed begins with an empty bucket."""
+    def forget_others(self, callers: Iterable[Caller]) -> None:
+        """Forget all but `callers`; one whose limits changed begins with an empty bucket."""
         known = set(callers)
         self._buckets = {c: bucket for c, bucket in self._buckets.items() if c in known}

@@ -1,10 +1,9 @@
-"""The catalogue: what the bucket held at the last look, and who waits to hear of changes."""
+"""The catalogue: what the bucket held at the last look."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from opentelemetry import metrics
@@ -36,7 +35,6 @@ class Catalogue:
         self._max_models = max_models
         self._models: tuple[Model, ...] = ()
         self._checked: dict[StoredFile, str | None] = {}  # file -> its problem
-        self._changed = asyncio.Condition()
         self._refreshing = asyncio.Lock()
         self._last_look = float("-inf")  # on the loop's clock
 
@@ -73,16 +71,6 @@ class Catalogue:
                 code="model_not_found",
             )
         return found
-
-    async def watch(self) -> AsyncIterator[tuple[Model, ...]]:
-        """Give the catalogue now, and again after each change."""
-        seen = self._models
-        while True:
-            yield seen
-            async with self._changed:
-                while self._models == seen:
-                    await self._changed.wait()
-                seen = self._models
 
     async def keep_fresh(self, every: timedelta) -> None:
         """Look into the bucket at an interval, until cancelled."""
@@ -124,9 +112,7 @@ class Catalogue:
                 sum((m.problem is None) == valid for m in models),
                 {"valid": str(valid).lower()},
             )
-        async with self._changed:
-            self._models = tuple(sorted(models, key=lambda model: model.order))
-            self._changed.notify_all()
+        self._models = tuple(sorted(models, key=lambda model: model.order))
 
     async def _problem(self, file: StoredFile, form: str) -> str | None:
         if file.size_bytes == 0:

@@ -6,12 +6,11 @@ import asyncio
 import dataclasses
 import logging
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from pathlib import Path
 
 from awsio import clients
-from awsio.downloads import Downloads
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
+from model_sync.adapters.downloads import S3ModelDownloads
 from model_sync.adapters.s3 import S3ModelBucket
 from model_sync.catalogue import Catalogue
 from model_sync.copying import copy_models
@@ -26,7 +25,6 @@ from servicekit.web import http_serving, ops_app
 
 log = logging.getLogger(__name__)
 FIRST_LOOK_PAUSE_SECONDS = 1.0
-STREAM_GRACE = timedelta(seconds=1)  # a watcher never hangs up by itself
 
 
 async def run(settings: Settings) -> None:
@@ -43,7 +41,7 @@ async def copy(settings: Settings, folder: Path) -> None:
         try:
             copied = await copy_models(
                 S3ModelBucket(client=s3, bucket=settings.model_bucket),
-                Downloads(settings.model_bucket, parallel=settings.copy_parallel),
+                S3ModelDownloads(settings.model_bucket, parallel=settings.copy_parallel),
                 folder,
                 keys=settings.copy_keys,
                 max_files=settings.max_models,
@@ -75,7 +73,6 @@ async def serve(settings: Settings) -> None:
                 lambda server: modelsync_pb2_grpc.add_ModelServiceServicer_to_server(
                     service, server
                 ),
-                grace=STREAM_GRACE,
                 renewal=Renewal(settings.grpc_connection_age, settings.grpc_connection_grace),
             )
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
@@ -33,13 +32,6 @@ class ModelService(modelsync_pb2_grpc.ModelServiceServicer):
         """Give one model."""
         found = await self._catalogue.find(request.kind, request.name)
         return modelsync_pb2.GetModelResponse(model=to_wire(found))
-
-    async def WatchModels(  # noqa: N802
-        self, request: modelsync_pb2.WatchModelsRequest, context: Any
-    ) -> AsyncIterator[modelsync_pb2.WatchModelsResponse]:
-        """Give the catalogue after each change."""
-        async for models in self._catalogue.watch():
-            yield modelsync_pb2.WatchModelsResponse(models=[to_wire(m) for m in models])
 
 
 def to_wire(model: Model) -> modelsync_pb2.Model:

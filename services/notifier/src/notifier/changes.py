@@ -11,55 +11,55 @@ from datetime import timedelta
 from contracts.ids import Uid
 
 
-class Bell:
-    """Rings for one watcher; a ring between two waits is not lost."""
+class Wakeup:
+    """Wakes one watcher; a call between two waits is not lost."""
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
+        self._woken = asyncio.Event()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake the watcher, or keep it from waiting next."""
-        self._rung.set()
+        self._woken.set()
 
     async def wait(self, at_most: timedelta) -> None:
-        """Return when it rings, or after that time."""
+        """Return when it is woken, or after that time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most.total_seconds()):
-                await self._rung.wait()
-        self._rung.clear()
+                await self._woken.wait()
+        self._woken.clear()
 
 
 class Changes:
     """The watchers of this process by task."""
 
     def __init__(self) -> None:
-        self._bells: defaultdict[Uid, set[Bell]] = defaultdict(set)
+        self._wakeups: defaultdict[Uid, set[Wakeup]] = defaultdict(set)
         self.closed = False  # the process stops: watchers end and come back elsewhere
 
     @property
     def watchers(self) -> int:
         """Give how many watch now."""
-        return sum(map(len, self._bells.values()))
+        return sum(map(len, self._wakeups.values()))
 
-    def ring(self, uid: Uid) -> None:
+    def wake(self, uid: Uid) -> None:
         """Wake the watchers of a task."""
-        for bell in self._bells.get(uid, ()):
-            bell.ring()
+        for wakeup in self._wakeups.get(uid, ()):
+            wakeup.wake()
 
     def close(self) -> None:
         """Wake everybody for the last time."""
         self.closed = True
-        for uid in self._bells:
-            self.ring(uid)
+        for uid in self._wakeups:
+            self.wake(uid)
 
     @contextmanager
-    def watching(self, uid: Uid) -> Iterator[Bell]:
-        """Give a bell that rings for this task while the block lasts."""
-        bell = Bell()
-        self._bells[uid].add(bell)
+    def watching(self, uid: Uid) -> Iterator[Wakeup]:
+        """What wakes the watcher of this task while the block lasts."""
+        wakeup = Wakeup()
+        self._wakeups[uid].add(wakeup)
         try:
-            yield bell
+            yield wakeup
         finally:
-            self._bells[uid].discard(bell)
-            if not self._bells[uid]:
-                del self._bells[uid]
+            self._wakeups[uid].discard(wakeup)
+            if not self._wakeups[uid]:
+                del self._wakeups[uid]

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
-
 from pydantic_core import from_json
 
 from contracts.callback import Callback, TerminalStatus
-from ledger.record import Record, State
+from contracts.state import TaskState
+from contracts.verdict import Verdict
+from ledger.record import Record
 
-_STATUS: dict[State, TerminalStatus] = {
-    State.COMPLETED: "completed",
-    State.FAILED: "failed",
-    State.CANCELLED: "cancelled",
+_STATUS: dict[TaskState, TerminalStatus] = {
+    TaskState.COMPLETED: "completed",
+    TaskState.FAILED: "failed",
+    TaskState.CANCELLED: "cancelled",
 }
-
-
-class Verdict(Enum):
-    """What an agent does with a delivery."""
-
-    PROCEED = auto()
-    FINISHED = auto()
-    UNKNOWN = auto()
-    POISONED = auto()
 
 
 def judge(record: Record | None) -> Verdict:
@@ -36,14 +27,16 @@ def judge(record: Record | None) -> Verdict:
 
 def is_taken_back(record: Record | None) -> bool:
     """Tell whether an agent shall stop, because the client took the task back."""
-    return record is not None and (record.cancel_requested or record.state is State.CANCELLED)
+    return record is not None and (
+        record.cancel_requested or record.state is TaskState.CANCELLED
+    )
 
 
 def callback_of(record: Record) -> Callback:
     """Give the callback of a terminal record: the same one whenever it is asked for."""
     return Callback(
         id=record.id,
-        result=record.state == State.COMPLETED,
+        result=record.state == TaskState.COMPLETED,
         image_url=list(record.image_url),
         output_url=record.output_url,
         context=from_json(record.context_json),

@@ -12,8 +12,8 @@ from ledger.port import Ledger
 from ledger.transitions import Limits
 from notifier.adapters.sns import SnsResultTopic
 from notifier.changes import Changes
-from notifier.pace import Pace
 from notifier.ports import ResultTopic
+from notifier.progress_limiter import ProgressLimiter
 from notifier.rpc import NotifierService
 from notifier.settings import Settings
 from notifier.settle import Settle
@@ -65,7 +65,7 @@ async def serve(settings: Settings) -> None:
             )
         )
         async with asyncio.TaskGroup() as group:
-            group.create_task(sweep.until(stop), name="sweep")
+            group.create_task(sweep.run_until_stopped(stop), name="sweep")
             await health.ready()
             await stop.wait()
             await health.not_ready("stopping")
@@ -80,7 +80,7 @@ def build_settle(
         ledger=ledger,
         topic=topic,
         changes=changes,
-        pace=Pace(settings.progress_interval),
+        limiter=ProgressLimiter(settings.progress_interval),
         limits=Limits(failures=settings.failures, receives=settings.receives),
     )
 

@@ -8,20 +8,13 @@ from typing import Any
 
 from contracts import ids
 from contracts.callback import Failure
+from contracts.state import Progress
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
-from ledger.record import Progress, Result
+from ledger.record import Result
 from ledger.wire import to_wire
-from notifier.domain import Verdict
 from notifier.settle import Settle
 from notifier.watch import Watch
 from servicekit.errors import FieldError, RejectedError
-
-_VERDICTS = {
-    Verdict.PROCEED: notifier_pb2.VERDICT_PROCEED,
-    Verdict.FINISHED: notifier_pb2.VERDICT_FINISHED,
-    Verdict.UNKNOWN: notifier_pb2.VERDICT_UNKNOWN,
-    Verdict.POISONED: notifier_pb2.VERDICT_POISONED,
-}
 
 
 class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
@@ -38,7 +31,9 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
         verdict, attempt = await self._settle.begin(
             _uid(request.uid), request.agent, max(request.receives, 0)
         )
-        return notifier_pb2.BeginAttemptResponse(verdict=_VERDICTS[verdict], attempt=attempt)
+        return notifier_pb2.BeginAttemptResponse(
+            verdict=notifier_pb2.Verdict.Value(f"VERDICT_{verdict.name}"), attempt=attempt
+        )
 
     async def ReportProgress(  # noqa: N802
         self, request: notifier_pb2.ReportProgressRequest, context: Any

@@ -11,13 +11,15 @@ from typing import Final
 from opentelemetry import metrics
 
 from contracts.ids import Uid
+from contracts.state import Progress, TaskState
+from contracts.verdict import Verdict
 from ledger.port import Ledger
-from ledger.record import Progress, Record, Result, State
+from ledger.record import Record, Result
 from ledger.transitions import DEFAULT_LIMITS, Limits
 from notifier.changes import Changes
-from notifier.domain import Verdict, callback_of, is_taken_back, judge
-from notifier.pace import Pace
+from notifier.domain import callback_of, is_taken_back, judge
 from notifier.ports import ResultTopic
+from notifier.progress_limiter import ProgressLimiter
 
 log = logging.getLogger(__name__)
 SENDING: Final = timedelta(seconds=10)  # for so long whoever committed may be about to tell
@@ -44,7 +46,7 @@ class Settle:
     ledger: Ledger
     topic: ResultTopic
     changes: Changes
-    pace: Pace  # of the progress of one task
+    limiter: ProgressLimiter  # of the progress of one task
     limits: Limits = DEFAULT_LIMITS
     now: Callable[[], datetime] = _now
 
@@ -63,7 +65,7 @@ class Settle:
             if record is not None:
                 await self._ended(record, committed=record.finished_at == now)
             return verdict, 0
-        self.changes.ring(uid)
+        self.changes.wake(uid)
         _begun.add(1, {"runtime": record.runtime})
         log.info("begun", extra={"uid": uid, "attempt": record.attempt, "agent": agent})
         return verdict, record.attempt
@@ -73,16 +75,16 @@ class Settle:
 
         Without news, or within a second of the last ones, nothing is written.
         """
-        if progress is None or not self.pace.allows(uid, self.now()):
+        if progress is None or not self.limiter.allows(uid, self.now()):
             return is_taken_back(await self.ledger.get(uid))
         record = await self.ledger.report(uid, attempt, progress)
-        self.changes.ring(uid)
+        self.changes.wake(uid)
         return is_taken_back(record)
 
     async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
         """Note that an attempt ended without a result; a task that was taken back ends."""
         record = await self.ledger.release(uid, attempt, interrupted=interrupted, reason=reason)
-        self.changes.ring(uid)
+        self.changes.wake(uid)
         log.info(
             "released",
             extra={
@@ -101,7 +103,7 @@ class Settle:
         if record is None or not record.terminal:
             return False
         await self._ended(record, committed=committed)
-        return record.state is State.CANCELLED
+        return record.state is TaskState.CANCELLED
 
     async def finish(self, uid: Uid, result: Result) -> bool:
         """Commit the result and tell the world; gives whether it is the one that counts.
@@ -116,25 +118,25 @@ class Settle:
         await self._ended(record, committed=committed, repeated=record.state is result.state)
         return committed
 
-    async def tell(self, record: Record) -> None:
+    async def send_callback(self, record: Record) -> None:
         """Send the callback of an ended task if it is due."""
         if not record.callback_due:
             return
         await self.topic.publish(callback_of(record), record.tasktype)
         _told.add(1, {"state": record.state})
         log.info("told", extra={"uid": record.uid, "event": "notified"})
-        await self.ledger.told(record.uid)
+        await self.ledger.mark_callback_sent(record.uid)
 
     async def _ended(self, record: Record, *, committed: bool, repeated: bool = False) -> None:
         if committed:
-            self.changes.ring(record.uid)
+            self.changes.wake(record.uid)
             _ended.add(1, {"runtime": record.runtime, "state": record.state})
             log.info("ended", extra={"uid": record.uid, "state": record.state})
         if committed or repeated:
-            await self.tell(record)
+            await self.send_callback(record)
         elif record.callback_due:
             # Whoever committed it is sending the callback, or has died meanwhile.
             now = self.now()
             overdue = await self.ledger.take_overdue(record.uid, now - SENDING, now)
             if overdue is not None:
-                await self.tell(overdue)
+                await self.send_callback(overdue)

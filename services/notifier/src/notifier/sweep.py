@@ -27,7 +27,7 @@ class Sweep:
     interval: timedelta
     age: timedelta  # a younger one is still being sent
 
-    async def until(self, stop: asyncio.Event) -> None:
+    async def run_until_stopped(self, stop: asyncio.Event) -> None:
         """Sweep at each interval until told to stop; an outage is logged and waited out."""
         while not stop.is_set():
             try:
@@ -48,6 +48,6 @@ class Sweep:
         for uid in await self.ledger.overdue(now - self.age, BATCH):
             record = await self.ledger.take_overdue(uid, now - self.age, now)
             if record is not None:
-                await self.settle.tell(record)
+                await self.settle.send_callback(record)
                 sent += 1
         return sent

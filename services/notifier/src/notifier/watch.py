@@ -40,7 +40,7 @@ class Watch:
         if self.changes.watchers >= self.limit:
             raise TransientError("too many watchers", limit=self.limit)
         seen, last = after_sequence, None
-        with self.changes.watching(uid) as bell:
+        with self.changes.watching(uid) as wakeup:
             while not self.changes.closed:
                 record = await self.ledger.get(uid)
                 if record is None:
@@ -50,7 +50,7 @@ class Watch:
                     seen, last = record.sequence, record
                 if record.terminal:
                     return
-                await bell.wait(self.poll)
+                await wakeup.wait(self.poll)
         raise TransientError("the notifier stops")
 
 

@@ -19,7 +19,7 @@ LINGER: Final = timedelta(milliseconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class BatchLimits:
     """How much one call may hold, and how many calls may be out at once."""
 
     entries: int
@@ -31,7 +31,7 @@ class Limits:
 class Batches(Generic[E]):
     """Puts entries into calls of `send`, which gives their ends in the same order."""
 
-    def __init__(self, send: Send[E], limits: Limits, group: asyncio.TaskGroup) -> None:
+    def __init__(self, send: Send[E], limits: BatchLimits, group: asyncio.TaskGroup) -> None:
         self._send = send
         self._limits = limits
         self._group = group
@@ -109,7 +109,7 @@ def _copied(error: TransientError | FatalError) -> TransientError | FatalError:
 
 
 @asynccontextmanager
-async def batching(send: Send[E], limits: Limits) -> AsyncIterator[Batches[E]]:
+async def batching(send: Send[E], limits: BatchLimits) -> AsyncIterator[Batches[E]]:
     """Give batches; at the end, what waits is sent and every call is waited for."""
     async with asyncio.TaskGroup() as group:
         batches = Batches(send, limits, group)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from contracts.state import TaskState
 from ledger.port import Ledger
-from ledger.record import Record, State
+from ledger.record import Record
 from router.look_up import LookUp, task_not_found
 from router.ports import Notifier
 from servicekit.errors import RejectedError
@@ -37,7 +38,7 @@ class Cancel:
                 f"the task has ended before: it is {marked.state}", code="already_finished"
             )
         log.info("marked as cancelled", extra={"uid": found.uid, "state": marked.state})
-        if marked.state is not State.QUEUED:
+        if marked.state is not TaskState.QUEUED:
             return marked  # its agent ends it; or, if it gives it back, the notifier
         await self.notifier.settle_cancel(found.uid)
         return await self.ledger.get(found.uid) or marked

@@ -10,8 +10,9 @@ from typing import Final
 
 from contracts import ids
 from contracts.runtimes import Runtime
+from contracts.state import TaskState
 from ledger.port import Ledger, Page
-from ledger.record import Record, State
+from ledger.record import Record
 from servicekit.errors import RejectedError
 
 # An index of DynamoDB is behind its table, by less than a second as a rule.
@@ -46,7 +47,7 @@ class LookUp:
         return None
 
     async def page(
-        self, *, runtime: str, state: State | None, limit: int, before: ids.Uid | None
+        self, *, runtime: str, state: TaskState | None, limit: int, before: ids.Uid | None
     ) -> Page:
         """Give a page over one runtime, or over all if `runtime` is empty."""
         names = [runtime] if runtime else [runtime.name for runtime in self.runtimes]

@@ -9,8 +9,8 @@ from typing import Any
 from contracts import ids
 from contracts.kinds import TaskType
 from contracts.runtimes import Runtime
+from contracts.state import TaskState
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
-from ledger.record import State
 from ledger.wire import to_wire
 from router.cancel import Cancel
 from router.domain import Claim, Submission
@@ -61,7 +61,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
     ) -> router_pb2.ListTasksResponse:
         """Give one page of tasks."""
         try:
-            state = State(request.state) if request.state else None
+            state = TaskState(request.state) if request.state else None
             before = ids.uid(request.before_uid) if request.before_uid else None
         except ValueError as error:
             raise _invalid("state or before_uid", str(error)) from error

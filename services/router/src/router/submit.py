@@ -11,8 +11,9 @@ from typing import Final
 
 from contracts.message import TaskMessage
 from contracts.runtimes import Runtime
+from contracts.state import TaskState
 from ledger.port import Ledger
-from ledger.record import Record, State
+from ledger.record import Record
 from router.domain import Choice, Submission, choose
 from router.ports import Claims, Models, TaskTopic
 from servicekit.errors import AppError
@@ -51,7 +52,7 @@ class Submit:
         wanted = self._record(task, choice)
         try:
             record = await self.ledger.create(wanted)
-            if record.state != State.QUEUED:
+            if record.state != TaskState.QUEUED:
                 return record  # a repeated call, and an agent has the task already
             log.info("recorded", extra={"uid": task.uid, "event": "accepted"})
             await self.topic.publish(
@@ -84,7 +85,7 @@ class Submit:
         except (AppError, TimeoutError):
             log.warning("refused task may still run", extra={"uid": wanted.uid})
             return None
-        return held if held and held.state != State.QUEUED else None
+        return held if held and held.state != TaskState.QUEUED else None
 
     def _record(self, task: Submission, choice: Choice) -> Record:
         return Record(

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from contracts.state import TaskState
 from ledger.port import Ledger
-from ledger.record import Record, State
+from ledger.record import Record
 from router.domain import Claim, Held, Submission
 from router.ports import IdempotencyKeys
 from router.submit import Submit
@@ -98,4 +99,4 @@ class SubmitOnce:
 
 
 def _begun(record: Record) -> bool:
-    return record.state is not State.QUEUED or record.attempt > 0
+    return record.state is not TaskState.QUEUED or record.attempt > 0

@@ -82,15 +82,15 @@ def _prompt_routes(place: Place, queue: PromptQueue) -> APIRouter:
         except ValueError as error:
             refusal = complaint("invalid_prompt_id", f"Invalid prompt_id: {error}", str(error))
             return JSONResponse({"error": refusal, "node_errors": {}}, 400)
-        verdict = judge(body["prompt"], place)
-        if verdict.error is not None:
-            answer = {"error": verdict.error, "node_errors": verdict.node_errors}
+        validation = judge(body["prompt"], place)
+        if validation.error is not None:
+            answer = {"error": validation.error, "node_errors": validation.node_errors}
             return JSONResponse(answer, 400)
-        item = _accept(body, named, verdict.outputs, queue)
+        item = _accept(body, named, validation.outputs, queue)
         accepted = {
             "prompt_id": item.prompt_id,
             "number": item.number,
-            "node_errors": verdict.node_errors,
+            "node_errors": validation.node_errors,
         }
         return JSONResponse(accepted)
 

@@ -17,7 +17,7 @@ _CONVERSIONS = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
 
 
 @dataclass
-class Verdict:
+class Validation:
     """The outputs that can run, why nothing can (`error`), and complaints by node."""
 
     outputs: list[str] = field(default_factory=list)
@@ -54,19 +54,19 @@ def _names_a_node(prompt: Prompt, link: list[Any]) -> bool:
     return isinstance(link[0], str) and link[0] in prompt
 
 
-def judge(prompt: Prompt, place: Place) -> Verdict:
+def judge(prompt: Prompt, place: Place) -> Validation:
     """Check every output node with what it needs; outputs stand or fall each by itself."""
     outputs = []
     for node_id, entry in prompt.items():
         error = _check_class(node_id, entry)
         if error is not None:
-            return Verdict(error=error)
+            return Validation(error=error)
         if NODES[entry["class_type"]].is_output:
             outputs.append(node_id)
     if not outputs:
-        return Verdict(error=complaint("prompt_no_outputs", "Prompt has no outputs"))
+        return Validation(error=complaint("prompt_no_outputs", "Prompt has no outputs"))
     if _has_cycle(prompt):
-        return Verdict(error=_failed_validation("Dependency cycle detected"))
+        return Validation(error=_failed_validation("Dependency cycle detected"))
     return _judge_outputs(prompt, outputs, _Checker(prompt, place))
 
 
@@ -95,25 +95,27 @@ def _check_class(node_id: str, entry: Any) -> Complaint | None:
     return None
 
 
-def _judge_outputs(prompt: Prompt, outputs: list[str], checker: _Checker) -> Verdict:
-    verdict = Verdict()
+def _judge_outputs(prompt: Prompt, outputs: list[str], checker: _Checker) -> Validation:
+    validation = Validation()
     for output in outputs:
         bad = {node: found for node, found in checker.needed_by(output).items() if found}
         if not bad:
-            verdict.outputs.append(output)
+            validation.outputs.append(output)
         for node_id, found in bad.items():
             entry = {
                 "errors": found,
                 "dependent_outputs": [],
                 "class_type": prompt[node_id]["class_type"],
             }
-            known = verdict.node_errors.setdefault(node_id, entry)
+            known = validation.node_errors.setdefault(node_id, entry)
             known["dependent_outputs"].append(output)
-    if not verdict.outputs:
-        all_errors = [one for entry in verdict.node_errors.values() for one in entry["errors"]]
+    if not validation.outputs:
+        all_errors = [
+            one for entry in validation.node_errors.values() for one in entry["errors"]
+        ]
         lines = [f"{one['message']}: {one['details']}" for one in all_errors]
-        verdict.error = _failed_validation("\n".join(lines))
-    return verdict
+        validation.error = _failed_validation("\n".join(lines))
+    return validation
 
 
 class _Checker:

@@ -14,11 +14,11 @@ from sample_runtime.about import about_router
 from sample_runtime.checkpoints import CheckpointCatalog
 from sample_runtime.gpu import Gpu
 from sample_runtime.sdwebui import images
+from sample_runtime.sdwebui.counters import RunCounters
 from sample_runtime.sdwebui.extras import Extras
 from sample_runtime.sdwebui.generation import Generation
 from sample_runtime.sdwebui.listings import SAMPLERS, SCHEDULERS, SCRIPTS, UPSCALERS
 from sample_runtime.sdwebui.options import Options
-from sample_runtime.sdwebui.progress import Progress
 from sample_runtime.sdwebui.requests import PngInfoRequest
 
 _FAILURES = (
@@ -39,11 +39,11 @@ def create_app(gpu: Gpu, catalog: CheckpointCatalog) -> FastAPI:
     app.add_exception_handler(HTTPException, _answer_failure)
     for failure in _FAILURES:
         app.add_exception_handler(failure, _answer_failure)
-    options, progress = Options(catalog), Progress(gpu)
+    options, counters = Options(catalog), RunCounters(gpu)
     app.include_router(about_router("sdwebui"))
     for router in (
-        _work_routes(gpu, options, progress),
-        _control_routes(gpu, progress),
+        _work_routes(gpu, options, counters),
+        _control_routes(gpu, counters),
         _option_routes(options),
         _listing_routes(catalog),
     ):
@@ -62,9 +62,9 @@ async def _answer_failure(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, known.status_code if known else 500)
 
 
-def _work_routes(gpu: Gpu, options: Options, progress: Progress) -> APIRouter:
+def _work_routes(gpu: Gpu, options: Options, counters: RunCounters) -> APIRouter:
     router = APIRouter()
-    generation, extras = Generation(gpu, options, progress), Extras(gpu, progress)
+    generation, extras = Generation(gpu, options, counters), Extras(gpu, counters)
     router.post("/txt2img")(generation.txt2img)
     router.post("/img2img")(generation.img2img)
     router.post("/extra-single-image")(extras.single)
@@ -80,12 +80,12 @@ async def _read_png_info(request: PngInfoRequest) -> dict[str, Any]:
     return {"info": text, "items": texts, "parameters": infotext.parse(text)}
 
 
-def _control_routes(gpu: Gpu, progress: Progress) -> APIRouter:
+def _control_routes(gpu: Gpu, counters: RunCounters) -> APIRouter:
     router = APIRouter()
 
     @router.get("/progress")
     async def get_progress() -> dict[str, Any]:
-        return progress.as_dict()
+        return counters.as_dict()
 
     @router.post("/interrupt")
     async def interrupt() -> dict[str, Any]:

@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 from sample_runtime import drawing
 from sample_runtime.gpu import Gpu
 from sample_runtime.sdwebui import images
+from sample_runtime.sdwebui.counters import RunCounters
 from sample_runtime.sdwebui.listings import UPSCALERS
-from sample_runtime.sdwebui.progress import Progress
 from sample_runtime.sdwebui.requests import (
     ExtrasBatchRequest,
     ExtrasRequest,
@@ -23,9 +23,9 @@ from sample_runtime.sdwebui.requests import (
 class Extras:
     """Answers upscaling calls, one at a time."""
 
-    def __init__(self, gpu: Gpu, progress: Progress) -> None:
+    def __init__(self, gpu: Gpu, counters: RunCounters) -> None:
         self._gpu = gpu
-        self._progress = progress
+        self._counters = counters
 
     async def single(self, request: ExtrasSingleRequest) -> dict[str, Any]:
         """Answer `POST extra-single-image`."""
@@ -49,11 +49,11 @@ class Extras:
                 raise AssertionError(f"could not find upscaler named {name}")
         results = []
         async with self._gpu.work(f"extras-{uuid4()}"):
-            with self._progress.run("extras", len(sources)):
+            with self._counters.run("extras", len(sources)):
                 for source in sources:
                     await self._gpu.idle_for_an_image()
                     results.append(await asyncio.to_thread(_upscale, request, source))
-                    self._progress.next_job()
+                    self._counters.next_job()
         return results
 
 

@@ -15,15 +15,15 @@ from PIL import Image
 from sample_runtime import drawing
 from sample_runtime.gpu import Gpu
 from sample_runtime.sdwebui import images
+from sample_runtime.sdwebui.counters import RunCounters
 from sample_runtime.sdwebui.listings import check_scripts
 from sample_runtime.sdwebui.options import Options
-from sample_runtime.sdwebui.progress import Progress
-from sample_runtime.sdwebui.report import Report
 from sample_runtime.sdwebui.requests import (
     GenerationRequest,
     ImageToImageRequest,
     TextToImageRequest,
 )
+from sample_runtime.sdwebui.run_info import RunInfo
 
 Draw = Callable[[int, int], Image.Image]
 
@@ -31,10 +31,10 @@ Draw = Callable[[int, int], Image.Image]
 class Generation:
     """Answers generation calls, one at a time."""
 
-    def __init__(self, gpu: Gpu, options: Options, progress: Progress) -> None:
+    def __init__(self, gpu: Gpu, options: Options, counters: RunCounters) -> None:
         self._gpu = gpu
         self._options = options
-        self._progress = progress
+        self._counters = counters
 
     async def txt2img(self, request: TextToImageRequest) -> dict[str, Any]:
         """Answer `POST txt2img`."""
@@ -77,25 +77,25 @@ class Generation:
         async with self._gpu.work(job):
             with (
                 self._options.overridden(overrides, restore=restore),
-                self._progress.run(f"scripts_{tab}", request.n_iter),
+                self._counters.run(f"scripts_{tab}", request.n_iter),
             ):
-                report = self._report(request)
-                pictures = await self._sample_all(request, report.seeds, draw)
-                report.has_grid = self._wants_grid(request, pictures)
-                encoded = await asyncio.to_thread(_encode_all, pictures, report)
+                info = self._info(request)
+                pictures = await self._sample_all(request, info.seeds, draw)
+                info.has_grid = self._wants_grid(request, pictures)
+                encoded = await asyncio.to_thread(_encode_all, pictures, info)
         return {
             "images": encoded if request.send_images else [],
-            "info": json.dumps(report.as_dict(len(encoded))),
+            "info": json.dumps(info.as_dict(len(encoded))),
         }
 
-    def _report(self, request: GenerationRequest) -> Report:
+    def _info(self, request: GenerationRequest) -> RunInfo:
         first = request.seed if request.seed >= 0 else secrets.randbelow(2**32)
         count = request.batch_size * request.n_iter
-        return Report(
+        return RunInfo(
             request=request,
             checkpoint=self._options.loaded_checkpoint(),
             seeds=list(range(first, first + count)),
-            timestamp=self._progress.job_timestamp,
+            timestamp=self._counters.job_timestamp,
             clip_skip=self._options["CLIP_stop_at_last_layers"],
         )
 
@@ -108,7 +108,7 @@ class Generation:
                 request.prompt,
                 steps=request.steps,
                 images=request.batch_size,
-                on_step=lambda number: self._progress.step(number, request.steps),
+                on_step=lambda number: self._counters.step(number, request.steps),
             )
             for _ in range(request.batch_size):
                 index = len(pictures)
@@ -118,7 +118,7 @@ class Generation:
                 pictures.append(picture)
             if self._gpu.interrupted:
                 break
-            self._progress.next_job()
+            self._counters.next_job()
         return pictures
 
     def _wants_grid(self, request: GenerationRequest, pictures: list[Image.Image]) -> bool:
@@ -126,14 +126,14 @@ class Generation:
         return allowed and len(pictures) > 1 and bool(self._options["return_grid"])
 
 
-def _encode_all(pictures: list[Image.Image], report: Report) -> list[str]:
+def _encode_all(pictures: list[Image.Image], info: RunInfo) -> list[str]:
     singles = [
-        images.encode(picture, {"parameters": report.infotext(index)})
+        images.encode(picture, {"parameters": info.infotext(index)})
         for index, picture in enumerate(pictures)
     ]
-    if not report.has_grid:
+    if not info.has_grid:
         return singles
-    return [images.encode(drawing.grid(pictures), {"parameters": report.infotext(0)}), *singles]
+    return [images.encode(drawing.grid(pictures), {"parameters": info.infotext(0)}), *singles]
 
 
 def _final_size(request: TextToImageRequest) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from ingest.http.problems import Problems
 from ingest.http.submissions import NewUid, Submissions, add_submissions
 from ingest.http.tasks import add_tasks
 from ingest.keys import Gate
-from ingest.measures import Measures
+from ingest.metrics import Metrics
 from ingest.ports import Models, Router
 from ingest.watch import Watches
 from servicekit.errors import AppError
@@ -34,13 +34,13 @@ def rest_app(
     models: Models,
     watches: Watches,
     gate: Gate,
-    measures: Measures,
+    metrics: Metrics,
     health: Health,
     body_timeout: timedelta,
     make_uid: NewUid = new_uid,
 ) -> ASGIApp:
     """Give the whole app of the REST port, operators' routes included."""
-    problems = Problems(measures)
+    problems = Problems(metrics)
     app = FastAPI(
         title="Darkroom",
         openapi_url=None,
@@ -63,7 +63,7 @@ def rest_app(
     _add_catalogues(app, router, models)
     _add_description(app)
     app.router.routes.extend(ops_routes(health))
-    return Front(app, Edge(app, gate=gate, problems=problems, measures=measures))
+    return Front(app, Edge(app, gate=gate, problems=problems, metrics=metrics))
 
 
 async def _say_nothing(_: Request, __: Exception) -> Response:

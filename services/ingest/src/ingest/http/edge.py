@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ingest.domain import Caller
 from ingest.http.problems import Problems
 from ingest.keys import Gate
-from ingest.measures import Measures
+from ingest.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -53,18 +53,18 @@ class Edge:
     """Lets requests with a valid key pass, and answers every error that comes back."""
 
     def __init__(
-        self, app: ASGIApp, *, gate: Gate, problems: Problems, measures: Measures
+        self, app: ASGIApp, *, gate: Gate, problems: Problems, metrics: Metrics
     ) -> None:
         self._app = app
         self._gate = gate
         self._problems = problems
-        self._measures = measures
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; never raises."""
         scope = {**scope, "query_string": scope.pop(_QUERY, b"")}
         operation = operation_of(scope["method"], scope["path"])
-        with self._measures.measured(operation, "rest") as call:
+        with self._metrics.measured(operation, "rest") as call:
             started = False
 
             async def sending(message: Message) -> None:
@@ -95,7 +95,7 @@ class Front:
         self._traced: ASGIApp = OpenTelemetryMiddleware(
             edge,
             default_span_details=_span_details,
-            meter_provider=NoOpMeterProvider(),  # `Measures` counts, with fixed names
+            meter_provider=NoOpMeterProvider(),  # `Metrics` counts, with fixed names
             exclude_spans=["receive", "send"],
             http_capture_headers_sanitize_fields=["x-api-key", "idempotency-key"],
         )

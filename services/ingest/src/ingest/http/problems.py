@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest.measures import Measures
+from ingest.metrics import Metrics
 from servicekit.errors import AppError, FieldError, RejectedError, TransientError
 from servicekit.rpc import RETRY_AFTER
 from servicekit.status import REFUSALS
@@ -49,8 +49,8 @@ class Problem(BaseModel):
 class Problems:
     """Makes the answer to each error, and counts it."""
 
-    def __init__(self, measures: Measures) -> None:
-        self._measures = measures
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
     async def handle(self, _: Request, error: Exception) -> Response:
         """Answer an error that a route let pass; the form that Starlette asks for."""
@@ -79,7 +79,7 @@ class Problems:
         if code in {"throttled", "unavailable"}:
             wait = getattr(error, "retry_after", None) or RETRY_AFTER
             headers["Retry-After"] = str(max(1, ceil(wait.total_seconds())))
-        self._measures.refused(code, "rest")
+        self._metrics.refused(code, "rest")
         return _response(code, detail, errors, headers)
 
 

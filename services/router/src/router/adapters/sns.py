@@ -13,7 +13,7 @@ from opentelemetry import trace
 
 from awsio.errors import refused, translated
 from contracts.kinds import TaskType
-from router.batches import Batches, End, Limits, batching
+from router.batches import Batches, BatchLimits, End, batching
 from servicekit.errors import TransientError
 from servicekit.telemetry import outgoing_context
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 tracer = trace.get_tracer(__name__)
 
 _ACTION: Final = "sns.publish"
-LIMITS: Final = Limits(entries=10, size=256 * 1024)  # of PublishBatch
+LIMITS: Final = BatchLimits(entries=10, size=256 * 1024)  # of PublishBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class SnsTaskTopic:
 
 @asynccontextmanager
 async def sns_task_topic(
-    client: SNSClient, topic_arn: str, *, fair_queues: bool, limits: Limits = LIMITS
+    client: SNSClient, topic_arn: str, *, fair_queues: bool, limits: BatchLimits = LIMITS
 ) -> AsyncIterator[SnsTaskTopic]:
     """Give a topic; at the end, every message that it was given is published or refused."""
 

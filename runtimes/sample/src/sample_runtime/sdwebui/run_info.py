@@ -14,7 +14,7 @@ VERSION = "sample-1.10.1"
 
 
 @dataclass(kw_only=True)
-class Report:
+class RunInfo:
     """What was really used for a run: checkpoint, sampler and one seed for each picture."""
 
     request: GenerationRequest

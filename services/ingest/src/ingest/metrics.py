@@ -18,7 +18,7 @@ class Call:
     status = "unknown"
 
 
-class Measures:
+class Metrics:
     """The instruments; they record nothing until the process has set a meter provider."""
 
     def __init__(self) -> None:

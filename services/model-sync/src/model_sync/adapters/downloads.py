@@ -1,4 +1,4 @@
-"""Downloads objects of S3 to files, in parts side by side, with the SDK's transfer manager."""
+"""`ModelDownloads` on Amazon S3: parts side by side, by the SDK's transfer manager."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from servicekit.errors import TransientError
 PART_BYTES = 16 * 1024 * 1024
 
 
-class Downloads:
-    """Downloads from one bucket. Its methods block, so they belong into a thread."""
+class S3ModelDownloads:
+    """Downloads from one bucket; asks five times in all for a part that breaks off."""
 
     def __init__(self, bucket: str, *, parallel: int) -> None:
         self._bucket = bucket
@@ -37,12 +37,6 @@ class Downloads:
         self._client = boto3.client("s3", region_name=region(), config=config)
 
     def fetch(self, key: str, path: Path, arrived: Callable[[int], None]) -> None:
-        """Write an object to `path`, all of it or nothing.
-
-        `arrived` is told how many bytes came, each time. Raises `FatalError` and
-        `TransientError` as the calls of `clients` do. A part that breaks off is asked for
-        again, five times in all.
-        """
         action = "s3.get_object"
         with translated(action):
             try:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from contracts.ids import Uid
 
 
-class Pace:
+class ProgressLimiter:
     """Remembers when the tasks of late were written, a bounded number of them."""
 
     def __init__(self, interval: timedelta, remembered: int = 10_000) -> None:

@@ -13,7 +13,7 @@ from sample_runtime.gpu import Gpu
 
 
 @dataclass
-class Progress:
+class RunCounters:
     """Counters of the run in hand; `sampling_steps` is the last run's until its first step."""
 
     gpu: Gpu

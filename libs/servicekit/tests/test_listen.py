@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from servicekit.ports import HOST, address, free_port
+from servicekit.listen import HOST, address, free_port
 
 
 def listening(port: int) -> socket.socket:
