@@ -28,11 +28,12 @@ from queue_agent.domain import Remains
 from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.find import find_in_body, find_in_graph
 from queue_agent.metrics import Measures
-from queue_agent.task import handler, prepare, results
+from queue_agent.task import handler, prepare, results, run
 from queue_agent.task.handler import Handler
 from queue_agent.task.out_document import ComfyUiOut, SdWebuiOut
-from queue_agent.task.prepare import Preparer, Runner
+from queue_agent.task.prepare import Preparer
 from queue_agent.task.results import Deliverer
+from queue_agent.task.run import Runner
 from queue_agent.task.run_limits import RunLimits
 
 LIMITS = InputLimits(count=2, bytes_each=100, bytes_total=150)
@@ -125,7 +126,7 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Room:
 def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    for module in (handler, prepare, results):
+    for module in (handler, prepare, run, results):
         monkeypatch.setattr(module, "tracer", provider.get_tracer("test"))
     yield exporter
     provider.shutdown()

@@ -28,11 +28,12 @@ from queue_agent.ports import ImageRuntime
 from queue_agent.runtimes.http import runtime_http
 from queue_agent.runtimes.sdwebui.runtime import SdWebuiRuntime
 from queue_agent.task import handler as handler_module
-from queue_agent.task import prepare, results
+from queue_agent.task import prepare, results, run
 from queue_agent.task.handler import Handler
 from queue_agent.task.out_document import SdWebuiOut
-from queue_agent.task.prepare import Preparer, Runner
+from queue_agent.task.prepare import Preparer
 from queue_agent.task.results import Deliverer
+from queue_agent.task.run import Runner
 from queue_agent.task.run_limits import RunLimits
 from servicekit.errors import AppError
 from servicekit.ports import free_port
@@ -47,7 +48,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    for module in (handler_module, prepare, results):
+    for module in (handler_module, prepare, run, results):
         monkeypatch.setattr(module, "tracer", provider.get_tracer("test"))
     yield exporter
     provider.shutdown()

@@ -46,8 +46,9 @@ from queue_agent.ports import Report
 from queue_agent.task import progress, results
 from queue_agent.task.handler import Handler
 from queue_agent.task.out_document import SdWebuiOut
-from queue_agent.task.prepare import Preparer, Runner
+from queue_agent.task.prepare import Preparer
 from queue_agent.task.results import Deliverer
+from queue_agent.task.run import Runner
 from queue_agent.task.run_limits import RunLimits
 from servicekit.errors import TransientError
 from servicekit.health import Health

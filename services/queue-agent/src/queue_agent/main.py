@@ -37,8 +37,9 @@ from queue_agent.runtimes.stall import Warmth
 from queue_agent.settings import Settings
 from queue_agent.task.handler import Handler
 from queue_agent.task.out_document import ComfyUiOut, OutFormat, SdWebuiOut
-from queue_agent.task.prepare import FindInputs, Preparer, Runner
+from queue_agent.task.prepare import FindInputs, Preparer
 from queue_agent.task.results import Deliverer
+from queue_agent.task.run import Runner
 from queue_agent.task.run_limits import RunLimits
 from servicekit import rpc
 from servicekit.health import Health

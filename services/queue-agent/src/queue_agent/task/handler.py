@@ -26,9 +26,10 @@ from queue_agent.domain import (
 from queue_agent.metrics import Measures
 from queue_agent.pipeline.delivery_state import Passage
 from queue_agent.ports import Notifier, Report
-from queue_agent.task.prepare import Preparer, Runner, cancelled, failed
+from queue_agent.task.prepare import Preparer
 from queue_agent.task.progress import ProgressReporter
 from queue_agent.task.results import Deliverer, note
+from queue_agent.task.run import Runner, cancelled, failed
 from servicekit.telemetry import incoming_context
 
 # Of the URLs in a callback; SNS has room for 256 KiB, with context and error.
