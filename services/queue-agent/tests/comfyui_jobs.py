@@ -8,10 +8,10 @@ from typing import Any
 
 from contracts.ids import Uid, new_uid
 from contracts.kinds import TaskType
-from queue_agent.adapters.comfyui import ComfyUiRuntime
-from queue_agent.adapters.runtime_http import RuntimeHttp
 from queue_agent.domain import Job, Progress
-from queue_agent.warmth import Warmth
+from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
+from queue_agent.runtimes.http import RuntimeHttp
+from queue_agent.runtimes.stall import Warmth
 
 POLL = timedelta(milliseconds=20)
 CHECKPOINT = "v1-5-pruned-emaonly.safetensors"

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from handling_room import room, spans
+from handler_parts import room, spans
 from opentelemetry.metrics import NoOpMeterProvider
 
-from queue_agent.measures import Measures
+from queue_agent.metrics import Measures
 from testkit.aws import aws
 from testkit.sample_runtimes import SampleRuntime, sample_runtime
 

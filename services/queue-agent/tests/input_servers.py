@@ -9,9 +9,9 @@ from datetime import timedelta
 from aiohttp.abc import AbstractResolver, ResolveResult
 from queue_agent_fakes import whole
 
-from queue_agent.adapters.fetch_http import http_inputs
 from queue_agent.domain import InputUnavailableError
-from queue_agent.input_addresses import AddressRules
+from queue_agent.inputs.addresses import AddressRules
+from queue_agent.inputs.http import http_inputs
 
 PATIENCE = timedelta(seconds=5)
 

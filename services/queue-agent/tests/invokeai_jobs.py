@@ -13,11 +13,11 @@ from PIL import Image
 
 from contracts.ids import Uid, new_uid
 from contracts.kinds import TaskType
-from queue_agent.adapters.invokeai import InvokeAiRuntime
-from queue_agent.adapters.invokeai_models import ModelLibrary
-from queue_agent.adapters.runtime_http import RuntimeHttp
 from queue_agent.domain import File, Job, Progress
-from queue_agent.spool import opened
+from queue_agent.files.body import opened
+from queue_agent.runtimes.http import RuntimeHttp
+from queue_agent.runtimes.invokeai.models import ModelLibrary
+from queue_agent.runtimes.invokeai.runtime import InvokeAiRuntime
 
 POLL = timedelta(milliseconds=20)
 QUEUE = "/api/v1/queue/default"

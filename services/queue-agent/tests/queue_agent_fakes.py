@@ -25,10 +25,10 @@ from queue_agent.domain import (
     Task,
     Verdict,
 )
-from queue_agent.line import Line
-from queue_agent.passage import Passage
+from queue_agent.files.body import Body, opened
+from queue_agent.pipeline.delivery_state import Passage
+from queue_agent.pipeline.slots import Line
 from queue_agent.ports import Free, Report, Take, no_one_waits
-from queue_agent.spool import Body, opened
 from servicekit.errors import TransientError
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 32

@@ -18,22 +18,23 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeStore, delivery, message, passage
 
-from queue_agent import delivery as delivery_module
-from queue_agent import handling, work
-from queue_agent.adapters.fetch_http import http_inputs
-from queue_agent.adapters.runtime_http import runtime_http
-from queue_agent.adapters.sdwebui import SdWebuiRuntime
-from queue_agent.delivery import Deliverer
 from queue_agent.domain import Delivery
-from queue_agent.fetch import Fetcher, InputLimits
-from queue_agent.handling import Handler
-from queue_agent.input_addresses import AddressRules
-from queue_agent.inputs import find_in_body
-from queue_agent.measures import Measures
-from queue_agent.out_document import SdWebuiOut
+from queue_agent.inputs.addresses import AddressRules
+from queue_agent.inputs.fetch import Fetcher, InputLimits
+from queue_agent.inputs.find import find_in_body
+from queue_agent.inputs.http import http_inputs
+from queue_agent.metrics import Measures
 from queue_agent.ports import ImageRuntime
-from queue_agent.timeouts import RunLimits
-from queue_agent.work import Preparer, Runner
+from queue_agent.runtimes.http import runtime_http
+from queue_agent.runtimes.sdwebui.runtime import SdWebuiRuntime
+from queue_agent.task import handler as handler_module
+from queue_agent.task import prepare, results, run
+from queue_agent.task.handler import Handler
+from queue_agent.task.out_document import SdWebuiOut
+from queue_agent.task.prepare import Preparer
+from queue_agent.task.results import Deliverer
+from queue_agent.task.run import Runner
+from queue_agent.task.run_limits import RunLimits
 from servicekit.errors import AppError
 from servicekit.listen import free_port
 
@@ -47,7 +48,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    for module in (handling, work, delivery_module):
+    for module in (handler_module, prepare, run, results):
         monkeypatch.setattr(module, "tracer", provider.get_tracer("test"))
     yield exporter
     provider.shutdown()

@@ -7,14 +7,14 @@ from datetime import timedelta
 import pytest
 from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeTaskSource, task
 
-from queue_agent import consumer as consumer_module
-from queue_agent.consumer import Consumer, Handle
 from queue_agent.domain import Delivery, RuntimeHangsError, RuntimeLostError, UnworkableError
-from queue_agent.line import Line
-from queue_agent.measures import Measures
-from queue_agent.passage import Passage, Stage
-from queue_agent.readiness import Readiness
-from queue_agent.spool import NoRoomError, check_room
+from queue_agent.files.body import NoRoomError, check_room
+from queue_agent.metrics import Measures
+from queue_agent.pipeline import consumer as consumer_module
+from queue_agent.pipeline.consumer import Consumer, Handle
+from queue_agent.pipeline.delivery_state import Passage, Stage
+from queue_agent.pipeline.readiness import Readiness
+from queue_agent.pipeline.slots import Line
 from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
 

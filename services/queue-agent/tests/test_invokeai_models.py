@@ -14,10 +14,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from invokeai_jobs import graph, ignore, job, listed, lora_graph, runtime, write_lora
 
-from queue_agent.adapters.invokeai_graph import references, without_reuse
-from queue_agent.adapters.invokeai_models import ModelLibrary
-from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.domain import RuntimeLostError, TaskFailedError
+from queue_agent.runtimes.http import RuntimeHttp, runtime_http
+from queue_agent.runtimes.invokeai.graph import references, without_reuse
+from queue_agent.runtimes.invokeai.models import ModelLibrary
 from servicekit.listen import free_port
 from testkit.sample_runtimes import SampleRuntime, sample_runtime
 

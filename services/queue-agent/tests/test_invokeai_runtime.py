@@ -25,8 +25,6 @@ from invokeai_jobs import (
 
 from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
-from queue_agent.adapters.invokeai_answers import Item
-from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.domain import (
     Generated,
     Job,
@@ -35,8 +33,10 @@ from queue_agent.domain import (
     RuntimeLostError,
     TaskFailedError,
 )
-from queue_agent.filetype import PNG, file_type
-from queue_agent.out_document import ComfyUiOut
+from queue_agent.files.types import PNG, file_type
+from queue_agent.runtimes.http import RuntimeHttp, runtime_http
+from queue_agent.runtimes.invokeai.answers import Item
+from queue_agent.task.out_document import ComfyUiOut
 from servicekit.errors import TransientError
 from testkit.sample_runtimes import SampleRuntime
 
@@ -62,7 +62,7 @@ async def test_graph_gives_the_images_of_its_last_nodes(http: RuntimeHttp, form:
 
     made = await runtime(http).run(wanted, ignore)
 
-    assert [file_type(file) for file in made.files] == [PNG]
+    assert [file_type(file.body, file.name) for file in made.files] == [PNG]
     assert size(made.files[0]) == (32, 24)
     [item] = await items(http, f"{wanted.uid}-1")
     assert item["origin"] == "darkroom"

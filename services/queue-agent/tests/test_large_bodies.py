@@ -18,20 +18,20 @@ from queue_agent_fakes import FakeInputReader, FakeRuntime, FakeStore, remains, 
 from awsio import clients
 from contracts.ids import new_uid
 from contracts.kinds import TaskType
-from queue_agent.adapters.comfyui import ComfyUiRuntime
-from queue_agent.adapters.fetch_s3 import S3InputReader
-from queue_agent.adapters.invokeai import InvokeAiRuntime
-from queue_agent.adapters.invokeai_models import ModelLibrary
-from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
-from queue_agent.adapters.s3 import S3ClaimStore, S3OutputStore
-from queue_agent.adapters.sdwebui import SdWebuiRuntime
-from queue_agent.domain import File, Job, TaskFailedError, UnworkableError
-from queue_agent.fetch import Fetcher, InputLimits
-from queue_agent.filetype import PNG, file_type, is_image
-from queue_agent.inputs import find_in_body
-from queue_agent.measures import Measures
-from queue_agent.spool import MEMORY_BYTES, Spooled
-from queue_agent.work import Preparer
+from queue_agent.aws.s3 import S3ClaimStore, S3OutputStore
+from queue_agent.domain import Job, TaskFailedError, UnworkableError
+from queue_agent.files.body import MEMORY_BYTES, Spooled
+from queue_agent.files.types import PNG, file_type, is_image
+from queue_agent.inputs.fetch import Fetcher, InputLimits
+from queue_agent.inputs.find import find_in_body
+from queue_agent.inputs.s3 import S3InputReader
+from queue_agent.metrics import Measures
+from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
+from queue_agent.runtimes.http import RuntimeHttp, runtime_http
+from queue_agent.runtimes.invokeai.models import ModelLibrary
+from queue_agent.runtimes.invokeai.runtime import InvokeAiRuntime
+from queue_agent.runtimes.sdwebui.runtime import SdWebuiRuntime
+from queue_agent.task.prepare import Preparer
 
 LARGE = b"\x89PNG\r\n\x1a\n" + os.urandom(3 * MEMORY_BYTES)
 SOON = timedelta(seconds=5)
@@ -182,7 +182,7 @@ async def test_large_input_is_never_text_in_memory(measures: Measures) -> None:
 
 
 def test_type_of_a_large_file_is_seen_by_its_beginning() -> None:
-    assert file_type(File(body=spooled())) == PNG
+    assert file_type(spooled()) == PNG
     assert is_image(spooled())
     assert not is_image(spooled(b"<html>" + bytes(MEMORY_BYTES)))
 
@@ -207,7 +207,7 @@ async def test_large_object_is_stored_from_its_file_and_read_into_one(aws: str) 
 async def test_claim_that_is_larger_than_any_of_the_router_is_not_read(
     aws: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queue_agent.adapters.s3.CLAIM_BYTES", 3)
+    monkeypatch.setattr("queue_agent.aws.s3.CLAIM_BYTES", 3)
     async with clients.s3() as s3:
         name = f"claims-{new_uid().lower()}"
         await s3.create_bucket(Bucket=name)

@@ -23,11 +23,6 @@ from queue_agent_fakes import (
 
 from contracts.ids import Uid, claim_key, new_uid
 from contracts.message import TaskMessage
-from queue_agent import consumer as consumer_module
-from queue_agent import delivery as delivery_module
-from queue_agent import reporting
-from queue_agent.consumer import Consumer
-from queue_agent.delivery import Deliverer
 from queue_agent.domain import (
     Begun,
     Delivery,
@@ -39,17 +34,22 @@ from queue_agent.domain import (
     TaskFailedError,
     Verdict,
 )
-from queue_agent.fetch import Fetcher, InputLimits
-from queue_agent.handling import Handler
-from queue_agent.inputs import find_in_body
-from queue_agent.line import Line
-from queue_agent.measures import Measures
-from queue_agent.out_document import SdWebuiOut
+from queue_agent.files.body import Body
+from queue_agent.inputs.fetch import Fetcher, InputLimits
+from queue_agent.inputs.find import find_in_body
+from queue_agent.metrics import Measures
+from queue_agent.pipeline import consumer as consumer_module
+from queue_agent.pipeline.consumer import Consumer
+from queue_agent.pipeline.readiness import Readiness
+from queue_agent.pipeline.slots import Line
 from queue_agent.ports import Report
-from queue_agent.readiness import Readiness
-from queue_agent.spool import Body
-from queue_agent.timeouts import RunLimits
-from queue_agent.work import Preparer, Runner
+from queue_agent.task import progress, results
+from queue_agent.task.handler import Handler
+from queue_agent.task.out_document import SdWebuiOut
+from queue_agent.task.prepare import Preparer
+from queue_agent.task.results import Deliverer
+from queue_agent.task.run import Runner
+from queue_agent.task.run_limits import RunLimits
 from servicekit.errors import TransientError
 from servicekit.health import Health
 
@@ -136,7 +136,7 @@ class Plant:
 
 @pytest.fixture
 def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
-    monkeypatch.setattr(delivery_module, "FIRST_PAUSE", timedelta(milliseconds=1))
+    monkeypatch.setattr(results, "FIRST_PAUSE", timedelta(milliseconds=1))
     monkeypatch.setattr(consumer_module, "QUEUE_PAUSE", timedelta())
     return Plant()
 
@@ -407,7 +407,7 @@ async def test_lost_runtime_releases_the_staged_too_and_is_waited_for(
 @pytest.fixture
 def beats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        reporting.ProgressReporter.__init__,
+        progress.ProgressReporter.__init__,
         "__kwdefaults__",
         {"interval": timedelta(milliseconds=5)},
     )

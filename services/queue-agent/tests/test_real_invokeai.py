@@ -18,11 +18,11 @@ import pytest
 from invokeai_jobs import items, job, listed, lora_graph, write_lora
 from PIL import Image
 
-from queue_agent.adapters.invokeai import InvokeAiRuntime
-from queue_agent.adapters.invokeai_models import ModelLibrary
-from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.domain import Progress, Remains, RuntimeLostError, TaskFailedError
-from queue_agent.spool import opened
+from queue_agent.files.body import opened
+from queue_agent.runtimes.http import RuntimeHttp, runtime_http
+from queue_agent.runtimes.invokeai.models import ModelLibrary
+from queue_agent.runtimes.invokeai.runtime import InvokeAiRuntime
 from servicekit.listen import free_port
 
 COMMAND = os.environ.get("DARKROOM_INVOKEAI_BIN", "")

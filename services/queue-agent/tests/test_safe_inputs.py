@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from input_servers import FakeResolver, fetch
 
 from queue_agent.domain import InputUnavailableError
-from queue_agent.input_addresses import Address, AddressRules, special_kind
-from queue_agent.input_urls import checked, literal_address, redirected
+from queue_agent.inputs.addresses import Address, AddressRules, special_kind
+from queue_agent.inputs.urls import checked, literal_address, redirected
 from queue_agent.settings import Settings
 
 PAGE = Path("docs/safe-inputs.md")

@@ -17,11 +17,6 @@ from queue_agent_fakes import whole
 
 from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
-from queue_agent.adapters import sdwebui
-from queue_agent.adapters.runtime_http import CALL_BUDGET, Answer, RuntimeHttp, runtime_http
-from queue_agent.adapters.sdwebui import Known, SdWebuiRuntime
-from queue_agent.adapters.sdwebui_models import Checkpoint
-from queue_agent.adapters.sdwebui_progress import progress_of
 from queue_agent.domain import (
     Generated,
     Job,
@@ -30,9 +25,14 @@ from queue_agent.domain import (
     RuntimeLostError,
     TaskFailedError,
 )
-from queue_agent.filetype import PNG, file_type
-from queue_agent.out_document import SdWebuiOut
-from queue_agent.warmth import Warmth
+from queue_agent.files.types import PNG, file_type
+from queue_agent.runtimes.http import CALL_BUDGET, Answer, RuntimeHttp, runtime_http
+from queue_agent.runtimes.sdwebui import runtime as sdwebui
+from queue_agent.runtimes.sdwebui.models import Checkpoint
+from queue_agent.runtimes.sdwebui.progress import progress_of
+from queue_agent.runtimes.sdwebui.runtime import Known, SdWebuiRuntime
+from queue_agent.runtimes.stall import Warmth
+from queue_agent.task.out_document import SdWebuiOut
 from servicekit.errors import TransientError
 from testkit.sample_runtimes import SampleRuntime
 
@@ -87,7 +87,7 @@ async def test_images_are_given_although_the_client_wanted_none(http: RuntimeHtt
 
     made = await runtime(http).run(wanted, ignore)
 
-    assert [file_type(file) for file in made.files] == [PNG, PNG]
+    assert [file_type(file.body, file.name) for file in made.files] == [PNG, PNG]
     document = SdWebuiOut().completed(TaskId("t"), wanted, made)
     assert document["images"] == [""]
     assert document["parameters"]["image_seed"] == "7,8"

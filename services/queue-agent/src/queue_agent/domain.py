@@ -12,7 +12,7 @@ from contracts.ids import Uid
 from contracts.kinds import TaskType
 from contracts.message import TaskMessage
 from contracts.places import OutputPlace
-from queue_agent.spool import Body, Spooled
+from queue_agent.files.body import Body, Spooled
 from servicekit.errors import AppError, RejectedError, TransientError
 
 

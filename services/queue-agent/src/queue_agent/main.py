@@ -11,35 +11,36 @@ from opentelemetry import metrics
 from awsio import clients
 from contracts.kinds import RuntimeType
 from darkroom.notifier.v1.notifier_pb2_grpc import NotifierServiceStub
-from queue_agent.adapters.comfyui import ComfyUiRuntime
-from queue_agent.adapters.fetch_http import http_inputs
-from queue_agent.adapters.fetch_s3 import S3InputReader
-from queue_agent.adapters.invokeai import InvokeAiRuntime
-from queue_agent.adapters.invokeai_models import ModelLibrary
-from queue_agent.adapters.notifier import GrpcNotifier
-from queue_agent.adapters.pod_marks import pod_marks
-from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
-from queue_agent.adapters.s3 import S3ClaimStore, S3OutputStore
-from queue_agent.adapters.sdwebui import SdWebuiRuntime
-from queue_agent.adapters.sqs import SqsTaskSource
-from queue_agent.beside import beside
-from queue_agent.consumer import Consumer
-from queue_agent.delivery import Deliverer
-from queue_agent.fetch import Fetcher, InputLimits
-from queue_agent.handling import Handler
-from queue_agent.input_addresses import AddressRules
-from queue_agent.inputs import find_in_body, find_in_graph, find_in_nodes
-from queue_agent.line import Line
-from queue_agent.marking import Marker, nobody_asks
-from queue_agent.measures import Measures
-from queue_agent.out_document import ComfyUiOut, OutFormat, SdWebuiOut
+from queue_agent.aws.s3 import S3ClaimStore, S3OutputStore
+from queue_agent.aws.sqs import SqsTaskSource
+from queue_agent.concurrency import beside
+from queue_agent.inputs.addresses import AddressRules
+from queue_agent.inputs.fetch import Fetcher, InputLimits
+from queue_agent.inputs.find import find_in_body, find_in_graph, find_in_nodes
+from queue_agent.inputs.http import http_inputs
+from queue_agent.inputs.s3 import S3InputReader
+from queue_agent.metrics import Measures
+from queue_agent.notifier_client import GrpcNotifier
+from queue_agent.pipeline.consumer import Consumer
+from queue_agent.pipeline.readiness import Readiness
+from queue_agent.pipeline.slots import Line
+from queue_agent.pod.kubernetes import pod_marks
+from queue_agent.pod.protection import Marker, nobody_asks
 from queue_agent.ports import ImageRuntime, InputReader, Notifier
-from queue_agent.readiness import Readiness
+from queue_agent.runtimes.cleanup import Tidier
+from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
+from queue_agent.runtimes.http import RuntimeHttp, runtime_http
+from queue_agent.runtimes.invokeai.models import ModelLibrary
+from queue_agent.runtimes.invokeai.runtime import InvokeAiRuntime
+from queue_agent.runtimes.sdwebui.runtime import SdWebuiRuntime
+from queue_agent.runtimes.stall import Warmth
 from queue_agent.settings import Settings
-from queue_agent.tidying import Tidier
-from queue_agent.timeouts import RunLimits
-from queue_agent.warmth import Warmth
-from queue_agent.work import FindInputs, Preparer, Runner
+from queue_agent.task.handler import Handler
+from queue_agent.task.out_document import ComfyUiOut, OutFormat, SdWebuiOut
+from queue_agent.task.prepare import FindInputs, Preparer
+from queue_agent.task.results import Deliverer
+from queue_agent.task.run import Runner
+from queue_agent.task.run_limits import RunLimits
 from servicekit import rpc
 from servicekit.health import Health
 from servicekit.lifecycle import stop_on_signals

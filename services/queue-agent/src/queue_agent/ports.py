@@ -8,7 +8,7 @@ from typing import Protocol
 
 from contracts.ids import Uid
 from queue_agent.domain import Begun, Delivery, Generated, Job, Progress, Remains, Stored
-from queue_agent.spool import Body
+from queue_agent.files.body import Body
 
 Report = Callable[[Progress], None]
 Take = Callable[[int], None]
