@@ -6,17 +6,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import grpc
 import httpx
 import pytest
-from ingest_fakes import KEY, TASK, UID, World, change, rest, rpc
+from ingest_fakes import KEY, TASK, UID, World, change, rest, rpc, task_with
 
+from contracts.state import TaskState
+from darkroom.task.v1.task_pb2 import TaskProgress
 from darkroom.tasks.v1 import tasks_pb2
-from ingest.domain import Progress, TaskState
 from ingest.http.events import events
 from servicekit.errors import TransientError
 from servicekit.listen import free_port
@@ -57,7 +57,7 @@ async def everything(response: httpx.Response) -> list[tuple[str, str, dict[str,
 
 async def test_a_task_is_followed_to_its_end(world: World) -> None:
     world.notifier.tell(change(1, state=TaskState.QUEUED, progress=None), change(2))
-    world.notifier.tell(change(3, progress=Progress(step=2, total=3)), DONE)
+    world.notifier.tell(change(3, progress=TaskProgress(step=2, total=3)), DONE)
     async with rest(world) as client:
         task = (await client.get(f"/v1/tasks/{UID}")).json()
         async with stream(client, "/v1/tasks/test-t2i/events") as response:
@@ -89,7 +89,7 @@ async def test_a_restart_of_the_notifier_is_not_seen_by_the_client(world: World)
 
 
 async def test_a_client_that_has_seen_the_end_is_told_not_to_come_again(world: World) -> None:
-    world.router.known = [replace(TASK, state=TaskState.COMPLETED)]
+    world.router.known = [task_with(state=TaskState.COMPLETED)]
     world.notifier.tell(None)
     async with rest(world) as client, stream(client, **{"Last-Event-ID": "9"}) as response:
         assert (response.status_code, await response.aread()) == (204, b"")

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from ingest_fakes import KEY, TASK, UID, FakeNotifier, FakeRouter, World, change, rest
+from ingest_fakes import (
+    KEY,
+    TASK,
+    UID,
+    FakeNotifier,
+    FakeRouter,
+    World,
+    change,
+    rest,
+    task_with,
+)
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -21,7 +31,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from ingest.domain import Change, Failure, Task, TaskState
+from contracts.state import TaskState
+from darkroom.task.v1.task_pb2 import TaskError, TaskRecord
+from ingest.domain import Change
 from servicekit.errors import RejectedError
 
 # The server in the other thread draws ids of spans while a case is made.
@@ -38,11 +50,10 @@ ANSWER_SECONDS = 10
 EVENTS = "/v1/tasks/{id}/events"
 # The document says "text": OpenAPI 3.1 has no schema for one event, and the tool wants one.
 CHECKS_OF_EVENTS = [check for check in CHECKS if check is not response_schema_conformance]
-ENDED = replace(
-    TASK,
+ENDED = task_with(
     state=TaskState.FAILED,
     finished_at=TASK.started_at,
-    error=Failure(code="c", message="m", retryable=True),
+    error=TaskError(code="c", message="m", retryable=True),
     progress=None,
 )
 
@@ -51,7 +62,7 @@ ENDED = replace(
 class ManyTasks(FakeRouter):
     """Has a running task for a third of all ids, an ended one for another, and none."""
 
-    async def task(self, id: str) -> Task:
+    async def task(self, id: str) -> TaskRecord:
         if len(id) % 3 == 2:
             raise RejectedError("there is no such task", code="task_not_found")
         return TASK if len(id) % 3 else ENDED

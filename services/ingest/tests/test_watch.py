@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from ingest_fakes import UID, World, change
 
-from ingest.domain import Progress, TaskState
+from contracts.state import TaskState
+from darkroom.task.v1.task_pb2 import TaskProgress
 from servicekit.errors import RejectedError, TransientError
 
 AWAY = TransientError("the notifier is away")
@@ -23,7 +24,9 @@ async def told(world: World, after: int = 0) -> list[tuple[int, bool]]:
 
 
 async def test_a_stream_that_breaks_is_taken_up_where_it_was(world: World) -> None:
-    world.notifier.tell(change(2), AWAY, change(3, progress=Progress(step=2, total=3)), AWAY)
+    world.notifier.tell(
+        change(2), AWAY, change(3, progress=TaskProgress(step=2, total=3)), AWAY
+    )
     world.notifier.tell(AWAY, DONE)
     assert await told(world, 1) == [(2, True), (3, False), (5, True)]
     assert world.notifier.asked == [(UID, 1), (UID, 2), (UID, 3), (UID, 3)]

@@ -9,6 +9,7 @@ from notifier_fakes import UID, World
 from contracts.ids import new_uid
 from contracts.state import Progress, TaskState
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
+from darkroom.task.v1.task_pb2 import TaskError
 from notifier.rpc import NotifierService
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
@@ -66,7 +67,7 @@ async def test_a_delivery_is_judged(stub: NotifierServiceAsyncStub) -> None:
 async def test_only_the_first_result_is_committed(
     stub: NotifierServiceAsyncStub, world: World
 ) -> None:
-    error = notifier_pb2.TaskError(code="runtime_error", message="x", retryable=True)
+    error = TaskError(code="runtime_error", message="x", retryable=True)
     first = await stub.FinishTask(finish(error=error), timeout=5)
     second = await stub.FinishTask(finish(), timeout=5)
     assert (first.committed, second.committed) == (True, False)
@@ -160,11 +161,11 @@ async def test_a_watcher_gets_each_change_to_the_end(
     await stub.FinishTask(finish(), timeout=5)
     found += [answer async for answer in call]
 
-    assert [(a.sequence, a.state_changed, a.task.state) for a in found] == [
-        (1, True, "queued"),
-        (2, True, "running"),
-        (3, False, "running"),
-        (4, True, "completed"),
+    assert [(a.sequence, a.task.state) for a in found] == [
+        (1, "queued"),
+        (2, "running"),
+        (3, "running"),
+        (4, "completed"),
     ]
     assert (found[2].task.progress.step, found[2].task.progress.total) == (3, 20)
     assert world.changes.watchers == 0

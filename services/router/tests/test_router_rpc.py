@@ -12,6 +12,7 @@ from contracts.callback import Failure
 from contracts.ids import new_uid
 from contracts.state import Progress
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
+from darkroom.task.v1.task_pb2 import TaskError
 from ledger.record import Result
 from router.rpc import RouterService
 from servicekit.errors import RejectedError, TransientError
@@ -129,7 +130,7 @@ async def test_a_task_is_shown_with_its_progress_and_then_with_its_failure(
     assert running.started_at.ToDatetime(UTC) == NOW
     assert (ended.state, ended.output_url) == ("failed", "s3://b/x.out")
     assert ended.finished_at.ToDatetime(UTC) == NOW
-    assert ended.error == router_pb2.TaskError(
+    assert ended.error == TaskError(
         code="runtime_error", message="no such sampler", retryable=True
     )
 

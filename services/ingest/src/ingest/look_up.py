@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.ids import task_id, uid
-from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE, LONGEST_LINK, Task, TaskState
+from contracts.state import TaskState
+from darkroom.task.v1.task_pb2 import TaskRecord
+from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE, LONGEST_LINK
 from ingest.payload import invalid, name, wrong
 from ingest.ports import Router
 from servicekit.errors import FieldError, RejectedError
@@ -27,11 +30,11 @@ class Filters:
 class TaskList:
     """Some tasks, newest first, and how to ask for those that follow."""
 
-    tasks: tuple[Task, ...]
+    tasks: Sequence[TaskRecord]
     cursor: str | None
 
 
-async def find_task(router: Router, id: str) -> Task:
+async def find_task(router: Router, id: str) -> TaskRecord:
     """Give the task of that uid or client's id; raises `RejectedError` if there is none."""
     try:
         known = task_id(id)
@@ -41,7 +44,7 @@ async def find_task(router: Router, id: str) -> Task:
     return await router.task(known)
 
 
-async def cancel_task(router: Router, id: str) -> Task:
+async def cancel_task(router: Router, id: str) -> TaskRecord:
     """Take back the task of that uid or client's id; gives it as it then stands.
 
     Raises `RejectedError` if there is none, or if it has ended before.
@@ -53,7 +56,7 @@ async def cancel_task(router: Router, id: str) -> Task:
     return await router.cancel(known)
 
 
-async def link_files(router: Router, task: Task, seconds: str) -> tuple[str, ...]:
+async def link_files(router: Router, task: TaskRecord, seconds: str) -> tuple[str, ...]:
     """Give links for the files of a task; raises `RejectedError` for a wrong time."""
     if seconds.isascii() and seconds.isdigit() and len(seconds) <= len(str(LONGEST_LINK)):
         number = int(seconds)

@@ -1,4 +1,4 @@
-"""What ingest needs from the rest of Darkroom, in its own words.
+"""What ingest needs from the rest of Darkroom; what it only shows is as it came.
 
 Every method raises `RejectedError` for a refusal, with the code that the client shall see, and
 `TransientError` when no answer came in time.
@@ -6,20 +6,14 @@ Every method raises `RejectedError` for a refusal, with the code that the client
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from ingest.domain import (
-    Accepted,
-    Change,
-    Idempotency,
-    Model,
-    Page,
-    Runtime,
-    Submission,
-    Task,
-    TaskState,
-)
+from contracts.state import TaskState
+from darkroom.modelsync.v1.modelsync_pb2 import Model
+from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime
+from darkroom.task.v1.task_pb2 import TaskRecord
+from ingest.domain import Accepted, Change, Idempotency, Submission
 
 
 class Router(Protocol):
@@ -34,17 +28,17 @@ class Router(Protocol):
         """
         ...
 
-    async def task(self, id: str) -> Task:
+    async def task(self, id: str) -> TaskRecord:
         """Give a task by uid or by the client's id."""
         ...
 
     async def tasks(
         self, *, runtime: str, state: TaskState | None, limit: int, before_uid: str
-    ) -> Page:
+    ) -> ListTasksResponse:
         """Give tasks, newest first; an empty `runtime` or `before_uid` sets no bound."""
         ...
 
-    async def cancel(self, id: str) -> Task:
+    async def cancel(self, id: str) -> TaskRecord:
         """Take a task back, by uid or by the client's id; gives it as it then stands."""
         ...
 
@@ -52,7 +46,7 @@ class Router(Protocol):
         """Give download links for the images of a task and then for its `.out`."""
         ...
 
-    async def runtimes(self) -> tuple[Runtime, ...]:
+    async def runtimes(self) -> Sequence[Runtime]:
         """Give the configured runtimes in the order of the configuration."""
         ...
 
@@ -75,6 +69,6 @@ class Notifier(Protocol):
 class Models(Protocol):
     """The catalogue of models."""
 
-    async def models(self) -> tuple[Model, ...]:
+    async def models(self) -> Sequence[Model]:
         """Give all models, by kind and then by name."""
         ...

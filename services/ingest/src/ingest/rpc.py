@@ -9,13 +9,14 @@ from typing import Any
 
 import grpc
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
-from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic_core import from_json
 
 from contracts.ids import new_uid
 from contracts.message import CONTENT_LIMIT_BYTES
+from contracts.state import TaskState
+from darkroom.task.v1.task_pb2 import TaskRecord
 from darkroom.tasks.v1 import tasks_pb2, tasks_pb2_grpc
-from ingest.domain import Caller, Idempotency, Task, TaskState
+from ingest.domain import Caller, Idempotency, percent
 from ingest.keys import Gate
 from ingest.look_up import Filters, cancel_task, find_task, list_tasks
 from ingest.metrics import Metrics
@@ -208,32 +209,30 @@ def _none(kind: str | None) -> bool | None:
     return False if kind == "bool_value" else None
 
 
-def _task(task: Task) -> tasks_pb2.Task:
+def _task(task: TaskRecord) -> tasks_pb2.Task:
     message = tasks_pb2.Task(
         uid=task.uid,
         id=task.id,
         runtime=task.runtime,
         tasktype=task.tasktype,
-        state=_STATES[task.state],
+        state=_STATES[TaskState(task.state)],
         attempt=task.attempt,
         context=_context(task.context_json),
+        created_at=task.created_at,
+        started_at=task.started_at if task.HasField("started_at") else None,
+        finished_at=task.finished_at if task.HasField("finished_at") else None,
         output_location=task.output_location,
         image_url=task.image_url,
-        output_url=task.output_url or "",
+        output_url=task.output_url,
     )
-    for name in ("created_at", "started_at", "finished_at"):
-        time = getattr(task, name)
-        if time is not None:
-            stamp: Timestamp = getattr(message, name)
-            stamp.FromDatetime(time)
-    if task.error is not None:
+    if task.HasField("error"):
         message.error.code = task.error.code
         message.error.message = task.error.message
         message.error.retryable = task.error.retryable
-    if task.progress is not None:
+    if task.HasField("progress"):
         message.progress.step = task.progress.step
         message.progress.total = task.progress.total
-        message.progress.percent = task.progress.percent
+        message.progress.percent = percent(task.progress)
     return message
 
 

@@ -10,7 +10,8 @@ from typing import Final
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
-from ingest.domain import Change, Task
+from darkroom.task.v1.task_pb2 import TaskRecord
+from ingest.domain import Change, is_terminal
 from ingest.http import views
 from ingest.payload import invalid, wrong
 from ingest.watch import Watches
@@ -30,7 +31,7 @@ def last_sequence(text: str) -> int:
 
 
 async def events(
-    watches: Watches, task: Task, after: int, *, keep_alive: timedelta = _KEEP_ALIVE
+    watches: Watches, task: TaskRecord, after: int, *, keep_alive: timedelta = _KEEP_ALIVE
 ) -> Response:
     """Give the stream of a task beyond the sequence `after`.
 
@@ -38,7 +39,7 @@ async def events(
     Raises `TransientError` if there is no room for another stream.
     """
     watches.check_room()
-    if task.terminal and after and not [c async for c in watches.follow(task.uid, after)]:
+    if is_terminal(task) and after and not [c async for c in watches.follow(task.uid, after)]:
         return Response(status_code=204)
     return EventSourceResponse(
         _stream(watches, task.uid, after),
@@ -58,10 +59,10 @@ async def _stream(
 
 
 def _event(change: Change) -> ServerSentEvent:
-    task, progress = change.task, change.task.progress
+    task = change.task
     view: views.View
-    if change.state_changed or progress is None:
+    if change.state_changed or not task.HasField("progress"):
         name, view = "state", views.TaskView.of(task)
     else:
-        name, view = "progress", views.ProgressEvent.of(task, progress)
+        name, view = "progress", views.ProgressEvent.of(task)
     return ServerSentEvent(view.text(), event=name, id=str(change.sequence), sep="\n")

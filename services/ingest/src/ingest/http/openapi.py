@@ -12,7 +12,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE, LONGEST_LINK, LONGEST_WAIT, TaskState
+from contracts.state import TaskState
+from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE, LONGEST_LINK, LONGEST_WAIT
 from ingest.http.problems import MEDIA_TYPE, Problem
 from ingest.translate_v1alpha1 import V1Alpha1Request
 from ingest.translate_v1alpha2 import V1Alpha2Request

@@ -12,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts.ids import Uid
+from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest import translate_v1alpha1, translate_v1alpha2
-from ingest.domain import Accepted, Idempotency, Submission, Task
+from ingest.domain import Accepted, Idempotency, Submission
 from ingest.http import examples, openapi, views
 from ingest.http.body import read_json
 from ingest.http.edge import caller_of
@@ -71,7 +72,7 @@ class Submissions:
             response.headers["Preference-Applied"] = f"wait={wait.total_seconds():.0f}"
         return response
 
-    async def _outcome(self, request: Request, uid: str, wait: timedelta) -> Task | None:
+    async def _outcome(self, request: Request, uid: str, wait: timedelta) -> TaskRecord | None:
         """Give the task if it ends in time, while its client is there."""
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(self.watches.outcome(uid, wait), name=f"wait-{uid}")
