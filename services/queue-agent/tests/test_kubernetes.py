@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from queue_agent.pod.kubernetes import pod_marks
+from queue_agent.pod.kubernetes import kubernetes_pod
 from servicekit.errors import TransientError
 from servicekit.ports import free_port
 
@@ -46,8 +46,8 @@ async def api() -> AsyncIterator[ApiServer]:
 
 
 async def test_a_busy_pod_is_dear_to_delete_and_not_to_be_disrupted(api: ApiServer) -> None:
-    async with pod_marks("sdruntime-1", "art", api.url) as marks:
-        await marks.mark(busy=True)
+    async with kubernetes_pod("sdruntime-1", "art", api.url) as pod:
+        await pod.mark(busy=True)
 
     annotations = {
         "controller.kubernetes.io/pod-deletion-cost": "100",
@@ -58,9 +58,9 @@ async def test_a_busy_pod_is_dear_to_delete_and_not_to_be_disrupted(api: ApiServ
 
 
 async def test_an_idle_pod_has_no_marks(api: ApiServer) -> None:
-    async with pod_marks("sdruntime-1", "art", api.url) as marks:
-        await marks.mark(busy=True)
-        await marks.mark(busy=False)
+    async with kubernetes_pod("sdruntime-1", "art", api.url) as pod:
+        await pod.mark(busy=True)
+        await pod.mark(busy=False)
 
     annotations = {
         "controller.kubernetes.io/pod-deletion-cost": None,
@@ -74,22 +74,22 @@ async def test_an_idle_pod_has_no_marks(api: ApiServer) -> None:
 async def test_a_refusal_is_an_error_that_may_pass(api: ApiServer, status: int) -> None:
     api.status = status
 
-    async with pod_marks("sdruntime-1", "art", api.url) as marks:
+    async with kubernetes_pod("sdruntime-1", "art", api.url) as pod:
         with pytest.raises(TransientError) as raised:
-            await marks.mark(busy=True)
+            await pod.mark(busy=True)
 
     assert raised.value.details == {"status": status}
 
 
 async def test_no_api_server_is_an_error_that_may_pass() -> None:
-    async with pod_marks("sdruntime-1", "art", f"http://127.0.0.1:{free_port()}") as marks:
+    async with kubernetes_pod("sdruntime-1", "art", f"http://127.0.0.1:{free_port()}") as pod:
         with pytest.raises(TransientError):
-            await marks.mark(busy=True)
+            await pod.mark(busy=True)
 
 
 async def test_no_cluster_is_an_error_that_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
-    async with pod_marks("sdruntime-1", "art") as marks:
+    async with kubernetes_pod("sdruntime-1", "art") as pod:
         with pytest.raises(TransientError):
-            await marks.mark(busy=True)
+            await pod.mark(busy=True)

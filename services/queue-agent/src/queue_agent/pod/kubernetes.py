@@ -26,8 +26,8 @@ IDLE: Final = dict.fromkeys(BUSY)
 
 
 @dataclass(slots=True, kw_only=True)
-class KubernetesPodMarks:
-    """`PodMarks` of the pod `name`; `host` is for an API server that wants no credentials."""
+class KubernetesPodApi:
+    """`PodApi` of the pod `name`; `host` is for an API server that wants no credentials."""
 
     name: str
     namespace: str
@@ -77,12 +77,12 @@ def _library() -> Any:
 
 
 @asynccontextmanager
-async def pod_marks(
+async def kubernetes_pod(
     name: str, namespace: str, host: str | None = None
-) -> AsyncIterator[KubernetesPodMarks]:
-    """Give the marks of a pod; by default the API server is that of the pod's own cluster."""
-    marks = KubernetesPodMarks(name=name, namespace=namespace, host=host)
+) -> AsyncIterator[KubernetesPodApi]:
+    """Open the API of a pod; by default the API server is that of its own cluster."""
+    api = KubernetesPodApi(name=name, namespace=namespace, host=host)
     try:
-        yield marks
+        yield api
     finally:
-        await marks.close()
+        await api.close()
