@@ -56,8 +56,6 @@ async def serve(settings: Settings) -> None:
         await stack.enter_async_context(
             http_serving(ops_app(health), settings.host, settings.ops_port)
         )
-        address = f"{settings.host}:{settings.grpc_port}"
-        await stack.enter_async_context(rpc.serving(address, health, (), lambda _: None))
         await _work(settings, stack, health, stop)
 
 
