@@ -1,4 +1,4 @@
-"""Consumer and handler together: what goes on at once, and how deliveries are called back."""
+"""Consumer and handler together: what goes on at once, and how deliveries are interrupted."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ async def test_outcomes_that_cannot_be_delivered_hold_the_line(plant: Plant) -> 
         group.create_task(plant.run(), name="agent")
         await plant.until(lambda: len(plant.runtime.jobs) == 5)
         await asyncio.sleep(0.05)
-        assert len(plant.runtime.jobs) == 5, "depth + 3 on their way out, and one at work"
+        assert len(plant.runtime.jobs) == 5, "depth + 3 are uploaded, and one is at work"
         stuck.set()
         await plant.until(lambda: len(plant.source.settled) == 10)
         plant.stop.set()
