@@ -48,7 +48,6 @@ def second_agent(stack: Stack, runtime: str, kind: str) -> list[subprocess.Popen
         **{name: value for name, value in first.items() if name.startswith(("QUEUE_", "AWS_"))},
         "QUEUE_AGENT_AGENT_NAME": "second",
         "QUEUE_AGENT_OPS_PORT": str(free_port()),
-        "QUEUE_AGENT_GRPC_PORT": str(free_port()),
         "QUEUE_AGENT_RUNTIME_URL": f"http://127.0.0.1:{port}",
     }
     sample = ["sample_runtime.main", "--type", kind, "--port", str(port)]

@@ -98,7 +98,7 @@ async def test_prompt_without_progress_is_interrupted_and_the_runtime_is_lost(
 
 async def test_prompt_with_another_model_may_stand_still_for_longer(http: RuntimeHttp) -> None:
     server = impatient(http)
-    server.warmth.cold_stall = timedelta(hours=1)
+    server.stall_limit.cold_stall = timedelta(hours=1)
     other = graph("next")
     [loader] = [node for node in other.values() if "ckpt_name" in node["inputs"]]
 

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from comfyui_jobs import graph, ignore, job, node, queue, running, runtime
 
 from contracts.ids import TaskId
-from queue_agent.domain import Progress, Remains, TaskFailedError
+from queue_agent.domain import Leftovers, Progress, TaskFailedError
 from queue_agent.files.types import PNG, file_type
 from queue_agent.runtimes.comfyui.prompt_ids import prompt_id_of
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
@@ -221,7 +221,7 @@ async def test_a_prompt_that_has_been_told_of_is_forgotten(http: RuntimeHttp) ->
     prompt_id = made.answer["prompt_id"]
     assert (await http.get(f"/history/{prompt_id}")).body
 
-    await runtime(http).forget(Remains(uid=wanted.uid, attempt=1))
+    await runtime(http).forget(Leftovers(uid=wanted.uid, attempt=1))
 
     assert (await http.get(f"/history/{prompt_id}")).body == {}
 

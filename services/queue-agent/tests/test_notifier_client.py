@@ -24,7 +24,7 @@ CANCELLED = 9
 
 
 class Servicer(NotifierServiceServicer):
-    """Notes what it is told and answers what the test wants."""
+    """Records its calls and answers what the test wants."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []

@@ -101,7 +101,6 @@ async def agent(**settings: object) -> AsyncIterator[asyncio.subprocess.Process]
     values = {
         **REQUIRED,
         "ops_port": free_port(),
-        "grpc_port": free_port(),
         "receive_wait": 1,
         "drain": 1,
         "runtime_poll": 0.1,
