@@ -27,6 +27,7 @@ from provisioning.emulator import CREDENTIALS
 START_SECONDS = 120
 STOP_SECONDS = 60
 TASK_SECONDS = 90
+HOLD_FILE = "hold"
 
 
 def command(*arguments: str) -> list[str]:
@@ -47,6 +48,16 @@ class Stack:
     info: dict[str, Any]
     folder: Path
     notes: Path  # what it wrote on standard error
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Runs of the sample runtimes stand still after a step until the block ends."""
+        hold = self.folder / HOLD_FILE
+        hold.touch()
+        try:
+            yield
+        finally:
+            hold.unlink()
 
     @property
     def headers(self) -> dict[str, str]:
@@ -123,7 +134,9 @@ def running_stack(
     with notes.open("a") as errors:
         process = subprocess.Popen(
             command("up", "--json", "--port", "0", "--data-dir", str(folder), *arguments),
-            env=environment(extra),
+            env=environment(
+                {"SAMPLE_RUNTIME_HOLD_FILE": str(folder / HOLD_FILE), **(extra or {})}
+            ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

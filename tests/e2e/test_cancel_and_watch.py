@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,14 @@ from httpx_sse import aconnect_sse
 
 from provisioning.resources import subscribe_queue
 
-IMAGE_SECONDS = 6  # an agent hears of a cancellation within a second or two
 EVENT_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose images take long enough to be followed and taken back."""
+    """A stack whose runs tests hold still."""
     folder: Path = tmp_path_factory.mktemp("followed")
-    with running_stack(folder, "--sample-seconds", str(IMAGE_SECONDS)) as running:
+    with running_stack(folder) as running:
         yield running
 
 
@@ -64,13 +64,14 @@ async def events(
 async def test_running_task_is_interrupted(
     slow: Stack, told: Callbacks, task: dict[str, Any]
 ) -> None:
-    accepted = await slow.submit(**task)
-    await slow.until(accepted["uid"], "running")
+    with slow.held():
+        accepted = await slow.submit(**task)
+        await slow.until(accepted["uid"], "running")
 
-    answer = await delete(slow, accepted["uid"])
+        answer = await delete(slow, accepted["uid"])
 
-    assert answer.status_code == 200, answer.text
-    callback = await told.of(accepted["uid"])
+        assert answer.status_code == 200, answer.text
+        callback = await told.of(accepted["uid"])
     assert (callback["status"], callback["result"]) == ("cancelled", False)
     assert callback["image_url"] == []
     again = await delete(slow, accepted["uid"])
@@ -81,25 +82,31 @@ async def test_running_task_is_interrupted(
 async def test_queued_task_never_runs_and_the_one_before_it_completes(
     slow: Stack, told: Callbacks, task: dict[str, Any]
 ) -> None:
-    first = await slow.submit(**task)
-    # The agent stages one task beside the running one: the last of these is still queued.
-    later = [await slow.submit(**task) for _ in range(3)]
-    await slow.until(first["uid"], "running")
+    with slow.held():
+        first = await slow.submit(**task)
+        # The agent stages one task beside the running one: the last of these is still queued.
+        later = [await slow.submit(**task) for _ in range(3)]
+        await slow.until(first["uid"], "running")
 
-    for accepted in reversed(later):
-        assert (await delete(slow, accepted["uid"])).status_code == 200
+        for accepted in reversed(later):
+            assert (await delete(slow, accepted["uid"])).status_code == 200
 
-    for accepted in later:
-        assert (await told.of(accepted["uid"]))["status"] == "cancelled"
+        for accepted in later:
+            assert (await told.of(accepted["uid"]))["status"] == "cancelled"
     assert (await told.of(first["uid"]))["status"] == "completed"
     assert (await slow.task(later[-1]["uid"]))["attempt"] == 0
 
 
 @pytest.mark.parametrize("task", tasks("progress", seed=23))
 async def test_progress_is_followed_to_the_end(slow: Stack, task: dict[str, Any]) -> None:
-    accepted = await slow.submit(**task)
-
-    seen = [event async for event in events(slow, accepted["uid"])]
+    seen = []
+    with ExitStack() as held:
+        held.enter_context(slow.held())
+        accepted = await slow.submit(**task)
+        async for event in events(slow, accepted["uid"]):
+            seen.append(event)
+            if event[1] == "progress":
+                held.close()
 
     numbers = [number for number, _, _ in seen]
     assert numbers == sorted(set(numbers))
@@ -114,13 +121,14 @@ async def test_progress_is_followed_to_the_end(slow: Stack, task: dict[str, Any]
 async def test_broken_stream_is_taken_up_where_it_broke(
     slow: Stack, task: dict[str, Any]
 ) -> None:
-    accepted = await slow.submit(**task)
-    await slow.until(accepted["uid"], "running")
-    stream = events(slow, accepted["uid"])
-    last, _, _ = await anext(stream)
-    await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+    with slow.held():
+        accepted = await slow.submit(**task)
+        await slow.until(accepted["uid"], "running")
+        stream = events(slow, accepted["uid"])
+        last, _, _ = await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+        slow.find("notifier.main").send_signal(signal.SIGKILL)
 
-    slow.find("notifier.main").send_signal(signal.SIGKILL)
     rest = [event async for event in events(slow, accepted["uid"], str(last))]
 
     assert all(number > last for number, _, _ in rest)

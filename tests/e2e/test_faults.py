@@ -15,19 +15,13 @@ from harness import Callbacks, Stack, pipeline, running_stack, text_to_image
 from provisioning.resources import subscribe_queue
 
 LEASE_SECONDS = 6
-IMAGE_SECONDS = 3
 
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose images take long enough to be interrupted."""
+    """A stack whose runs tests hold still, with a short lease."""
     folder: Path = tmp_path_factory.mktemp("slow")
-    with running_stack(
-        folder,
-        "--sample-seconds",
-        str(IMAGE_SECONDS),
-        extra={"QUEUE_AGENT_LEASE": f"PT{LEASE_SECONDS}S"},
-    ) as running:
+    with running_stack(folder, extra={"QUEUE_AGENT_LEASE": f"PT{LEASE_SECONDS}S"}) as running:
         yield running
 
 
@@ -57,10 +51,10 @@ async def assert_one_callback(told: Callbacks, uid: str) -> dict[str, Any]:
 async def test_task_of_a_killed_agent_completes_with_one_callback(
     slow: Stack, told: Callbacks, runtime: str, task: dict[str, Any]
 ) -> None:
-    accepted = await slow.submit(**task)
-    await slow.until(accepted["uid"], "running")
-
-    slow.agent(runtime).send_signal(signal.SIGKILL)
+    with slow.held():
+        accepted = await slow.submit(**task)
+        await slow.until(accepted["uid"], "running")
+        slow.agent(runtime).send_signal(signal.SIGKILL)
 
     callback = await assert_one_callback(told, accepted["uid"])
     assert callback["result"] is True
@@ -68,11 +62,11 @@ async def test_task_of_a_killed_agent_completes_with_one_callback(
 
 
 async def test_lost_runtime_hands_the_task_back(slow: Stack, told: Callbacks) -> None:
-    accepted = await slow.submit(**text_to_image("lost-runtime"))
-    await slow.until(accepted["uid"], "running")
-
     port = slow.agent("sdruntime").environ()["QUEUE_AGENT_RUNTIME_URL"].rsplit(":", 1)[1]
-    slow.find("sample_runtime.main", port).send_signal(signal.SIGKILL)
+    with slow.held():
+        accepted = await slow.submit(**text_to_image("lost-runtime"))
+        await slow.until(accepted["uid"], "running")
+        slow.find("sample_runtime.main", port).send_signal(signal.SIGKILL)
 
     assert (await assert_one_callback(told, accepted["uid"]))["result"] is True
     assert (await slow.task(accepted["uid"]))["attempt"] == 2
@@ -81,11 +75,11 @@ async def test_lost_runtime_hands_the_task_back(slow: Stack, told: Callbacks) ->
 async def test_killed_router_and_notifier_are_restarted_and_nothing_is_lost(
     slow: Stack, told: Callbacks
 ) -> None:
-    accepted = await slow.submit(**text_to_image("services-killed"))
-    await slow.until(accepted["uid"], "running")
-
-    slow.find("router.main").send_signal(signal.SIGKILL)
-    slow.find("notifier.main").send_signal(signal.SIGKILL)
+    with slow.held():
+        accepted = await slow.submit(**text_to_image("services-killed"))
+        await slow.until(accepted["uid"], "running")
+        slow.find("router.main").send_signal(signal.SIGKILL)
+        slow.find("notifier.main").send_signal(signal.SIGKILL)
 
     assert (await told.of(accepted["uid"]))["result"] is True
     assert "router ended with status -9, restarted" in slow.notes.read_text()

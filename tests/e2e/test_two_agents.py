@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Callbacks, Stack, environment, pipeline, running_stack, text_to_image
+from harness import (
+    HOLD_FILE,
+    Callbacks,
+    Stack,
+    environment,
+    pipeline,
+    running_stack,
+    text_to_image,
+)
 
 from provisioning.resources import subscribe_queue
 from servicekit.listen import free_port
-
-# Long enough for both to be seen running, and for an agent to hear of the cancellation.
-IMAGE_SECONDS = "12"
 
 KINDS = {"sdruntime": "sdwebui", "comfyruntime": "comfyui"}
 
@@ -26,9 +30,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with a second agent and a second runtime on two of its queues."""
     folder: Path = tmp_path_factory.mktemp("pair")
     started: list[subprocess.Popen[bytes]] = []
-    with running_stack(
-        folder, "--sample-seconds", IMAGE_SECONDS, extra={"QUEUE_AGENT_DEPTH": "0"}
-    ) as stack:
+    with running_stack(folder, extra={"QUEUE_AGENT_DEPTH": "0"}) as stack:
         try:
             for runtime, kind in KINDS.items():
                 started += second_agent(stack, runtime, kind)
@@ -46,11 +48,10 @@ def second_agent(stack: Stack, runtime: str, kind: str) -> list[subprocess.Popen
         **{name: value for name, value in first.items() if name.startswith(("QUEUE_", "AWS_"))},
         "QUEUE_AGENT_AGENT_NAME": "second",
         "QUEUE_AGENT_OPS_PORT": str(free_port()),
-        "QUEUE_AGENT_GRPC_PORT": str(free_port()),
         "QUEUE_AGENT_RUNTIME_URL": f"http://127.0.0.1:{port}",
     }
     sample = ["sample_runtime.main", "--type", kind, "--port", str(port)]
-    sample += ["--seconds-per-image", IMAGE_SECONDS]
+    sample += ["--hold-file", str(stack.folder / HOLD_FILE)]
     return [
         subprocess.Popen(
             [sys.executable, "-m", *module],
@@ -75,15 +76,15 @@ async def test_cancelled_task_stops_and_the_other_one_completes(
 ) -> None:
     url = await subscribe_queue(pair.info["result_topic_arn"], "pair-callbacks")
     told = Callbacks(queue_url=url)
-    accepted = [await pair.submit(**task) for task in tasks]
-    async with asyncio.TaskGroup() as group:
+    with pair.held():
+        accepted = [await pair.submit(**task) for task in tasks]
         for each in accepted:
-            group.create_task(pair.until(each["uid"], "running"))
+            await pair.until(each["uid"], "running")
 
-    async with pair.client() as client:
-        answer = await client.delete(f"/v1/tasks/{accepted[0]['uid']}")
-    assert answer.status_code == 200, answer.text
+        async with pair.client() as client:
+            answer = await client.delete(f"/v1/tasks/{accepted[0]['uid']}")
+        assert answer.status_code == 200, answer.text
 
-    assert (await told.of(accepted[0]["uid"]))["status"] == "cancelled"
+        assert (await told.of(accepted[0]["uid"]))["status"] == "cancelled"
     assert (await told.of(accepted[1]["uid"]))["status"] == "completed"
     assert (await pair.task(accepted[1]["uid"]))["attempt"] == 1

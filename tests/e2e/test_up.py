@@ -49,17 +49,13 @@ def test_signal_during_the_start_ends_it_with_everything_stopped(tmp_path: Path)
     assert process.stderr is not None
     told = iter(process.stderr.readline, "")
     assert "waiting for queue-agent-mine (the runtime does not answer)\n" in told
-    before = time.monotonic()
-
     assert stop(process, signal.SIGINT) == 1
-
-    assert time.monotonic() - before < 20
     assert process.stderr.read() == "darkroom: interrupted\n"
     process.stderr.close()
 
 
 async def test_second_up_does_what_was_queued_in_the_first(tmp_path: Path) -> None:
-    with running_stack(tmp_path, "--sample-seconds", "60") as first:
+    with running_stack(tmp_path) as first, first.held():
         waiting = [await first.submit(**text_to_image(f"waiting-{n}")) for n in range(4)]
         assert stop(first.process, signal.SIGINT) == 0
 

@@ -30,7 +30,7 @@ MEGABYTE: Final = 1e6
 
 MEANINGS: Final = (
     "One agent for SD WebUI with a depth of 1, and its whole life in order. It has up to six"
-    " tasks at once: one staged, one at work, four on their way out.",
+    " tasks at once: one staged, one at work, four being uploaded.",
     "**RSS**: resident memory of the agent's process, libraries that others share included,"
     " sampled every 20 ms; 1 MB is a million bytes.",
     "**open files**: connections and files of images on their way, at the end.",

@@ -103,6 +103,34 @@ async def test_calls_at_once_are_worked_one_after_the_other(
     assert all(one["end"] <= two["start"] for one, two in itertools.pairwise(spans))
 
 
+@pytest.mark.parametrize("ended_by", ["the file's removal", "an interrupt"])
+async def test_held_run_stands_still_until_it_is_ended(
+    start: Start, until: Until, tmp_path: Path, ended_by: str
+) -> None:
+    hold = tmp_path / "hold"
+    hold.touch()
+    url, _ = start("sdwebui", "--seconds-per-image", "0", "--hold-file", str(hold))
+
+    async with (
+        httpx.AsyncClient(base_url=f"{url}/sdapi/v1") as client,
+        asyncio.TaskGroup() as group,
+    ):
+        run = group.create_task(client.post("/txt2img", json={"steps": 3}))
+
+        async def is_held() -> bool:
+            state = (await client.get("/progress")).json()["state"]
+            return bool(state["sampling_step"] == 1)
+
+        await until(is_held)
+        assert not run.done()
+        if ended_by == "an interrupt":
+            await client.post("/interrupt")
+        else:
+            hold.unlink()
+
+    assert run.result().status_code == 200
+
+
 def test_unknown_type_is_refused() -> None:
     result = CliRunner().invoke(app, ["--type", "other"])
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from contracts.ids import Uid, new_uid
 from contracts.kinds import TaskType
-from queue_agent.adapters.comfyui import ComfyUiRuntime
-from queue_agent.adapters.runtime_http import RuntimeHttp
 from queue_agent.domain import Job, Progress
-from queue_agent.warmth import Warmth
+from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
+from queue_agent.runtimes.http import RuntimeHttp
+from queue_agent.runtimes.stall import StallLimit
 
 POLL = timedelta(milliseconds=20)
 CHECKPOINT = "v1-5-pruned-emaonly.safetensors"
@@ -75,5 +75,5 @@ def impatient(http: RuntimeHttp) -> ComfyUiRuntime:
         http=http,
         poll=POLL,
         silence=timedelta(seconds=5),
-        warmth=Warmth(stall=timedelta(seconds=0.3)),
+        stall_limit=StallLimit(stall=timedelta(seconds=0.3)),
     )

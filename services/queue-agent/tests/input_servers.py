@@ -9,16 +9,16 @@ from datetime import timedelta
 from aiohttp.abc import AbstractResolver, ResolveResult
 from queue_agent_fakes import whole
 
-from queue_agent.adapters.fetch_http import http_inputs
 from queue_agent.domain import InputUnavailableError
-from queue_agent.input_addresses import AddressRules
+from queue_agent.inputs.addresses import AddressRules
+from queue_agent.inputs.http import http_inputs
 
 PATIENCE = timedelta(seconds=5)
 
 
 @dataclass
 class FakeResolver(AbstractResolver):
-    """Gives the next of its answers to each question, the last one again and again."""
+    """Answers each question with the next of its answers, the last one again and again."""
 
     answers: list[list[str]]
     asked: list[str] = field(default_factory=list)

@@ -16,24 +16,25 @@ from aiohttp.test_utils import TestServer
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeStore, delivery, message, passage
+from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeStore, delivery, message, state
 
-from queue_agent import delivery as delivery_module
-from queue_agent import handling, work
-from queue_agent.adapters.fetch_http import http_inputs
-from queue_agent.adapters.runtime_http import runtime_http
-from queue_agent.adapters.sdwebui import SdWebuiRuntime
-from queue_agent.delivery import Deliverer
 from queue_agent.domain import Delivery
-from queue_agent.fetch import Fetcher, InputLimits
-from queue_agent.handling import Handler
-from queue_agent.input_addresses import AddressRules
-from queue_agent.inputs import find_in_body
-from queue_agent.measures import Measures
-from queue_agent.out_document import SdWebuiOut
+from queue_agent.inputs.addresses import AddressRules
+from queue_agent.inputs.fetch import Fetcher, InputLimits
+from queue_agent.inputs.find import find_in_body
+from queue_agent.inputs.http import http_inputs
+from queue_agent.metrics import Metrics
 from queue_agent.ports import ImageRuntime
-from queue_agent.timeouts import RunLimits
-from queue_agent.work import Preparer, Runner
+from queue_agent.runtimes.http import runtime_http
+from queue_agent.runtimes.sdwebui.runtime import SdWebuiRuntime
+from queue_agent.task import handler as handler_module
+from queue_agent.task import prepare, results, run
+from queue_agent.task.handler import Handler
+from queue_agent.task.out_document import SdWebuiOut
+from queue_agent.task.prepare import Preparer
+from queue_agent.task.results import ResultPublisher
+from queue_agent.task.run import Runner
+from queue_agent.task.run_limits import RunLimits
 from servicekit.errors import AppError
 from servicekit.listen import free_port
 
@@ -47,7 +48,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    for module in (handling, work, delivery_module):
+    for module in (handler_module, prepare, run, results):
         monkeypatch.setattr(module, "tracer", provider.get_tracer("test"))
     yield exporter
     provider.shutdown()
@@ -72,9 +73,7 @@ async def server() -> AsyncIterator[TestServer]:
         yield started
 
 
-def handler(
-    runtime: ImageRuntime, reader: Any, store: FakeStore, measures: Measures
-) -> Handler:
+def handler(runtime: ImageRuntime, reader: Any, store: FakeStore, metrics: Metrics) -> Handler:
     notifier, out = FakeNotifier(), SdWebuiOut()
     limits = InputLimits(count=4, bytes_each=1000, bytes_total=1000)
     return Handler(
@@ -86,18 +85,18 @@ def handler(
             fetcher=Fetcher(readers={"http": reader}, limits=limits),
             find_inputs=find_in_body,
             runtime=runtime,
-            measures=measures,
+            metrics=metrics,
         ),
         runner=Runner(
             runtime=runtime,
             out=out,
             limits=RunLimits(floor=SECONDS, cap=SECONDS, per_megapixel_step=timedelta()),
         ),
-        deliverer=Deliverer(
-            store=store, notifier=notifier, measures=measures, budget=timedelta()
+        publisher=ResultPublisher(
+            store=store, notifier=notifier, metrics=metrics, budget=timedelta()
         ),
-        measures=measures,
-        tidy=lambda _: None,
+        metrics=metrics,
+        clean_up=lambda _: None,
         now=lambda: datetime.now(UTC),
     )
 
@@ -132,7 +131,7 @@ async def test_failure_shows_nothing_that_the_client_sent(
     server: TestServer,
     spans: InMemorySpanExporter,
     caplog: pytest.LogCaptureFixture,
-    measures: Measures,
+    metrics: Metrics,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.CRITICAL, "aiohttp.access")  # of the server, which is the test's
@@ -151,7 +150,7 @@ async def test_failure_shows_nothing_that_the_client_sent(
         real = SdWebuiRuntime(http=http, dynamic=False, poll=SECONDS, silence=SECONDS)
         runtime = FakeRuntime() if failing == "store" else real
         try:
-            await handler(runtime, reader, store, measures).handle(sent(**content), passage())
+            await handler(runtime, reader, store, metrics).handle(sent(**content), state())
         except AppError as error:
             # As the consumer does, with all the errors that this one comes from.
             logging.getLogger("test").warning("failed", exc_info=error, extra=error.details)

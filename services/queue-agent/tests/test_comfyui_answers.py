@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from queue_agent.adapters.comfyui_answers import FileRef, check_ending, has_text, results
 from queue_agent.domain import File, TaskFailedError
-from queue_agent.filetype import file_type
+from queue_agent.files.types import file_type
+from queue_agent.runtimes.comfyui.answers import FileRef, check_ending, has_text, results
 
 
 def test_every_kind_of_output_counts_once_and_previews_do_not() -> None:
@@ -43,4 +43,4 @@ def test_ending_without_a_reason_is_a_failure() -> None:
     ],
 )
 def test_type_comes_from_the_bytes_before_the_name(file: File, extension: str) -> None:
-    assert file_type(file).extension == extension
+    assert file_type(file.body, file.name).extension == extension

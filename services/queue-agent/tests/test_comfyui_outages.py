@@ -12,10 +12,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from comfyui_jobs import POLL, graph, ignore, impatient, job, queue, running, runtime
 
-from queue_agent.adapters.comfyui import ComfyUiRuntime
-from queue_agent.adapters.comfyui_ids import prompt_id_of
-from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
 from queue_agent.domain import RunInterruptedError, RuntimeHangsError, RuntimeLostError
+from queue_agent.runtimes.comfyui.prompt_ids import prompt_id_of
+from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
+from queue_agent.runtimes.http import RuntimeHttp, runtime_http
 from servicekit.errors import TransientError
 from testkit.sample_runtimes import SampleRuntime
 
@@ -98,7 +98,7 @@ async def test_prompt_without_progress_is_interrupted_and_the_runtime_is_lost(
 
 async def test_prompt_with_another_model_may_stand_still_for_longer(http: RuntimeHttp) -> None:
     server = impatient(http)
-    server.warmth.cold_stall = timedelta(hours=1)
+    server.stall_limit.cold_stall = timedelta(hours=1)
     other = graph("next")
     [loader] = [node for node in other.values() if "ckpt_name" in node["inputs"]]
 

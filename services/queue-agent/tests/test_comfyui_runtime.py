@@ -10,11 +10,11 @@ from aiohttp.test_utils import TestServer
 from comfyui_jobs import graph, ignore, job, node, queue, running, runtime
 
 from contracts.ids import TaskId
-from queue_agent.adapters.comfyui_ids import prompt_id_of
-from queue_agent.adapters.runtime_http import RuntimeHttp, runtime_http
-from queue_agent.domain import Progress, Remains, TaskFailedError
-from queue_agent.filetype import PNG, file_type
-from queue_agent.out_document import ComfyUiOut
+from queue_agent.domain import Leftovers, Progress, TaskFailedError
+from queue_agent.files.types import PNG, file_type
+from queue_agent.runtimes.comfyui.prompt_ids import prompt_id_of
+from queue_agent.runtimes.http import RuntimeHttp, runtime_http
+from queue_agent.task.out_document import ComfyUiOut
 from servicekit.errors import TransientError
 
 
@@ -36,7 +36,7 @@ async def test_graph_gives_its_images_under_our_prompt_id(
 
     made = await runtime(http).run(wanted, ignore)
 
-    assert [file_type(file) for file in made.files] == [PNG]
+    assert [file_type(file.body, file.name) for file in made.files] == [PNG]
     document = ComfyUiOut().completed(TaskId("t"), wanted, made)
     assert set(document) == {"code", "prompt_id", "outputs", "status"}
     assert document["code"] == 200
@@ -90,7 +90,9 @@ async def test_animation_keeps_its_own_type(http: RuntimeHttp) -> None:
 
     made = await runtime(http).run(job(graph("animated", **{"6": animation})), ignore)
 
-    assert [file_type(file).content_type for file in made.files] == ["image/webp"]
+    assert [file_type(file.body, file.name).content_type for file in made.files] == [
+        "image/webp"
+    ]
 
 
 async def test_uploaded_input_is_used_under_the_name_in_the_answer(http: RuntimeHttp) -> None:
@@ -219,7 +221,7 @@ async def test_a_prompt_that_has_been_told_of_is_forgotten(http: RuntimeHttp) ->
     prompt_id = made.answer["prompt_id"]
     assert (await http.get(f"/history/{prompt_id}")).body
 
-    await runtime(http).forget(Remains(uid=wanted.uid, attempt=1))
+    await runtime(http).forget(Leftovers(uid=wanted.uid, attempt=1))
 
     assert (await http.get(f"/history/{prompt_id}")).body == {}
 

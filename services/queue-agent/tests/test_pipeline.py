@@ -1,4 +1,4 @@
-"""Consumer and handler together: what goes on at once, and how deliveries are called back."""
+"""Consumer and handler together: what goes on at once, and how deliveries are interrupted."""
 
 from __future__ import annotations
 
@@ -23,11 +23,6 @@ from queue_agent_fakes import (
 
 from contracts.ids import Uid, claim_key, new_uid
 from contracts.message import TaskMessage
-from queue_agent import consumer as consumer_module
-from queue_agent import delivery as delivery_module
-from queue_agent import reporting
-from queue_agent.consumer import Consumer
-from queue_agent.delivery import Deliverer
 from queue_agent.domain import (
     Begun,
     Delivery,
@@ -39,17 +34,22 @@ from queue_agent.domain import (
     TaskFailedError,
     Verdict,
 )
-from queue_agent.fetch import Fetcher, InputLimits
-from queue_agent.handling import Handler
-from queue_agent.inputs import find_in_body
-from queue_agent.line import Line
-from queue_agent.measures import Measures
-from queue_agent.out_document import SdWebuiOut
+from queue_agent.files.body import Body
+from queue_agent.inputs.fetch import Fetcher, InputLimits
+from queue_agent.inputs.find import find_in_body
+from queue_agent.metrics import Metrics
+from queue_agent.pipeline import consumer as consumer_module
+from queue_agent.pipeline.consumer import Consumer
+from queue_agent.pipeline.readiness import Readiness
+from queue_agent.pipeline.slots import Slots
 from queue_agent.ports import Report
-from queue_agent.readiness import Readiness
-from queue_agent.spool import Body
-from queue_agent.timeouts import RunLimits
-from queue_agent.work import Preparer, Runner
+from queue_agent.task import progress, results
+from queue_agent.task.handler import Handler
+from queue_agent.task.out_document import SdWebuiOut
+from queue_agent.task.prepare import Preparer
+from queue_agent.task.results import ResultPublisher
+from queue_agent.task.run import Runner
+from queue_agent.task.run_limits import RunLimits
 from servicekit.errors import TransientError
 from servicekit.health import Health
 
@@ -66,8 +66,8 @@ class Plant:
     store: FakeStore = field(default_factory=FakeStore)
     health: Health = field(default_factory=Health)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    measures: Measures = field(
-        default_factory=lambda: Measures(NoOpMeterProvider().get_meter("test"))
+    metrics: Metrics = field(
+        default_factory=lambda: Metrics(NoOpMeterProvider().get_meter("test"))
     )
 
     def put(self, count: int = 1, **changes: Any) -> list[TaskMessage]:
@@ -83,8 +83,8 @@ class Plant:
             readiness=Readiness(
                 runtime=self.runtime, health=self.health, poll=timedelta(milliseconds=5)
             ),
-            measures=self.measures,
-            line=Line(depth, width),
+            metrics=self.metrics,
+            slots=Slots(depth, width),
             lease=timedelta(seconds=lease),
             drain=timedelta(seconds=drain),
         )
@@ -103,21 +103,21 @@ class Plant:
                 ),
                 find_inputs=find_in_body,
                 runtime=self.runtime,
-                measures=self.measures,
+                metrics=self.metrics,
             ),
             runner=Runner(
                 runtime=self.runtime,
                 out=SdWebuiOut(),
                 limits=RunLimits(floor=limit, cap=limit, per_megapixel_step=timedelta()),
             ),
-            deliverer=Deliverer(
+            publisher=ResultPublisher(
                 store=self.store,
                 notifier=self.notifier,
-                measures=self.measures,
+                metrics=self.metrics,
                 budget=timedelta(seconds=0.05),
             ),
-            measures=self.measures,
-            tidy=lambda _: None,
+            metrics=self.metrics,
+            clean_up=lambda _: None,
             now=lambda: datetime.now(UTC),
         )
 
@@ -136,7 +136,7 @@ class Plant:
 
 @pytest.fixture
 def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
-    monkeypatch.setattr(delivery_module, "FIRST_PAUSE", timedelta(milliseconds=1))
+    monkeypatch.setattr(results, "FIRST_PAUSE", timedelta(milliseconds=1))
     monkeypatch.setattr(consumer_module, "QUEUE_PAUSE", timedelta())
     return Plant()
 
@@ -211,7 +211,7 @@ async def test_outcomes_that_cannot_be_delivered_hold_the_line(plant: Plant) -> 
         group.create_task(plant.run(), name="agent")
         await plant.until(lambda: len(plant.runtime.jobs) == 5)
         await asyncio.sleep(0.05)
-        assert len(plant.runtime.jobs) == 5, "depth + 3 on their way out, and one at work"
+        assert len(plant.runtime.jobs) == 5, "depth + 3 are uploaded, and one is at work"
         stuck.set()
         await plant.until(lambda: len(plant.source.settled) == 10)
         plant.stop.set()
@@ -407,7 +407,7 @@ async def test_lost_runtime_releases_the_staged_too_and_is_waited_for(
 @pytest.fixture
 def beats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        reporting.ProgressReporter.__init__,
+        progress.ProgressReporter.__init__,
         "__kwdefaults__",
         {"interval": timedelta(milliseconds=5)},
     )

@@ -28,7 +28,7 @@ from darkroom.notifier.v1.notifier_pb2_grpc import (
     add_NotifierServiceServicer_to_server,
 )
 from provisioning.resources import Resources, provision
-from queue_agent.adapters.runtime_http import runtime_http
+from queue_agent.runtimes.http import runtime_http
 from queue_agent.settings import Settings
 from servicekit.listen import free_port
 from testkit.sample_runtimes import SampleRuntime
@@ -101,7 +101,6 @@ async def agent(**settings: object) -> AsyncIterator[asyncio.subprocess.Process]
     values = {
         **REQUIRED,
         "ops_port": free_port(),
-        "grpc_port": free_port(),
         "receive_wait": 1,
         "drain": 1,
         "runtime_poll": 0.1,

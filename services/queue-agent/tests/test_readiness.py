@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from queue_agent_fakes import FakeRuntime
 
-from queue_agent.readiness import Readiness
+from queue_agent.pipeline.readiness import Readiness
 from servicekit.health import Health
 
 

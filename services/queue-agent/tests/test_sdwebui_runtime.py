@@ -17,11 +17,6 @@ from queue_agent_fakes import whole
 
 from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
-from queue_agent.adapters import sdwebui
-from queue_agent.adapters.runtime_http import CALL_BUDGET, Answer, RuntimeHttp, runtime_http
-from queue_agent.adapters.sdwebui import Known, SdWebuiRuntime
-from queue_agent.adapters.sdwebui_models import Checkpoint
-from queue_agent.adapters.sdwebui_progress import progress_of
 from queue_agent.domain import (
     Generated,
     Job,
@@ -30,9 +25,14 @@ from queue_agent.domain import (
     RuntimeLostError,
     TaskFailedError,
 )
-from queue_agent.filetype import PNG, file_type
-from queue_agent.out_document import SdWebuiOut
-from queue_agent.warmth import Warmth
+from queue_agent.files.types import PNG, file_type
+from queue_agent.runtimes.http import CALL_BUDGET, Answer, RuntimeHttp, runtime_http
+from queue_agent.runtimes.sdwebui import runtime as sdwebui
+from queue_agent.runtimes.sdwebui.models import Checkpoint
+from queue_agent.runtimes.sdwebui.progress import progress_of
+from queue_agent.runtimes.sdwebui.runtime import Known, SdWebuiRuntime
+from queue_agent.runtimes.stall import StallLimit
+from queue_agent.task.out_document import SdWebuiOut
 from servicekit.errors import TransientError
 from testkit.sample_runtimes import SampleRuntime
 
@@ -87,7 +87,7 @@ async def test_images_are_given_although_the_client_wanted_none(http: RuntimeHtt
 
     made = await runtime(http).run(wanted, ignore)
 
-    assert [file_type(file) for file in made.files] == [PNG, PNG]
+    assert [file_type(file.body, file.name) for file in made.files] == [PNG, PNG]
     document = SdWebuiOut().completed(TaskId("t"), wanted, made)
     assert document["images"] == [""]
     assert document["parameters"]["image_seed"] == "7,8"
@@ -327,7 +327,7 @@ async def test_run_without_progress_is_interrupted_and_the_runtime_is_lost(
         dynamic=False,
         poll=POLL,
         silence=timedelta(seconds=5),
-        warmth=Warmth(stall=timedelta(seconds=0.2)),
+        stall_limit=StallLimit(stall=timedelta(seconds=0.2)),
     )
 
     with pytest.raises(RuntimeHangsError):
@@ -343,10 +343,10 @@ async def test_first_run_may_stand_still_for_longer_than_later_ones(http: Runtim
     loop = asyncio.get_running_loop()
 
     def patient(cold: timedelta) -> SdWebuiRuntime:
-        warmth = Warmth(stall=timedelta(seconds=0.1), cold_stall=cold)
+        stall_limit = StallLimit(stall=timedelta(seconds=0.1), cold_stall=cold)
         silence = timedelta(seconds=5)
         return SdWebuiRuntime(
-            http=http, dynamic=False, poll=POLL, silence=silence, warmth=warmth
+            http=http, dynamic=False, poll=POLL, silence=silence, stall_limit=stall_limit
         )
 
     start = loop.time()
@@ -388,7 +388,7 @@ async def test_runtime_that_hung_is_not_ready_until_its_run_has_ended() -> None:
             dynamic=False,
             poll=POLL,
             silence=timedelta(seconds=5),
-            warmth=Warmth(stall=timedelta(seconds=0.1)),
+            stall_limit=StallLimit(stall=timedelta(seconds=0.1)),
         )
         with pytest.raises(RuntimeHangsError):
             await stuck.run(job({}), ignore)
@@ -420,7 +420,7 @@ async def test_runtime_that_seems_to_hang_for_ever_is_tried_again(
 
 @dataclass(frozen=True, kw_only=True)
 class Counted(RuntimeHttp):
-    """Notes which calls go to the server."""
+    """Records which calls go to the server."""
 
     calls: list[str] = field(default_factory=list)
 

@@ -137,7 +137,6 @@ def services(
             f"queue-agent-{each.runtime.name}",
             "queue_agent.main",
             free(),
-            grpc_port=free(),
             queue_url=resources.queues[each.runtime.name],
             output_bucket=resources.output_bucket,
             claim_bucket=resources.claim_bucket,

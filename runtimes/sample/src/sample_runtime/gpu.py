@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 StepListener = Callable[[int], None]
+_HOLD_POLL = timedelta(milliseconds=20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class Behaviour:
     image_time: timedelta
     fail_when: str | None = None
     hang_when: str | None = None
+    hold_file: Path | None = None
 
 
 class Gpu:
@@ -61,8 +63,8 @@ class Gpu:
     ) -> float:
         """Take the time of `images` pictures and give the fraction done, 1.0 if not stopped.
 
-        Raises RuntimeError for a prompt that is to fail, and waits for an interrupt on one
-        that is to hang.
+        Raises RuntimeError for a prompt that is to fail, waits for an interrupt on one that is
+        to hang, and stands still after each step while the hold file exists.
         """
         if self.skipped:
             self.skipped = False
@@ -76,12 +78,24 @@ class Gpu:
             if await self._stopped_before(start + duration * (step + 1) / steps):
                 return step / steps
             on_step(step + 1)
+            if await self._held():
+                return (step + 1) / steps
         return 1.0
 
     async def idle_for_an_image(self) -> None:
         """Take the time of one picture, or less after an interrupt."""
         now = asyncio.get_running_loop().time()
         await self._stopped_before(now + self._behaviour.image_time.total_seconds())
+
+    async def _held(self) -> bool:
+        """Wait until the hold file is gone; whether a stop came first."""
+        hold = self._behaviour.hold_file
+        while hold is not None and hold.exists():
+            if await self._stopped_before(
+                asyncio.get_running_loop().time() + _HOLD_POLL.total_seconds()
+            ):
+                return True
+        return False
 
     async def _stopped_before(self, deadline: float) -> bool:
         try:

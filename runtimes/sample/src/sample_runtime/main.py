@@ -131,6 +131,13 @@ def run(
     hang_when: Annotated[
         str | None, typer.Option(help="Prompts with this text run until interrupted.")
     ] = None,
+    hold_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SAMPLE_RUNTIME_HOLD_FILE",
+            help="While this file exists, runs stand still after each step.",
+        ),
+    ] = None,
     busy_log: Annotated[
         Path | None,
         typer.Option(help="File that gets a JSON line for each span the device worked."),
@@ -142,6 +149,7 @@ def run(
         image_time=timedelta(seconds=seconds_per_image),
         fail_when=fail_when,
         hang_when=hang_when,
+        hold_file=hold_file,
     )
     gpu = Gpu(behaviour, busy_log)
     catalog = CheckpointCatalog(checkpoint or [DEFAULT_CHECKPOINT], models_dir)

@@ -1,0 +1,106 @@
+"""Reading the URL of an input, strictly: one that two parsers may read differently is refused.
+
+Pure. What a URL leads to is decided by its addresses: see `inputs.addresses`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+from urllib.parse import urljoin
+
+from yarl import URL
+
+from queue_agent.domain import InputUnavailableError
+from queue_agent.inputs.addresses import Address
+
+URL_CHARACTERS: Final = 8192
+_SCHEMES: Final = frozenset({"http", "https"})
+_LAST_PORT: Final = 65535
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]%]+)(?::([0-9]{1,5}))?")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"(?=.{{1,254}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
+# The URL standard's "ends in a number": such a host is an IPv4 address, in whatever spelling.
+_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
+
+
+def checked(text: str) -> URL:
+    """The URL exactly as it is written, so that a signature in it stays good.
+
+    Raises `InputUnavailableError` for everything but an unambiguous http or https URL.
+    """
+    _check_characters(text)
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme.lower() not in _SCHEMES:
+        raise InputUnavailableError("it leads to something else than http and https")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in authority:
+        raise InputUnavailableError("the URL has credentials in it")
+    if not authority:
+        raise InputUnavailableError("the URL names no host")
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None:
+        raise InputUnavailableError("the host or the port of the URL is not valid")
+    if parts[2] is not None and not 0 < int(parts[2]) <= _LAST_PORT:
+        raise InputUnavailableError("the port of the URL is not valid")
+    try:
+        url = URL(text, encoded=text.isascii())
+        host = url.raw_host or ""
+    except ValueError:
+        raise InputUnavailableError("the host's name is not valid") from None
+    _check_host(host)
+    return url
+
+
+def redirected(url: URL, location: str) -> URL:
+    """Where a redirect leads, checked like any other URL.
+
+    Raises `InputUnavailableError`, also for a way from https to http: what the first URL
+    protects would travel in clear.
+    """
+    if not location:
+        raise InputUnavailableError("the redirect leads nowhere")
+    # Before joining, which drops some characters in silence.
+    _check_characters(location)
+    try:
+        joined = urljoin(str(url), location)
+    except ValueError:
+        raise InputUnavailableError("the host's name is not valid") from None
+    target = checked(joined)
+    if url.scheme == "https" and target.scheme == "http":
+        raise InputUnavailableError("a redirect from https to http is not followed")
+    return target
+
+
+def literal_address(url: URL) -> Address | None:
+    """The address that the URL itself names; None if it names a host."""
+    host = url.raw_host or ""
+    try:
+        return IPv6Address(host) if ":" in host else IPv4Address(host)
+    except ValueError:
+        return None
+
+
+def _check_characters(text: str) -> None:
+    if len(text) > URL_CHARACTERS:
+        raise InputUnavailableError(f"the URL has more than {URL_CHARACTERS} characters")
+    # Categories C and Z: controls, surrogates, blanks. A backslash is a slash to some parsers.
+    if "\\" in text or any(unicodedata.category(one)[0] in "CZ" for one in text):
+        raise InputUnavailableError("the URL has characters that no URL has")
+
+
+def _check_host(host: str) -> None:
+    if ":" in host:
+        try:
+            IPv6Address(host)
+        except ValueError:
+            raise InputUnavailableError("the host's name is not valid") from None
+    elif _NUMBER.fullmatch(host):
+        try:
+            IPv4Address(host)
+        except ValueError:
+            raise InputUnavailableError("the host is an oddly written address") from None
+    elif not _NAME.fullmatch(host):
+        raise InputUnavailableError("the host's name is not valid")

@@ -1,0 +1,117 @@
+"""Where one delivery is on its way through the agent, and how it is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from enum import IntEnum
+
+from queue_agent.domain import InterruptionError, RuntimeLostError, Task
+from queue_agent.pipeline.lease import RELEASE_BUDGET
+from queue_agent.pipeline.slots import HEAD_START, RuntimeSlot, Slots
+
+
+class Stage(IntEnum):
+    """How far a delivery is."""
+
+    ARRIVED = 1  # the notifier has not counted an attempt that we know of
+    STAGED = 2
+    RUNNING = 3  # the runtime works on it, or has
+
+
+class DeliveryState:
+    """The stage and the places of one delivery, made when a place for staged work is taken."""
+
+    def __init__(self, slots: Slots, lost: Callable[[str], None]) -> None:
+        self.stage = Stage.ARRIVED
+        self.task: Task | None = None
+        self.callback_sent = False
+        self._slots = slots
+        self._lost = lost
+        self._deadline: asyncio.Timeout | None = None
+        self._stopped = ""  # why
+        self._holds_staging = True
+        self._holds_outcome = False
+
+    @asynccontextmanager
+    async def interruptible(self) -> AsyncIterator[None]:
+        """Let `stop` and `lose` end the block, which then raises `InterruptionError`."""
+        if self._stopped:
+            raise InterruptionError(self._stopped)
+        try:
+            async with asyncio.timeout(None) as deadline:
+                self._deadline = deadline
+                yield
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise InterruptionError(self._stopped) from None
+        finally:
+            self._deadline = None
+
+    def stop(self, drain: timedelta) -> None:
+        """Interrupt it: at once if it has not started, after `drain` if it has."""
+        times = {Stage.ARRIVED: RELEASE_BUDGET, Stage.STAGED: timedelta(), Stage.RUNNING: drain}
+        self._end_in(times[self.stage], "the agent stops")
+
+    def lose(self, reason: str) -> None:
+        """Interrupt it at once because the runtime is gone, unless the runtime had it."""
+        if self.stage is not Stage.RUNNING:
+            patience = timedelta() if self.stage is Stage.STAGED else RELEASE_BUDGET
+            self._end_in(patience, reason)
+
+    def mark_staged(self, task: Task) -> None:
+        """Record the attempt; raises `InterruptionError` if it is not to start any more."""
+        self.task = task
+        self.stage = Stage.STAGED
+        if self._stopped:
+            raise InterruptionError(self._stopped)
+
+    def mark_callback_sent(self) -> None:
+        """Record that the task's end is committed and told: no release is told any more."""
+        self.callback_sent = True
+
+    @asynccontextmanager
+    async def runtime_slot(self) -> AsyncIterator[RuntimeSlot]:
+        """Wait until the runtime may be handed the run, and its outcome may be uploaded.
+
+        When the run loses the runtime, `lost` is called before another has its turn.
+        """
+        await self._slots.outcomes.acquire()
+        self._holds_outcome = True
+        async with self._slots.runtime_slot(self._mark_running) as slot:
+            try:
+                yield slot
+            except RuntimeLostError as error:
+                self._lost(str(error))
+                raise
+
+    def close(self) -> None:
+        """Release every place that is still held."""
+        self._release_staging()
+        if self._holds_outcome:
+            self._holds_outcome = False
+            self._slots.outcomes.release()
+
+    def _mark_running(self) -> None:
+        self.stage = Stage.RUNNING
+        if self._slots.overlaps:
+            later = asyncio.get_running_loop().call_later
+            later(HEAD_START.total_seconds(), self._release_staging)
+
+    def _release_staging(self) -> None:
+        if self._holds_staging:
+            self._holds_staging = False
+            self._slots.staging.release()
+
+    def _end_in(self, patience: timedelta, reason: str) -> None:
+        self._stopped = self._stopped or reason
+        deadline = self._deadline
+        if deadline is None or deadline.expired():
+            return
+        wanted = asyncio.get_running_loop().time() + patience.total_seconds()
+        known = deadline.when()
+        if known is None or wanted < known:
+            deadline.reschedule(wanted)

@@ -1,0 +1,88 @@
+"""How many deliveries may be where at once, and whose turn it is at the runtime."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+HEAD_START: Final = timedelta(milliseconds=10)
+"""How long all else waits when a run begins: its request goes out before AWS is called."""
+OUTCOMES: Final = 3
+
+
+class RuntimeSlot:
+    """One run's time at the runtime: handed over, then at work, then done with it."""
+
+    def __init__(
+        self, on_release: Callable[[RuntimeSlot], None], on_start: Callable[[], None]
+    ) -> None:
+        self.started = asyncio.Event()
+        self.seconds = 0.0  # at work; 0 until it is done
+        self._on_release = on_release
+        self._on_start = on_start
+        self._start = 0.0
+        self._released = False
+
+    def start(self) -> None:
+        """Begin to count: the runtime has nothing else to do before this run."""
+        self._start = asyncio.get_running_loop().time()
+        self.started.set()
+        self._on_start()
+
+    async def release_early(self) -> None:
+        """Let the next run begin, with a head start: the runtime has done its part."""
+        self.release()
+        await asyncio.sleep(HEAD_START.total_seconds())
+
+    def release(self) -> None:
+        """Let the next run begin. Safe to repeat."""
+        if not self._released:
+            self._released = True
+            if self.started.is_set():
+                self.seconds = asyncio.get_running_loop().time() - self._start
+            self._on_release(self)
+
+
+class Slots:
+    """The bounds of the pipeline.
+
+    `depth` deliveries wait with everything prepared, `width` are handed to the runtime, of
+    which it works on one, and `depth` + 3 outcomes are being uploaded: a delivery takes some
+    round trips to AWS one after another. With a depth of 0 there is one at a time in all.
+    """
+
+    def __init__(self, depth: int, width: int = 1) -> None:
+        self.overlaps = depth > 0
+        width = width if depth else 1
+        self.staging = asyncio.Semaphore(max(depth, 1))
+        self.outcomes = asyncio.Semaphore(width + depth + OUTCOMES)
+        self._runtime = asyncio.Semaphore(width)
+        self._handed_over: deque[RuntimeSlot] = deque()
+
+    @asynccontextmanager
+    async def runtime_slot(self, on_start: Callable[[], None]) -> AsyncIterator[RuntimeSlot]:
+        """Wait until the runtime may be handed a run; `on_start` is called when it is its turn.
+
+        Whoever asks first is served first.
+        """
+        await self._runtime.acquire()
+        slot = RuntimeSlot(self._release, on_start)
+        self._handed_over.append(slot)
+        self._start_next()
+        try:
+            yield slot
+        finally:
+            slot.release()
+
+    def _release(self, slot: RuntimeSlot) -> None:
+        self._handed_over.remove(slot)
+        self._runtime.release()
+        self._start_next()
+
+    def _start_next(self) -> None:
+        if self._handed_over and not self._handed_over[0].started.is_set():
+            self._handed_over[0].start()

@@ -1,0 +1,85 @@
+"""Marks this pod at the Kubernetes API server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from pydantic_core import to_json
+
+from servicekit.errors import TransientError
+
+# https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost and
+# https://karpenter.sh/docs/concepts/disruption/#pod-level-controls. Null takes a mark away.
+BUSY: Final = {
+    "controller.kubernetes.io/pod-deletion-cost": "100",
+    "karpenter.sh/do-not-disrupt": "true",
+}
+IDLE: Final = dict.fromkeys(BUSY)
+CALL_BUDGET: Final = timedelta(seconds=10)
+SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesPodApi:
+    """`PodApi` of the pod `name`, in the name of the pod's service account."""
+
+    session: aiohttp.ClientSession
+    name: str
+    namespace: str
+    account: Path = SERVICE_ACCOUNT
+
+    async def mark(self, *, busy: bool) -> None:
+        annotations = BUSY if busy else IDLE
+        try:
+            # The files are read for each call: the kubelet writes a new token every hour.
+            token, tls = await asyncio.to_thread(self._credentials)
+            async with self.session.patch(
+                f"{_server()}/api/v1/namespaces/{self.namespace}/pods/{self.name}",
+                data=to_json({"metadata": {"annotations": annotations}}),
+                headers={
+                    "Authorization": f"Bearer {token}",
+                    "Content-Type": "application/merge-patch+json",
+                },
+                ssl=tls,
+            ) as answer:
+                status = answer.status
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise TransientError("the API server cannot be asked") from error
+        if status != HTTPStatus.OK:
+            raise TransientError("the API server refused the mark", status=status)
+
+    def _credentials(self) -> tuple[str, ssl.SSLContext]:
+        token = (self.account / "token").read_text().strip()
+        return token, ssl.create_default_context(cafile=str(self.account / "ca.crt"))
+
+
+def _server() -> str:
+    # Kubernetes sets both in every pod.
+    host = os.environ.get("KUBERNETES_SERVICE_HOST")
+    port = os.environ.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        raise TransientError("the agent runs in no cluster")
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+@asynccontextmanager
+async def kubernetes_pod(
+    name: str, namespace: str, account: Path = SERVICE_ACCOUNT
+) -> AsyncIterator[KubernetesPodApi]:
+    """Open the API of a pod in the agent's own cluster; nothing is called yet."""
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=CALL_BUDGET.total_seconds()),
+        connector=aiohttp.TCPConnector(force_close=True),  # calls are minutes apart
+        trust_env=False,
+    ) as session:
+        yield KubernetesPodApi(session=session, name=name, namespace=namespace, account=account)

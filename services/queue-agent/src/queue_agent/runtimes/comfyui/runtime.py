@@ -1,0 +1,212 @@
+"""`ImageRuntime` on ComfyUI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Final
+
+import aiohttp
+
+from contracts.kinds import TaskType
+from queue_agent.domain import (
+    File,
+    Generated,
+    Job,
+    Leftovers,
+    RunInterruptedError,
+    RuntimeHangsError,
+    RuntimeLostError,
+    TaskFailedError,
+)
+from queue_agent.files.body import Body, open_body
+from queue_agent.inputs.find import find_in_graph, is_wrapped
+from queue_agent.ports import ReleaseEarly, Report, no_one_waits
+from queue_agent.runtimes.comfyui.answers import (
+    FileRef,
+    check_ending,
+    from_cache,
+    has_text,
+    partial_refusal,
+    refusal,
+    results,
+)
+from queue_agent.runtimes.comfyui.follow import Follower
+from queue_agent.runtimes.comfyui.prompt_ids import earlier_prompts, prompt_id_of
+from queue_agent.runtimes.http import Answer, RuntimeHttp, encoded
+from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
+from queue_agent.runtimes.stall import StallLimit
+from queue_agent.task.out_document import ComfyUiOut
+
+_MODEL_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
+CANCEL_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComfyUiRuntime:
+    """Drives one server; each attempt is one prompt under an id of ours."""
+
+    http: RuntimeHttp
+    poll: timedelta
+    silence: timedelta
+    stall_limit: StallLimit = field(default_factory=StallLimit)
+    hanging: set[str] = field(default_factory=set)  # prompts given up for that
+    _order: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def probe(self) -> None:
+        with self.stall_limit.forgetting_if_lost():
+            await self._probe()
+
+    async def _probe(self) -> None:
+        answer = await self.http.get("/system_stats")
+        if not answer.ok:
+            raise RuntimeLostError("the runtime is not ready", status=answer.status)
+        if self.hanging:
+            running, _ = await self._follower.queued()
+            if running & self.hanging:
+                raise RuntimeLostError("the runtime still hangs")
+            self.hanging.clear()
+
+    async def upload(self, name: str, body: Body) -> str:
+        with open_body(body) as image:
+            form = aiohttp.FormData()
+            kind = "application/octet-stream"
+            form.add_field("image", image, filename=name, content_type=kind)
+            answer = await self.http.post("/upload/image", form=form)
+        if not answer.ok or not isinstance(answer.body, dict) or "name" not in answer.body:
+            raise answer.failure("the runtime did not take an input image")
+        # Not the name that was asked for: an existing file gets another one.
+        taken, folder = str(answer.body["name"]), answer.body.get("subfolder")
+        return f"{folder}/{taken}" if folder else taken
+
+    async def encode(self, job: Job) -> Job:
+        body = _body(job, prompt_id_of(job.uid, job.attempt))
+        return replace(job, inputs={}, request=await encoded(body, job.inputs))
+
+    async def run(
+        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+    ) -> Generated:
+        if job.tasktype is not TaskType.PIPELINE:
+            raise TaskFailedError(
+                f"ComfyUI does not do {job.tasktype}", code="runtime_rejected"
+            )
+        prompt_id = prompt_id_of(job.uid, job.attempt)
+        try:
+            async with self._order:  # prompts run in the order in which they are queued
+                await self._drop_earlier(job)
+                await self._submit(job, prompt_id)
+            with self.stall_limit.run(_model_files(job)) as stall:
+                entry = await self._follower.follow(prompt_id, prompt_id, report, stall)
+                check_ending(entry)
+        except (asyncio.CancelledError, RuntimeHangsError) as error:
+            if isinstance(error, RuntimeHangsError):
+                self.hanging.add(prompt_id)
+            with suppress(RuntimeLostError, TimeoutError):
+                async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
+                    await self._drop(prompt_id)
+            raise
+        await release_early()
+        outputs = entry.get("outputs") or {}
+        # At once, by name: the next prompt may write over them.
+        files = await self._files(entry)
+        answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry["status"]}
+        return Generated(files=tuple(files), answer=answer, has_text=has_text(outputs))
+
+    def loading(self, job: Job) -> timedelta:
+        return self.stall_limit.loading(_model_files(job))
+
+    async def forget(self, leftovers: Leftovers) -> None:
+        """Have its graph forgotten; a server cannot be asked to delete its files."""
+        done = prompt_id_of(leftovers.uid, leftovers.attempt)
+        await self.http.post("/history", json={"delete": [done]})
+
+    @property
+    def _follower(self) -> Follower:
+        return Follower(http=self.http, poll=self.poll, silence=self.silence)
+
+    async def _submit(self, job: Job, prompt_id: str) -> None:
+        if await self._follower.knows(prompt_id):
+            return
+        ready = job if job.request is not None else await self.encode(job)
+        try:
+            answer = await self.http.post("/prompt", body=ready.request)
+        except RuntimeLostError:
+            # The prompt may have arrived although its answer did not: never queue it twice.
+            if await self._follower.knows(prompt_id):
+                return
+            raise
+        if not answer.ok:
+            raise refusal(answer)
+        await self._check_whole(answer, prompt_id)
+
+    async def _check_whole(self, answer: Answer, prompt_id: str) -> None:
+        body = answer.body if isinstance(answer.body, dict) else {}
+        taken_as = str(body.get("prompt_id", prompt_id))
+        if taken_as != prompt_id:
+            await self._drop(taken_as)
+            raise TaskFailedError(
+                "this ComfyUI is too old: it does not take the id of a prompt",
+                code="runtime_error",
+            )
+        if body.get("node_errors"):
+            await self._drop(prompt_id)
+            raise partial_refusal(answer)
+
+    async def _drop_earlier(self, job: Job) -> None:
+        """Drop what an agent that died has left here of the same task."""
+        running, waiting = await self._follower.queued()
+        for other in earlier_prompts(job.uid, job.attempt) & (running | waiting):
+            await self._drop(other)
+
+    async def _drop(self, prompt_id: str) -> None:
+        await self.http.post("/queue", json={"delete": [prompt_id]})
+        running, _ = await self._follower.queued()
+        # An interrupt hits whatever runs, so it is only sent when that is ours.
+        if prompt_id in running:
+            await self.http.post("/interrupt", json={"prompt_id": prompt_id})
+
+    async def _files(self, entry: Mapping[str, Any]) -> list[File]:
+        return [await self._file(ref, entry) for ref in results(entry.get("outputs") or {})]
+
+    async def _file(self, ref: FileRef, entry: Mapping[str, Any]) -> File:
+        body = await self.http.get_file("/view", ref.as_query())
+        if body is not None:
+            return File(body=body, name=ref.filename)
+        if from_cache(entry):
+            # Of an earlier prompt, and removed meanwhile; ComfyUI would name it for ever.
+            await self.http.post("/free", json={"free_memory": True})
+            raise RunInterruptedError(f"the cached file {ref.filename} is no more")
+        raise TaskFailedError(
+            f"the runtime has no file {ref.filename}", code="runtime_error", retryable=True
+        )
+
+
+def comfyui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
+    """A ComfyUI has a queue of its own: the next prompt waits there while one runs."""
+    runtime = ComfyUiRuntime(
+        http=http,
+        poll=options.poll,
+        silence=options.silence,
+        stall_limit=options.stall_limit,
+    )
+    return RuntimeParts(runtime=runtime, find_inputs=find_in_graph, out=ComfyUiOut(), width=2)
+
+
+def _model_files(job: Job) -> frozenset[str]:
+    """The files of models that the nodes of a graph name."""
+    content = job.content
+    graph = content["prompt"] if is_wrapped(content) else content
+    nodes = [node.get("inputs") for node in graph.values() if isinstance(node, Mapping)]
+    values = [value for one in nodes if isinstance(one, Mapping) for value in one.values()]
+    return frozenset(
+        one for one in values if isinstance(one, str) and one.endswith(_MODEL_SUFFIXES)
+    )
+
+
+def _body(job: Job, prompt_id: str) -> dict[str, Any]:
+    content = dict(job.content)
+    body = content if is_wrapped(content) else {"prompt": content}
+    return {**body, "prompt_id": prompt_id, "client_id": prompt_id}

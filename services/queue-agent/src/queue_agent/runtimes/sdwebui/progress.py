@@ -1,0 +1,67 @@
+"""How far an SD WebUI is, and whether it still lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from queue_agent.domain import Progress, RuntimeHangsError, RuntimeLostError, RuntimeSilentError
+from queue_agent.ports import Report
+
+State = Mapping[str, Any]
+_MOVING: Final = ("job", "job_no", "job_timestamp", "sampling_step")
+
+
+async def watch_progress(
+    read: Callable[[], Awaitable[State]],
+    before: State,
+    report: Report,
+    *,
+    poll: timedelta,
+    lost: timedelta,
+    stall: timedelta,
+) -> None:
+    """Report progress until cancelled.
+
+    Raises `RuntimeLostError` when the server is gone, or silent for longer than `lost`, and
+    `RuntimeHangsError` when nothing moves for longer than `stall`.
+    """
+    loop = asyncio.get_running_loop()
+    heard = moved = loop.time()
+    place: object = None
+    while True:
+        await asyncio.sleep(poll.total_seconds())
+        try:
+            async with asyncio.timeout(lost.total_seconds()):
+                state = await read()
+        except (RuntimeSilentError, TimeoutError):
+            if loop.time() - heard >= lost.total_seconds():
+                raise RuntimeLostError("the runtime fell silent") from None
+            continue
+        heard = loop.time()
+        now = tuple(state.get(key) for key in _MOVING)
+        if now != place:
+            place, moved = now, heard
+        elif heard - moved >= stall.total_seconds():
+            raise RuntimeHangsError("the runtime makes no progress")
+        progress = progress_of(state, before)
+        if progress:
+            report(progress)
+
+
+def progress_of(state: State, before: State) -> Progress | None:
+    """The progress that a state shows, None if it may be that of an earlier run.
+
+    The state names no task, and its step counts are the last run's until the first step is
+    done: only a new time stamp and a step of its own show that the present run speaks.
+    """
+    if state.get("job_timestamp") == before.get("job_timestamp"):
+        return None
+    jobs, number = state.get("job_count") or 0, state.get("job_no") or 0
+    step, steps = state.get("sampling_step") or 0, state.get("sampling_steps") or 0
+    if not state.get("job") or jobs < 1 or step < 1 or steps < 1:
+        return None
+    total = jobs * steps
+    return Progress(step=min(number * steps + step, total), total=total)

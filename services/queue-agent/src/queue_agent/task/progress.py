@@ -1,0 +1,62 @@
+"""Reporting progress, the newest only and at no cost to the task; and hearing of a cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from queue_agent.domain import CancelledByClientError, Progress, Task
+from queue_agent.ports import Notifier
+from servicekit.errors import RejectedError, TransientError
+
+log = logging.getLogger(__name__)
+
+INTERVAL: Final = timedelta(seconds=1)
+
+
+class ProgressReporter:
+    """Takes progress at any rate with `report`, and sends the notifier what is newest."""
+
+    def __init__(
+        self, notifier: Notifier, task: Task, *, interval: timedelta = INTERVAL
+    ) -> None:
+        self._notifier = notifier
+        self._task = task
+        self._interval = interval
+        self._newest: Progress | None = None
+        self._changed = asyncio.Event()
+
+    def report(self, progress: Progress) -> None:
+        """Remember how far the run is."""
+        if progress != self._newest:
+            self._newest = progress
+            self._changed.set()
+
+    async def send(self) -> None:
+        """Send the notifier news at once, and that there is none once in an interval.
+
+        Goes on until cancelled. Raises `CancelledByClientError` when the client took the task
+        back.
+        """
+        seconds = self._interval.total_seconds()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
+            news = self._newest if self._changed.is_set() else None
+            self._changed.clear()
+            if await self._send(news):
+                raise CancelledByClientError("the client took the task back")
+            if news:
+                await asyncio.sleep(seconds)
+
+    async def _send(self, progress: Progress | None) -> bool:
+        uid = self._task.uid
+        try:
+            return await self._notifier.report(uid, self._task.attempt, progress)
+        except (RejectedError, TransientError):
+            log.debug("progress was not taken", extra={"uid": uid})
+            return False

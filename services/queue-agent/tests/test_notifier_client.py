@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+
+from contracts.callback import Failure
+from contracts.ids import new_uid
+from darkroom.notifier.v1 import notifier_pb2 as pb
+from darkroom.notifier.v1.notifier_pb2_grpc import (
+    NotifierServiceServicer,
+    NotifierServiceStub,
+    add_NotifierServiceServicer_to_server,
+)
+from darkroom.task.v1.task_pb2 import TaskError
+from queue_agent.domain import Begun, Progress, Stored, Verdict
+from queue_agent.notifier_client import GrpcNotifier
+from servicekit import rpc
+from servicekit.errors import TransientError
+
+CANCELLED = 9
+
+
+class Servicer(NotifierServiceServicer):
+    """Records its calls and answers what the test wants."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.verdict: pb.Verdict.ValueType = pb.VERDICT_PROCEED
+
+    async def BeginAttempt(  # noqa: N802  # the protocol's name
+        self, request: pb.BeginAttemptRequest, context: object
+    ) -> pb.BeginAttemptResponse:
+        self.told.append(request)
+        return pb.BeginAttemptResponse(verdict=self.verdict, attempt=3)
+
+    async def ReportProgress(  # noqa: N802  # the protocol's name
+        self, request: pb.ReportProgressRequest, context: object
+    ) -> pb.ReportProgressResponse:
+        self.told.append(request)
+        return pb.ReportProgressResponse(cancelled=request.attempt == CANCELLED)
+
+    async def ReleaseAttempt(  # noqa: N802  # the protocol's name
+        self, request: pb.ReleaseAttemptRequest, context: object
+    ) -> pb.ReleaseAttemptResponse:
+        self.told.append(request)
+        return pb.ReleaseAttemptResponse()
+
+    async def FinishTask(  # noqa: N802  # the protocol's name
+        self, request: pb.FinishTaskRequest, context: object
+    ) -> pb.FinishTaskResponse:
+        self.told.append(request)
+        return pb.FinishTaskResponse(committed=True)
+
+    async def SettleCancel(  # noqa: N802  # the protocol's name
+        self, request: pb.SettleCancelRequest, context: object
+    ) -> pb.SettleCancelResponse:
+        raise NotImplementedError
+
+    def WatchTask(  # noqa: N802  # the protocol's name
+        self, request: pb.WatchTaskRequest, context: object
+    ) -> AsyncIterator[pb.WatchTaskResponse]:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def servicer() -> Servicer:
+    return Servicer()
+
+
+@pytest.fixture
+async def notifier(servicer: Servicer) -> AsyncIterator[GrpcNotifier]:
+    server = grpc.aio.server()
+    add_NotifierServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with rpc.channel(f"127.0.0.1:{port}") as channel:
+        yield GrpcNotifier(stub=NotifierServiceStub(channel), agent="agent-1")
+    await server.stop(0)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (pb.VERDICT_PROCEED, Verdict.PROCEED),
+        (pb.VERDICT_FINISHED, Verdict.FINISHED),
+        (pb.VERDICT_UNKNOWN, Verdict.UNKNOWN),
+        (pb.VERDICT_POISONED, Verdict.POISONED),
+    ],
+)
+async def test_verdict_comes_through(
+    notifier: GrpcNotifier, servicer: Servicer, verdict: pb.Verdict.ValueType, expected: Verdict
+) -> None:
+    servicer.verdict = verdict
+    uid = new_uid()
+
+    assert await notifier.begin(uid, 4) == Begun(verdict=expected, attempt=3)
+    assert servicer.told == [pb.BeginAttemptRequest(uid=uid, agent="agent-1", receives=4)]
+
+
+async def test_no_verdict_is_asked_for_again(
+    notifier: GrpcNotifier, servicer: Servicer
+) -> None:
+    servicer.verdict = pb.VERDICT_UNSPECIFIED
+
+    with pytest.raises(TransientError):
+        await notifier.begin(new_uid(), 1)
+
+
+async def test_progress_and_ends_are_told(notifier: GrpcNotifier, servicer: Servicer) -> None:
+    uid = new_uid()
+    failure = Failure(code="timeout", message="slow", retryable=True)
+
+    await notifier.report(uid, 2, Progress(step=1, total=4))
+    done = Stored(image_url=("s3://b/1",), output_url="s3://b/o", failure=None)
+    assert await notifier.finish(uid, 2, done)
+    await notifier.finish(uid, 2, Stored(image_url=(), output_url="s3://b/o", failure=failure))
+
+    assert servicer.told == [
+        pb.ReportProgressRequest(uid=uid, attempt=2, step=1, total=4),
+        pb.FinishTaskRequest(uid=uid, attempt=2, image_url=["s3://b/1"], output_url="s3://b/o"),
+        pb.FinishTaskRequest(
+            uid=uid,
+            attempt=2,
+            output_url="s3://b/o",
+            error=TaskError(code="timeout", message="slow", retryable=True),
+        ),
+    ]
+    assert not servicer.told[1].HasField("error")
+
+
+async def test_call_without_news_hears_of_a_cancel(
+    notifier: GrpcNotifier, servicer: Servicer
+) -> None:
+    uid = new_uid()
+
+    assert not await notifier.report(uid, 1, None)
+    assert await notifier.report(uid, CANCELLED, None)
+
+    assert servicer.told[0] == pb.ReportProgressRequest(uid=uid, attempt=1)
+
+
+async def test_releases_and_cancelled_ends_are_told(
+    notifier: GrpcNotifier, servicer: Servicer
+) -> None:
+    uid = new_uid()
+    end = Stored(image_url=(), output_url="s3://b/o", failure=None, cancelled=True)
+
+    await notifier.release(uid, 2, interrupted=True, reason="the agent stops")
+    await notifier.finish(uid, 2, end)
+
+    assert servicer.told == [
+        pb.ReleaseAttemptRequest(
+            uid=uid, attempt=2, interrupted=True, reason="the agent stops"
+        ),
+        pb.FinishTaskRequest(uid=uid, attempt=2, output_url="s3://b/o", cancelled=True),
+    ]
+
+
+async def test_absent_notifier_is_transient() -> None:
+    async with rpc.channel("127.0.0.1:1") as channel:
+        absent = GrpcNotifier(stub=NotifierServiceStub(channel), agent="agent-1")
+
+        with pytest.raises(TransientError):
+            await absent.report(new_uid(), 1, Progress(step=1, total=1))
