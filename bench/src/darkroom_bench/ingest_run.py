@@ -23,7 +23,7 @@ from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime, RuntimesFile
 from darkroom_bench.submitters import Submitted
 from darkroom_cli.embedded.folder import Folder
-from darkroom_cli.embedded.processes import Processes, Program, Report
+from darkroom_cli.embedded.processes import Announce, Processes, Program
 from darkroom_cli.embedded.programs import HOST, answering
 from darkroom_cli.errors import CommandError
 from provisioning.emulator import CREDENTIALS
@@ -90,16 +90,16 @@ def cores() -> tuple[int, int]:
     return found[0], found[1]
 
 
-async def measure(plan: Plan, folder: Path, report: Report) -> list[Level]:
+async def measure(plan: Plan, folder: Path, announce: Announce) -> list[Level]:
     """The figures of each protocol and level.
 
     Raises `CommandError` when a submission is refused or anything does not start.
     """
     levels = []
-    async with _running(plan.router, folder, report) as (processes, targets):
+    async with _running(plan.router, folder, announce) as (processes, targets):
         for protocol in PROTOCOLS:
             for clients in plan.clients:
-                report(f"{plan.router} router, {protocol}, {clients} clients")
+                announce(f"{plan.router} router, {protocol}, {clients} clients")
                 level = await _level(plan, processes, targets, protocol, clients)
                 levels.append(level)
     return levels
@@ -176,11 +176,11 @@ async def _submitted(
 
 @asynccontextmanager
 async def _running(
-    kind: RouterKind, path: Path, report: Report
+    kind: RouterKind, path: Path, announce: Announce
 ) -> AsyncIterator[tuple[Processes, _Targets]]:
     folder = Folder(path)
     with folder.locked() as lock:
-        processes = Processes(report, lock)
+        processes = Processes(announce, lock)
         key = secrets.token_urlsafe(24)
         aws, router, rest, grpc = (free_port() for _ in range(4))
         own, others = cores()
