@@ -65,7 +65,7 @@ async def queue(http: RuntimeHttp) -> list[str]:
 
 async def running(http: RuntimeHttp, prompt_id: str) -> None:
     """Wait until the server works on a prompt."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while prompt_id not in await queue(http):  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
 

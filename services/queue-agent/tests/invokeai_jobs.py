@@ -73,7 +73,7 @@ async def enqueue(http: RuntimeHttp, content: dict[str, Any], destination: str) 
 
 async def reached(http: RuntimeHttp, destination: str, status: str) -> int:
     """Wait until the server's item has a status; gives its id."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for item in await items(http, destination):
                 if item["status"] == status:
