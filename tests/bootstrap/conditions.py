@@ -150,6 +150,9 @@ def not_root(folder: Path, seed: Place | None) -> None:
     here = place(
         folder, XDG_CACHE_HOME=str(cache), PANTS_PYTHON=str(folder / "python/bin/python3.9"),
         user=NOBODY if os.geteuid() == 0 else None,
+        # Where that Python has its library beside it, and Pants' processes look for it as well.
+        LD_LIBRARY_PATH=str(folder / "python/lib"),
+        PANTS_SUBPROCESS_ENVIRONMENT_ENV_VARS="+['LD_LIBRARY_PATH']",
     )  # fmt: skip
     begin(here, seed)
     (folder / "home").chmod(0o555)

@@ -144,7 +144,7 @@ def share(seed: Place, with_place: Place) -> None:
     """Let a place begin with the downloads of another, but with nothing installed."""
     source, target = seed.cache / "pants-bootstrap", with_place.cache / "pants-bootstrap"
     target.mkdir(parents=True, exist_ok=True)
-    for name in ("files", "uv"):
+    for name in ("files", "uv") if with_place.user is None else ("files",):
         shutil.copytree(source / name, target / name, copy_function=os.link, symlinks=True)
 
 
