@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -16,7 +17,6 @@ HEAVY = {
     "grpc",
     "httpx",
     "jsonschema",
-    "kubernetes_asyncio",
     "opentelemetry",
     "PIL",
     "pydantic",
@@ -40,10 +40,12 @@ def loaded(*arguments: str) -> set[str]:
     """The top-level packages that are loaded once the command has ended."""
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(arguments=arguments)],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    assert ended.returncode == 0, ended.stderr
     return {name.partition(".")[0] for name in json.loads(ended.stdout.splitlines()[-1])}
 
 
