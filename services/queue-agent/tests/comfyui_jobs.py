@@ -8,7 +8,8 @@ from typing import Any
 
 from contracts.ids import Uid, new_uid
 from contracts.kinds import TaskType
-from queue_agent.domain import Job, Progress
+from contracts.state import Progress
+from queue_agent.domain import Job
 from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
 from queue_agent.runtimes.http import RuntimeHttp
 from queue_agent.runtimes.stall import StallLimit

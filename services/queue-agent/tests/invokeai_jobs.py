@@ -13,7 +13,8 @@ from PIL import Image
 
 from contracts.ids import Uid, new_uid
 from contracts.kinds import TaskType
-from queue_agent.domain import File, Job, Progress
+from contracts.state import Progress
+from queue_agent.domain import File, Job
 from queue_agent.files.body import open_body
 from queue_agent.runtimes.http import RuntimeHttp
 from queue_agent.runtimes.invokeai.models import ModelLibrary

@@ -10,7 +10,8 @@ from aiohttp.test_utils import TestServer
 from comfyui_jobs import graph, ignore, job, node, queue, running, runtime
 
 from contracts.ids import TaskId
-from queue_agent.domain import Leftovers, Progress, TaskFailedError
+from contracts.state import Progress
+from queue_agent.domain import Leftovers, TaskFailedError
 from queue_agent.files.types import PNG, file_type
 from queue_agent.runtimes.comfyui.prompt_ids import prompt_id_of
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http

@@ -23,6 +23,7 @@ from queue_agent_fakes import (
 
 from contracts.ids import Uid, claim_key, new_uid
 from contracts.message import TaskMessage
+from contracts.verdict import Verdict
 from queue_agent.domain import (
     Begun,
     Delivery,
@@ -32,7 +33,6 @@ from queue_agent.domain import (
     RuntimeLostError,
     Stored,
     TaskFailedError,
-    Verdict,
 )
 from queue_agent.files.body import Body
 from queue_agent.inputs.fetch import Fetcher, InputLimits

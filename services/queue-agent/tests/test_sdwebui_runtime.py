@@ -17,10 +17,10 @@ from queue_agent_fakes import whole
 
 from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
+from contracts.state import Progress
 from queue_agent.domain import (
     Generated,
     Job,
-    Progress,
     RuntimeHangsError,
     RuntimeLostError,
     TaskFailedError,

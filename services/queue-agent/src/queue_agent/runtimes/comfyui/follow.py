@@ -12,13 +12,9 @@ from typing import Any, Final
 
 import aiohttp
 
+from contracts.state import Progress
 from queue_agent.concurrency import run_with
-from queue_agent.domain import (
-    Progress,
-    RuntimeHangsError,
-    RuntimeLostError,
-    RuntimeSilentError,
-)
+from queue_agent.domain import RuntimeHangsError, RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report
 from queue_agent.runtimes.http import RuntimeHttp
 
