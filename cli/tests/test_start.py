@@ -17,7 +17,6 @@ HEAVY = {
     "grpc",
     "httpx",
     "jsonschema",
-    "kubernetes_asyncio",
     "opentelemetry",
     "PIL",
     "pydantic",

@@ -27,7 +27,7 @@ KINDS = {"sdruntime": "sdwebui", "comfyruntime": "comfyui"}
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Give a stack with a second agent and a second runtime on two of its queues."""
+    """A stack with a second agent and a second runtime on two of its queues."""
     folder: Path = tmp_path_factory.mktemp("pair")
     started: list[subprocess.Popen[bytes]] = []
     with running_stack(folder, extra={"QUEUE_AGENT_DEPTH": "0"}) as stack:
@@ -48,7 +48,6 @@ def second_agent(stack: Stack, runtime: str, kind: str) -> list[subprocess.Popen
         **{name: value for name, value in first.items() if name.startswith(("QUEUE_", "AWS_"))},
         "QUEUE_AGENT_AGENT_NAME": "second",
         "QUEUE_AGENT_OPS_PORT": str(free_port()),
-        "QUEUE_AGENT_GRPC_PORT": str(free_port()),
         "QUEUE_AGENT_RUNTIME_URL": f"http://127.0.0.1:{port}",
     }
     sample = ["sample_runtime.main", "--type", kind, "--port", str(port)]

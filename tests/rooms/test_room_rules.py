@@ -25,6 +25,24 @@ BROKEN = [
     ("ingest-inwards", "ingest/domain.py", "import ingest.ports"),
     ("router-inwards", "router/submit.py", "import router.adapters.sns"),
     ("queue-agent-inwards", "queue_agent/domain.py", "import queue_agent.ports"),
+    ("queue-agent-inwards", "queue_agent/pipeline/slots.py", "import queue_agent.task.run"),
+    ("queue-agent-no-circles", "queue_agent/files/body.py", "import queue_agent.files.types"),
+    ("queue-agent-adapters", "queue_agent/task/results.py", "import queue_agent.aws.s3"),
+    (
+        "queue-agent-adapters",
+        "queue_agent/pipeline/lease.py",
+        "import queue_agent.runtimes.http",
+    ),
+    (
+        "queue-agent-adapters",
+        "queue_agent/pod/protection.py",
+        "import queue_agent.pod.kubernetes",
+    ),
+    (
+        "queue-agent-runtimes-apart",
+        "queue_agent/runtimes/comfyui/follow.py",
+        "import queue_agent.runtimes.invokeai.answers",
+    ),
     ("notifier-inwards", "notifier/settle.py", "import notifier.rpc"),
     ("model-sync-inwards", "model_sync/rpc.py", "import model_sync.adapters.s3"),
 ]
@@ -32,7 +50,7 @@ BROKEN = [
 
 @pytest.fixture
 def rooms(tmp_path: Path) -> Path:
-    """Give a copy of every room's package that may be broken."""
+    """A copy of every room's package that may be broken."""
     for pattern in ROOMS:
         for package in Path().glob(pattern):
             if package.is_dir():
@@ -59,7 +77,8 @@ def test_every_rule_holds(rooms: Path) -> None:
     ended = lint(rooms)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"{len(BROKEN)} kept, 0 broken" in ended.stdout
+    contracts = {contract for contract, _, _ in BROKEN}
+    assert f"{len(contracts)} kept, 0 broken" in ended.stdout
 
 
 @pytest.mark.parametrize(("contract", "module", "line"), BROKEN)

@@ -30,7 +30,7 @@ MEGABYTE: Final = 1e6
 
 MEANINGS: Final = (
     "One agent for SD WebUI with a depth of 1, and its whole life in order. It has up to six"
-    " tasks at once: one staged, one at work, four on their way out.",
+    " tasks at once: one staged, one at work, four being uploaded.",
     "**RSS**: resident memory of the agent's process, libraries that others share included,"
     " sampled every 20 ms; 1 MB is a million bytes.",
     "**open files**: connections and files of images on their way, at the end.",
@@ -69,7 +69,7 @@ def agent_memory(
 
 
 def grid(found: Iterable[Phase]) -> Grid:
-    """Give the figures as a table, a phase a row."""
+    """The figures as a table, a phase a row."""
     header = ("agent", "tasks", "RSS p50 MB", "RSS max MB", "RSS at the end MB", "open files")
     rows: list[tuple[str, ...]] = [
         (
@@ -84,7 +84,7 @@ def grid(found: Iterable[Phase]) -> Grid:
 
 
 def section(found: Sequence[Phase]) -> str:
-    """Give the section of a document, without its marks."""
+    """The section of a document, without its marks."""
     listed = "\n".join(f"- {line}" for line in (f"{machine()}.", *MEANINGS))
     return f"{grid(found).markdown()}\n\n{listed}"
 

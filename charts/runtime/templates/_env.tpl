@@ -34,7 +34,6 @@ run_timeout_per_megapixel_step runtime_cold_stall runtime_poll runtime_silence r
 {{- $facts := .Values.deployment }}
 {{- $settings := dict
       "host" "0.0.0.0"
-      "grpc_port" "50051"
       "ops_port" (include "runtime.opsPort" .)
       "queue_url" $facts.queueUrl
       "output_bucket" $facts.outputBucket

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,20 +18,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.types import ASGIApp
 
 from contracts.ids import Uid
+from contracts.state import TaskState
+from darkroom.modelsync.v1.modelsync_pb2 import Model
+from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime
+from darkroom.task.v1.task_pb2 import TaskProgress, TaskRecord
 from darkroom.tasks.v1 import tasks_pb2_grpc
-from ingest.domain import (
-    Accepted,
-    Caller,
-    Change,
-    Idempotency,
-    Model,
-    Page,
-    Progress,
-    Runtime,
-    Submission,
-    Task,
-    TaskState,
-)
+from ingest.domain import Accepted, Caller, Change, Idempotency, Submission, is_terminal
 from ingest.http.app import rest_app
 from ingest.keys import Gate
 from ingest.metrics import Metrics
@@ -54,7 +46,16 @@ KEY = "vT8cXq0mZs5uWb2nEy7kLd4gRj9hPa1f"
 SIGNATURE = "X-Amz-Signature=6f1d0c9a5b3e7f2d4c8b"
 WRONG_KEY = "dQ3wYr6tUi8oPa2sDf5gHj7kLz9xCv1b"
 CALLER = Caller(name="tests", tenant="studio", rate_per_second=1e6, burst=10**6)
-TASK = Task(
+
+
+def stamp(second: int, microsecond: int = 0) -> Timestamp:
+    """A time of 2 January 2026, after 3:04."""
+    time = Timestamp()
+    time.FromDatetime(datetime(2026, 1, 2, 3, 4, second, microsecond, tzinfo=UTC))
+    return time
+
+
+TASK = TaskRecord(
     uid=UID,
     id="test-t2i",
     runtime="sdruntime",
@@ -62,24 +63,26 @@ TASK = Task(
     state=TaskState.RUNNING,
     attempt=1,
     context_json='{"abc":123}',
-    created_at=datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC),
-    started_at=datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC),
-    finished_at=None,
+    created_at=stamp(5, 678900),
+    started_at=stamp(6),
     output_location="s3://outputbucket/output/test-t2i",
-    image_url=(),
-    output_url=None,
-    error=None,
-    progress=Progress(step=1, total=3),
+    progress=TaskProgress(step=1, total=3),
 )
 
 
+def task_with(**changes: Any) -> TaskRecord:
+    """`TASK` with other fields; None unsets one."""
+    fields: dict[str, Any] = {field.name: value for field, value in TASK.ListFields()}
+    return TaskRecord(**(fields | changes))
+
+
 def golden(name: str) -> bytes:
-    """Give the bytes of a golden file."""
+    """The bytes of a golden file."""
     return (GOLDEN / name).read_bytes()
 
 
 def digest(key: str) -> str:
-    """Give what a keys file holds of a key."""
+    """What a keys file holds of a key."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -88,7 +91,7 @@ class FakeRouter:
     """Takes every task, unless `error` says otherwise."""
 
     submitted: list[tuple[Submission, str]] = field(default_factory=list)
-    known: list[Task] = field(default_factory=lambda: [TASK])
+    known: list[TaskRecord] = field(default_factory=lambda: [TASK])
     asked: dict[str, Any] = field(default_factory=dict)
     held: dict[str, tuple[str, Submission]] = field(default_factory=dict)
     error: Exception | None = None
@@ -111,17 +114,17 @@ class FakeRouter:
             output_location=place,
         )
 
-    async def cancel(self, id: str) -> Task:
+    async def cancel(self, id: str) -> TaskRecord:
         task = await self.task(id)
-        if task.terminal:
+        if is_terminal(task):
             raise RejectedError("the task has ended before", code="already_finished")
-        return replace(task, state=TaskState.CANCELLED)
+        return task_with(state=TaskState.CANCELLED)
 
     async def links(self, uid: str, seconds: int) -> tuple[str, ...]:
         self._fail()
         return (f"https://files/{uid}-1.png?{SIGNATURE}&s={seconds}", "https://files/x.out")
 
-    async def task(self, id: str) -> Task:
+    async def task(self, id: str) -> TaskRecord:
         self._fail()
         for task in self.known:
             if id in {task.uid, task.id}:
@@ -130,7 +133,7 @@ class FakeRouter:
 
     async def tasks(
         self, *, runtime: str, state: TaskState | None, limit: int, before_uid: str
-    ) -> Page:
+    ) -> ListTasksResponse:
         self._fail()
         self.asked = {
             "runtime": runtime,
@@ -139,9 +142,9 @@ class FakeRouter:
             "before_uid": before_uid,
         }
         more = len(self.known) > limit
-        return Page(
-            tasks=tuple(self.known[:limit]),
-            next_before_uid=self.known[limit - 1].uid if more else None,
+        return ListTasksResponse(
+            tasks=self.known[:limit],
+            next_before_uid=self.known[limit - 1].uid if more else "",
         )
 
     async def runtimes(self) -> tuple[Runtime, ...]:
@@ -157,7 +160,6 @@ class FakeRouter:
             Runtime(
                 name="comfy",
                 type="comfyui",
-                model_filename=None,
                 dynamic_model=False,
                 tasktypes=("pipeline",),
             ),
@@ -201,8 +203,8 @@ class FakeNotifier:
 
 
 def change(sequence: int, **changes: Any) -> Change:
-    """Give a change to `TASK`; the notifier's own opinion of it is not looked at."""
-    return Change(sequence=sequence, state_changed=False, task=replace(TASK, **changes))
+    """A change of `TASK`."""
+    return Change(sequence=sequence, task=task_with(**changes))
 
 
 @dataclass
@@ -217,7 +219,6 @@ class FakeModels:
                 size_bytes=4265146304,
                 format="safetensors",
                 valid=True,
-                problem=None,
             ),
             Model(
                 name="b.pt",
@@ -249,7 +250,7 @@ class World:
         self.watches = Watches(self.notifier, limit=self.streams, patience=self.patience)
 
     def app(self) -> ASGIApp:
-        """Give the REST app, which names every submission `UID`."""
+        """The REST app, which names every submission `UID`."""
         return rest_app(
             router=self.router,
             models=self.models,
@@ -264,7 +265,7 @@ class World:
 
 @asynccontextmanager
 async def rest(world: World, key: str | None = KEY) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of the REST API, served by the real server."""
+    """A client of the REST API, served by the real server."""
     port = free_port()
     headers = {} if key is None else {"x-api-key": key}
     async with (
@@ -276,7 +277,7 @@ async def rest(world: World, key: str | None = KEY) -> AsyncIterator[httpx.Async
 
 @asynccontextmanager
 async def rpc(world: World) -> AsyncIterator[TaskServiceAsyncStub]:
-    """Give a client of the gRPC API, served by the real server."""
+    """A client of the gRPC API, served by the real server."""
     address = f"127.0.0.1:{free_port()}"
 
     def register(server: grpc.aio.Server) -> None:
@@ -290,7 +291,7 @@ async def rpc(world: World) -> AsyncIterator[TaskServiceAsyncStub]:
 
 
 def v1alpha2(content: object = None, **metadata: object) -> dict[str, Any]:
-    """Give a request that is valid unless the arguments make it wrong."""
+    """A request that is valid unless the arguments make it wrong."""
     known = {"id": "a", "runtime": "sdruntime", "tasktype": "text-to-image"}
     return {
         "task": {
@@ -301,13 +302,13 @@ def v1alpha2(content: object = None, **metadata: object) -> dict[str, Any]:
 
 
 def v1alpha1(body: dict[str, Any] | None = None, **scripts: object) -> dict[str, Any]:
-    """Give a request of the older form that is valid unless the arguments make it wrong."""
+    """A request of the older form that is valid unless the arguments make it wrong."""
     known = {"task": "text-to-image", "sd_model_checkpoint": "m.safetensors", "id_task": "a"}
     return {"alwayson_scripts": {**known, **scripts}, "prompt": "A dog", **(body or {})}
 
 
 def encode(value: object) -> bytes:
-    """Give compact JSON."""
+    """Compact JSON."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -321,10 +322,3 @@ def check_problem(response: httpx.Response, status: int, code: str) -> dict[str,
     assert (problem["status"], problem["code"]) == (status, code)
     assert problem["title"] == REFUSALS[code].title
     return problem
-
-
-def stamp() -> Timestamp:
-    """Give a time in a message."""
-    time = Timestamp()
-    time.FromDatetime(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
-    return time

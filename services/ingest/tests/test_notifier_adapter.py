@@ -13,10 +13,10 @@ import grpc
 import pytest
 from ingest_fakes import UID, stamp
 
+from contracts.state import TaskState
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
-from darkroom.router.v1 import router_pb2
+from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.adapters.notifier import GrpcNotifier
-from ingest.domain import TaskState
 from ingest.watch import Watches
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
@@ -40,10 +40,8 @@ class FakeNotifierService(notifier_pb2_grpc.NotifierServiceServicer):
         if request.uid != UID:
             raise RejectedError("none", code="task_not_found")
         self.asked.append(request.after_sequence)
-        record = router_pb2.TaskRecord(uid=UID, state=self.state, created_at=stamp())
-        yield notifier_pb2.WatchTaskResponse(
-            sequence=self.sequence, state_changed=True, task=record
-        )
+        record = TaskRecord(uid=UID, state=self.state, created_at=stamp(5))
+        yield notifier_pb2.WatchTaskResponse(sequence=self.sequence, task=record)
         if self.state == "running":
             await asyncio.Event().wait()
 
@@ -61,7 +59,7 @@ async def test_a_watch_outlives_a_restart_of_the_notifier() -> None:
     address = f"127.0.0.1:{free_port()}"
     before = FakeNotifierService("running", 3)  # type: ignore[abstract]  # no other call
     after = FakeNotifierService("completed", 8)  # type: ignore[abstract]  # no other call
-    async with channel(address) as opened, asyncio.timeout(20):
+    async with channel(address) as opened, asyncio.timeout(60):
         notifier = GrpcNotifier(opened, timeout=20 * SECOND)
         watches = Watches(notifier, limit=1, patience=20 * SECOND)
         async with aclosing(watches.follow(UID, 0)) as changes:

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
-
 import pytest
-from ingest_fakes import TASK, UID, World, check_problem, encode, rest
+from ingest_fakes import TASK, UID, World, check_problem, encode, rest, stamp, task_with
 
-from ingest.domain import Failure, TaskState
+from contracts.state import TaskState
+from darkroom.task.v1.task_pb2 import TaskError, TaskRecord
 from ingest.look_up import cursor_before
 
 
 async def test_task_is_told_in_full(world: World) -> None:
-    done = TASK.__class__(
+    done = TaskRecord(
         uid=UID,
         id="done",
         runtime="comfy",
@@ -19,14 +17,12 @@ async def test_task_is_told_in_full(world: World) -> None:
         state=TaskState.FAILED,
         attempt=2,
         context_json="null",
-        created_at=datetime(2026, 1, 2, 4, 4, 5, tzinfo=timezone(timedelta(hours=1))),
-        started_at=None,
-        finished_at=datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC),
+        created_at=stamp(5),
+        finished_at=stamp(6),
         output_location="s3://b/p/done",
         image_url=("s3://b/p/done/1.png",),
         output_url="s3://b/p/done/x.out",
-        error=Failure(code="runtime_error", message="no", retryable=True),
-        progress=None,
+        error=TaskError(code="runtime_error", message="no", retryable=True),
     )
     world.router.known.append(done)
     async with rest(world) as client:
@@ -71,14 +67,9 @@ async def test_deep_context_comes_back(world: World) -> None:
     deep: object = 1
     for _ in range(150):
         deep = [deep]
-    world.router.known = [replace_context(encode(deep).decode())]
+    world.router.known = [task_with(context_json=encode(deep).decode())]
     async with rest(world) as client:
         assert (await client.get("/v1/tasks/test-t2i")).json()["context"] == deep
-
-
-def replace_context(text: str) -> Any:
-    fields = {name: getattr(TASK, name) for name in TASK.__dataclass_fields__}
-    return TASK.__class__(**{**fields, "context_json": text})
 
 
 async def test_pages_are_joined_by_an_opaque_cursor(world: World) -> None:

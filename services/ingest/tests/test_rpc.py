@@ -14,13 +14,25 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from hypothesis import given
 from hypothesis import strategies as st
-from ingest_fakes import CALLER, KEY, TASK, UID, WRONG_KEY, World, digest, encode, rpc
+from ingest_fakes import (
+    CALLER,
+    KEY,
+    TASK,
+    UID,
+    WRONG_KEY,
+    World,
+    digest,
+    encode,
+    rpc,
+    task_with,
+)
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic_core import from_json
 
 from contracts.message import CONTENT_LIMIT_BYTES
+from contracts.state import TaskState
+from darkroom.task.v1.task_pb2 import TaskError
 from darkroom.tasks.v1 import tasks_pb2
-from ingest.domain import Failure, TaskState
 from ingest.look_up import cursor_before
 from ingest.rpc import _context, _plain
 from servicekit.errors import RejectedError, TransientError
@@ -238,15 +250,14 @@ async def test_failure_behind_ingest_is_told_by_its_code(
 
 
 async def test_task_is_told_in_full(world: World) -> None:
-    failed = replace(
-        TASK,
+    failed = task_with(
         id="done",
         state=TaskState.FAILED,
         started_at=None,
         finished_at=TASK.created_at,
         output_url="s3://b/x.out",
         image_url=("s3://b/1.png",),
-        error=Failure(code="runtime_error", message="no", retryable=True),
+        error=TaskError(code="runtime_error", message="no", retryable=True),
         progress=None,
     )
     world.router.known.append(failed)
@@ -295,7 +306,7 @@ async def test_task_without_a_name_is_a_wrong_request(world: World) -> None:
 async def test_context_that_protobuf_cannot_carry_is_told_as_text(
     world: World, context: str
 ) -> None:
-    world.router.known = [replace(TASK, context_json=context)]
+    world.router.known = [task_with(context_json=context)]
     async with rpc(world) as stub:
         answer = await stub.ListTasks(tasks_pb2.ListTasksRequest(), metadata=WITH_KEY)
 

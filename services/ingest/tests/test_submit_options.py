@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
-from ingest_fakes import KEY, SIGNATURE, TASK, UID, World, change, rest, rpc, v1alpha1, v1alpha2
+from ingest_fakes import (
+    KEY,
+    SIGNATURE,
+    UID,
+    World,
+    change,
+    rest,
+    rpc,
+    task_with,
+    v1alpha1,
+    v1alpha2,
+)
 
 from contracts.ids import new_uid
+from contracts.state import TaskState
 from darkroom.tasks.v1 import tasks_pb2
-from ingest.domain import TaskState
 
 DONE = change(9, state=TaskState.COMPLETED, progress=None)
 WITH_KEY = (("x-api-key", KEY),)
@@ -118,7 +128,7 @@ async def test_a_wait_without_room_or_notifier_is_still_an_acceptance() -> None:
 
 
 async def test_a_waiting_client_that_leaves_frees_the_stream(world: World) -> None:
-    async with rest(world) as client, asyncio.timeout(10):
+    async with rest(world) as client, asyncio.timeout(60):
         async with asyncio.TaskGroup() as group:
             headers = {"Prefer": "wait=60"}
             call = group.create_task(
@@ -166,7 +176,7 @@ async def test_what_does_not_exist_cannot_be_taken_back(world: World, id: str) -
 
 
 async def test_a_finished_task_cannot_be_taken_back(world: World) -> None:
-    world.router.known = [replace(TASK, state=TaskState.FAILED)]
+    world.router.known = [task_with(state=TaskState.FAILED)]
     async with rest(world) as client, rpc(world) as stub:
         refused = await client.delete(f"/v1/tasks/{UID}")
         with pytest.raises(grpc.aio.AioRpcError) as caught:

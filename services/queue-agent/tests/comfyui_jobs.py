@@ -11,7 +11,7 @@ from contracts.kinds import TaskType
 from queue_agent.domain import Job, Progress
 from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
 from queue_agent.runtimes.http import RuntimeHttp
-from queue_agent.runtimes.stall import Warmth
+from queue_agent.runtimes.stall import StallLimit
 
 POLL = timedelta(milliseconds=20)
 CHECKPOINT = "v1-5-pruned-emaonly.safetensors"
@@ -65,7 +65,7 @@ async def queue(http: RuntimeHttp) -> list[str]:
 
 async def running(http: RuntimeHttp, prompt_id: str) -> None:
     """Wait until the server works on a prompt."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while prompt_id not in await queue(http):  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
 
@@ -75,5 +75,5 @@ def impatient(http: RuntimeHttp) -> ComfyUiRuntime:
         http=http,
         poll=POLL,
         silence=timedelta(seconds=5),
-        warmth=Warmth(stall=timedelta(seconds=0.3)),
+        stall_limit=StallLimit(stall=timedelta(seconds=0.3)),
     )

@@ -7,7 +7,7 @@ import pytest
 from handler_parts import room, spans
 from opentelemetry.metrics import NoOpMeterProvider
 
-from queue_agent.metrics import Measures
+from queue_agent.metrics import Metrics
 from testkit.aws import aws
 from testkit.sample_runtimes import SampleRuntime, sample_runtime
 
@@ -62,8 +62,8 @@ def own_invokeai() -> Iterator[SampleRuntime]:
 
 
 @pytest.fixture
-def measures() -> Measures:
-    return Measures(NoOpMeterProvider().get_meter("test"))
+def metrics() -> Metrics:
+    return Metrics(NoOpMeterProvider().get_meter("test"))
 
 
 @pytest.fixture

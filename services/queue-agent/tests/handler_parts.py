@@ -20,19 +20,19 @@ from queue_agent_fakes import (
     FakeRuntime,
     FakeStore,
     delivery,
-    passage,
+    state,
 )
 
 from contracts.message import TaskMessage
-from queue_agent.domain import Remains
+from queue_agent.domain import Leftovers
 from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.find import find_in_body, find_in_graph
-from queue_agent.metrics import Measures
+from queue_agent.metrics import Metrics
 from queue_agent.task import handler, prepare, results, run
 from queue_agent.task.handler import Handler
 from queue_agent.task.out_document import ComfyUiOut, SdWebuiOut
 from queue_agent.task.prepare import Preparer
-from queue_agent.task.results import Deliverer
+from queue_agent.task.results import ResultPublisher
 from queue_agent.task.run import Runner
 from queue_agent.task.run_limits import RunLimits
 
@@ -47,18 +47,18 @@ class Room:
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
     store: FakeStore = field(default_factory=FakeStore)
     reader: FakeInputReader = field(default_factory=FakeInputReader)
-    left: list[Remains] = field(default_factory=list)  # to be tidied up
-    ends_when_tidied: int = 0
-    metrics: InMemoryMetricReader = field(default_factory=InMemoryMetricReader)
+    left: list[Leftovers] = field(default_factory=list)  # to be cleaned up
+    ends_when_cleaned_up: int = 0
+    metric_reader: InMemoryMetricReader = field(default_factory=InMemoryMetricReader)
 
     def __post_init__(self) -> None:
-        provider = MeterProvider([self.metrics], shutdown_on_exit=False)
-        self.measures = Measures(provider.get_meter("test"))
+        provider = MeterProvider([self.metric_reader], shutdown_on_exit=False)
+        self.metrics = Metrics(provider.get_meter("test"))
 
     def handler(
         self, *, limit: float = 5, cap: float = 0, budget: float = 5, comfy: bool = False
     ) -> Handler:
-        measures = self.measures
+        metrics = self.metrics
         out = ComfyUiOut() if comfy else SdWebuiOut()
         readers = {"https": self.reader, "s3": self.reader}
         return Handler(
@@ -70,7 +70,7 @@ class Room:
                 fetcher=Fetcher(readers=readers, limits=LIMITS),
                 find_inputs=find_in_graph if comfy else find_in_body,
                 runtime=self.runtime,
-                measures=measures,
+                metrics=metrics,
             ),
             runner=Runner(
                 runtime=self.runtime,
@@ -81,23 +81,23 @@ class Room:
                     per_megapixel_step=timedelta(),
                 ),
             ),
-            deliverer=Deliverer(
+            publisher=ResultPublisher(
                 store=self.store,
                 notifier=self.notifier,
-                measures=measures,
+                metrics=metrics,
                 budget=timedelta(seconds=budget),
             ),
-            measures=measures,
-            tidy=self._tidy,
+            metrics=metrics,
+            clean_up=self._clean_up,
             now=lambda: datetime.now(UTC),
         )
 
-    def _tidy(self, remains: Remains) -> None:
-        self.left.append(remains)
-        self.ends_when_tidied = len(self.notifier.ends)
+    def _clean_up(self, leftovers: Leftovers) -> None:
+        self.left.append(leftovers)
+        self.ends_when_cleaned_up = len(self.notifier.ends)
 
     async def handle(self, sent: TaskMessage, **options: Any) -> None:
-        await self.handler(**options).handle(delivery(sent), passage())
+        await self.handler(**options).handle(delivery(sent), state())
 
     def out(self) -> dict[str, Any]:
         [key] = [key for key in self.store.objects if key.endswith(".out")]
@@ -106,7 +106,7 @@ class Room:
 
     def measured(self) -> dict[str, list[dict[str, Any]]]:
         points: dict[str, list[dict[str, Any]]] = {}
-        gathered = self.metrics.get_metrics_data()
+        gathered = self.metric_reader.get_metrics_data()
         for resource in gathered.resource_metrics if gathered else ():
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:

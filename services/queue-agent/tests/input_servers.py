@@ -18,7 +18,7 @@ PATIENCE = timedelta(seconds=5)
 
 @dataclass
 class FakeResolver(AbstractResolver):
-    """Gives the next of its answers to each question, the last one again and again."""
+    """Answers each question with the next of its answers, the last one again and again."""
 
     answers: list[list[str]]
     asked: list[str] = field(default_factory=list)

@@ -14,7 +14,7 @@ from PIL import Image
 from contracts.ids import Uid, new_uid
 from contracts.kinds import TaskType
 from queue_agent.domain import File, Job, Progress
-from queue_agent.files.body import opened
+from queue_agent.files.body import open_body
 from queue_agent.runtimes.http import RuntimeHttp
 from queue_agent.runtimes.invokeai.models import ModelLibrary
 from queue_agent.runtimes.invokeai.runtime import InvokeAiRuntime
@@ -56,7 +56,7 @@ def ignore(_: Progress) -> None: ...
 
 
 def size(file: File) -> tuple[int, int]:
-    with Image.open(opened(file.body)) as picture:
+    with Image.open(open_body(file.body)) as picture:
         return picture.size
 
 
@@ -73,7 +73,7 @@ async def enqueue(http: RuntimeHttp, content: dict[str, Any], destination: str) 
 
 async def reached(http: RuntimeHttp, destination: str, status: str) -> int:
     """Wait until the server's item has a status; gives its id."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for item in await items(http, destination):
                 if item["status"] == status:
@@ -100,13 +100,13 @@ def write_lora(path: Path, *, missing: int = 0) -> Path:
 
 
 def lora_graph(**named: str) -> dict[str, Any]:
-    """Give a graph that asks for a LoRA by some of its key, hash, name, base and type."""
+    """A graph that asks for a LoRA by some of its key, hash, name, base and type."""
     return graph(
         lora={"type": "lora_loader", "lora": {"base": "sd-1", "type": "lora", **named}}
     )
 
 
 async def listed(http: RuntimeHttp) -> dict[str, dict[str, Any]]:
-    """Give the models that the server has, by their names."""
+    """The models that the server has, by their names."""
     body = (await http.get("/api/v2/models/")).body
     return {model["name"]: model for model in body["models"]}

@@ -18,17 +18,17 @@ from queue_agent.domain import (
     InputUnavailableError,
     Job,
     LeaseLostError,
+    Leftovers,
     Progress,
-    Remains,
     RuntimeLostError,
     Stored,
     Task,
     Verdict,
 )
-from queue_agent.files.body import Body, opened
-from queue_agent.pipeline.delivery_state import Passage
-from queue_agent.pipeline.slots import Line
-from queue_agent.ports import Free, Report, Take, no_one_waits
+from queue_agent.files.body import Body, open_body
+from queue_agent.pipeline.delivery_state import DeliveryState
+from queue_agent.pipeline.slots import Slots
+from queue_agent.ports import ReleaseEarly, Report, Take, no_one_waits
 from servicekit.errors import TransientError
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 32
@@ -49,7 +49,7 @@ def message(**changes: Any) -> TaskMessage:
 
 
 def whole(body: Body) -> bytes:
-    with opened(body) as reader:
+    with open_body(body) as reader:
         return reader.read()
 
 
@@ -57,8 +57,8 @@ def task(**changes: Any) -> Task:
     return Task(message=message(**changes), attempt=1)
 
 
-def remains(task: Task) -> Remains:
-    return Remains(uid=task.uid, attempt=task.attempt)
+def leftovers(task: Task) -> Leftovers:
+    return Leftovers(uid=task.uid, attempt=task.attempt)
 
 
 def delivery(sent: TaskMessage | bytes, *, receives: int = 1, **attributes: str) -> Delivery:
@@ -66,8 +66,8 @@ def delivery(sent: TaskMessage | bytes, *, receives: int = 1, **attributes: str)
     return Delivery(body=body, receipt="receipt", receives=receives, attributes=attributes)
 
 
-def passage(line: Line | None = None) -> Passage:
-    return Passage(line or Line(1), lambda _: None)
+def state(slots: Slots | None = None) -> DeliveryState:
+    return DeliveryState(slots or Slots(1), lambda _: None)
 
 
 @dataclass
@@ -208,7 +208,7 @@ class FakeRuntime:
     interrupts: int = 0
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cold: timedelta = timedelta()
-    forgotten: asyncio.Queue[Remains] = field(default_factory=asyncio.Queue)
+    forgotten: asyncio.Queue[Leftovers] = field(default_factory=asyncio.Queue)
 
     def loading(self, job: Job) -> timedelta:
         return self.cold
@@ -224,12 +224,14 @@ class FakeRuntime:
     async def encode(self, job: Job) -> Job:
         return job
 
-    async def forget(self, remains: Remains) -> None:
+    async def forget(self, leftovers: Leftovers) -> None:
         if not self.up:
             raise RuntimeLostError("the runtime does not answer")
-        await self.forgotten.put(remains)
+        await self.forgotten.put(leftovers)
 
-    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
+    async def run(
+        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+    ) -> Generated:
         self.jobs.append(job)
         self.started.set()
         try:
@@ -237,16 +239,16 @@ class FakeRuntime:
         except asyncio.CancelledError:
             self.interrupts += 1
             raise
-        await free()
+        await release_early()
         return made
 
 
 @dataclass
-class FakePodMarks:
-    """Keeps what it is told; fails first with each of `failures`, None being no answer."""
+class FakePodApi:
+    """Keeps every mark; fails first with each of `failures`, None being no answer."""
 
     failures: list[Exception | None] = field(default_factory=list)
-    told: asyncio.Queue[bool] = field(default_factory=asyncio.Queue)
+    marks: asyncio.Queue[bool] = field(default_factory=asyncio.Queue)
 
     async def mark(self, *, busy: bool) -> None:
         if self.failures:
@@ -255,4 +257,4 @@ class FakePodMarks:
                 await asyncio.Event().wait()
             else:
                 raise error
-        await self.told.put(busy)
+        await self.marks.put(busy)

@@ -16,14 +16,14 @@ from aiohttp.test_utils import TestServer
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeStore, delivery, message, passage
+from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeStore, delivery, message, state
 
 from queue_agent.domain import Delivery
 from queue_agent.inputs.addresses import AddressRules
 from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.find import find_in_body
 from queue_agent.inputs.http import http_inputs
-from queue_agent.metrics import Measures
+from queue_agent.metrics import Metrics
 from queue_agent.ports import ImageRuntime
 from queue_agent.runtimes.http import runtime_http
 from queue_agent.runtimes.sdwebui.runtime import SdWebuiRuntime
@@ -32,7 +32,7 @@ from queue_agent.task import prepare, results, run
 from queue_agent.task.handler import Handler
 from queue_agent.task.out_document import SdWebuiOut
 from queue_agent.task.prepare import Preparer
-from queue_agent.task.results import Deliverer
+from queue_agent.task.results import ResultPublisher
 from queue_agent.task.run import Runner
 from queue_agent.task.run_limits import RunLimits
 from servicekit.errors import AppError
@@ -73,9 +73,7 @@ async def server() -> AsyncIterator[TestServer]:
         yield started
 
 
-def handler(
-    runtime: ImageRuntime, reader: Any, store: FakeStore, measures: Measures
-) -> Handler:
+def handler(runtime: ImageRuntime, reader: Any, store: FakeStore, metrics: Metrics) -> Handler:
     notifier, out = FakeNotifier(), SdWebuiOut()
     limits = InputLimits(count=4, bytes_each=1000, bytes_total=1000)
     return Handler(
@@ -87,18 +85,18 @@ def handler(
             fetcher=Fetcher(readers={"http": reader}, limits=limits),
             find_inputs=find_in_body,
             runtime=runtime,
-            measures=measures,
+            metrics=metrics,
         ),
         runner=Runner(
             runtime=runtime,
             out=out,
             limits=RunLimits(floor=SECONDS, cap=SECONDS, per_megapixel_step=timedelta()),
         ),
-        deliverer=Deliverer(
-            store=store, notifier=notifier, measures=measures, budget=timedelta()
+        publisher=ResultPublisher(
+            store=store, notifier=notifier, metrics=metrics, budget=timedelta()
         ),
-        measures=measures,
-        tidy=lambda _: None,
+        metrics=metrics,
+        clean_up=lambda _: None,
         now=lambda: datetime.now(UTC),
     )
 
@@ -133,7 +131,7 @@ async def test_failure_shows_nothing_that_the_client_sent(
     server: TestServer,
     spans: InMemorySpanExporter,
     caplog: pytest.LogCaptureFixture,
-    measures: Measures,
+    metrics: Metrics,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.CRITICAL, "aiohttp.access")  # of the server, which is the test's
@@ -152,7 +150,7 @@ async def test_failure_shows_nothing_that_the_client_sent(
         real = SdWebuiRuntime(http=http, dynamic=False, poll=SECONDS, silence=SECONDS)
         runtime = FakeRuntime() if failing == "store" else real
         try:
-            await handler(runtime, reader, store, measures).handle(sent(**content), passage())
+            await handler(runtime, reader, store, metrics).handle(sent(**content), state())
         except AppError as error:
             # As the consumer does, with all the errors that this one comes from.
             logging.getLogger("test").warning("failed", exc_info=error, extra=error.details)

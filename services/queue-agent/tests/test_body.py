@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from queue_agent.files.body import MEMORY_BYTES, NoRoomError, Spooled, check_room, kept, opened
+from queue_agent.files.body import (
+    MEMORY_BYTES,
+    FileBody,
+    NoRoomError,
+    check_room,
+    open_body,
+    save,
+)
 
 PART = bytes(range(256)) * 256  # 64 KiB
 
@@ -35,7 +42,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [0, 1, MEMORY_BYTES // len(PART)])
 async def test_few_bytes_stay_in_memory(number: int) -> None:
-    assert await kept(parts(number), ignore) == PART * number
+    assert await save(parts(number), ignore) == PART * number
 
 
 async def test_many_bytes_go_to_a_file_without_a_name(
@@ -43,19 +50,19 @@ async def test_many_bytes_go_to_a_file_without_a_name(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    body = await kept(parts(9), ignore)
+    body = await save(parts(9), ignore)
 
-    assert isinstance(body, Spooled)
+    assert isinstance(body, FileBody)
     assert not os.listdir(tmp_path)
     assert (len(body), body.read()) == (len(PART) * 9, PART * 9)
     assert body.read(3, 9) == PART[3:9]
 
 
 async def test_body_is_read_by_several_at_once() -> None:
-    body = await kept(parts(20), ignore)
+    body = await save(parts(20), ignore)
 
     def read() -> bytes:
-        with opened(body) as reader:
+        with open_body(body) as reader:
             return b"".join(iter(lambda: reader.read(1000), b""))
 
     with ThreadPoolExecutor(4) as threads:
@@ -63,8 +70,8 @@ async def test_body_is_read_by_several_at_once() -> None:
 
 
 async def test_reader_knows_its_place_and_the_size() -> None:
-    body = await kept(parts(9), ignore)
-    with opened(body) as reader:
+    body = await save(parts(9), ignore)
+    with open_body(body) as reader:
         assert reader.seek(-1, os.SEEK_END) == len(body) - 1
         assert (reader.read(), reader.read()) == (PART[-1:], b"")
         reader.seek(0)
@@ -82,14 +89,14 @@ async def test_size_is_counted_before_a_part_is_kept() -> None:
             raise ValueError("too large")
 
     with pytest.raises(ValueError, match="too large"):
-        await kept(parts(3), take)
+        await save(parts(3), take)
 
     assert seen == 2 * len(PART)
 
 
 async def test_file_goes_with_the_last_reference_to_it() -> None:
-    body = await kept(parts(9), ignore)
-    reader = opened(body)
+    body = await save(parts(9), ignore)
+    reader = open_body(body)
     number = reader.fileno()
 
     del body
@@ -106,7 +113,7 @@ async def test_full_disk_is_told_and_no_room_is_found_until_there_is() -> None:
     check_room()
     with largest_file(len(PART) * 6):
         with pytest.raises(NoRoomError, match="File too large"):
-            await kept(parts(20), ignore)
+            await save(parts(20), ignore)
         with pytest.raises(NoRoomError):
             check_room()
     check_room()

@@ -8,35 +8,35 @@ from datetime import timedelta
 import pytest
 from queue_agent_fakes import FakeRuntime, task
 
-from queue_agent.domain import Remains, RuntimeLostError, TaskFailedError
-from queue_agent.runtimes.cleanup import WAITING, Tidier
+from queue_agent.domain import Leftovers, RuntimeLostError, TaskFailedError
+from queue_agent.runtimes.cleanup import WAITING, Cleanup
 
 
-def left() -> Remains:
-    return Remains(uid=task().uid, attempt=1)
+def left() -> Leftovers:
+    return Leftovers(uid=task().uid, attempt=1)
 
 
 @asynccontextmanager
-async def at_work(tidier: Tidier) -> AsyncIterator[None]:
-    keeping = asyncio.create_task(tidier.keep(), name="keep")
+async def at_work(cleanup: Cleanup) -> AsyncIterator[None]:
+    running = asyncio.create_task(cleanup.run_until_stopped(), name="cleanup")
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             yield
     finally:
-        keeping.cancel()
+        running.cancel()
         with suppress(asyncio.CancelledError):
-            await keeping
+            await running
 
 
 async def test_attempts_are_forgotten_in_their_order() -> None:
     runtime, all_left = FakeRuntime(), [left() for _ in range(3)]
-    tidier = Tidier(runtime=runtime)
-    tidier.later(all_left[0])
+    cleanup = Cleanup(runtime=runtime)
+    cleanup.later(all_left[0])
 
-    async with at_work(tidier):
+    async with at_work(cleanup):
         first = await runtime.forgotten.get()
         for one in all_left[1:]:
-            tidier.later(one)
+            cleanup.later(one)
         rest = [await runtime.forgotten.get() for _ in range(2)]
 
     assert [first, *rest] == all_left
@@ -47,13 +47,13 @@ class Broken(FakeRuntime):
 
     error: Exception | None = None
 
-    async def forget(self, remains: Remains) -> None:
-        if remains.attempt == 2:
+    async def forget(self, leftovers: Leftovers) -> None:
+        if leftovers.attempt == 2:
             if self.error is None:
                 await asyncio.Event().wait()
             else:
                 raise self.error
-        await super().forget(remains)
+        await super().forget(leftovers)
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ async def test_failure_to_forget_one_is_logged_and_the_next_follows(
 ) -> None:
     runtime = Broken()
     runtime.error = error
-    tidier = Tidier(runtime=runtime, budget=timedelta(seconds=0.1))
+    cleanup = Cleanup(runtime=runtime, budget=timedelta(seconds=0.1))
 
-    async with at_work(tidier):
-        tidier.later(Remains(uid=task().uid, attempt=2))
-        tidier.later(following := left())
+    async with at_work(cleanup):
+        cleanup.later(Leftovers(uid=task().uid, attempt=2))
+        cleanup.later(following := left())
         assert await runtime.forgotten.get() == following
 
     assert [record.message for record in caplog.records] == [
@@ -79,9 +79,9 @@ async def test_failure_to_forget_one_is_logged_and_the_next_follows(
 
 async def test_oldest_ones_stay_when_too_many_wait() -> None:
     runtime, all_left = FakeRuntime(), [left() for _ in range(WAITING + 1)]
-    tidier = Tidier(runtime=runtime)
+    cleanup = Cleanup(runtime=runtime)
     for one in all_left:
-        tidier.later(one)
+        cleanup.later(one)
 
-    async with at_work(tidier):
+    async with at_work(cleanup):
         assert await runtime.forgotten.get() == all_left[1]

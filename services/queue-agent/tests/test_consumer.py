@@ -9,12 +9,12 @@ from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeTaskSource, task
 
 from queue_agent.domain import Delivery, RuntimeHangsError, RuntimeLostError, UnworkableError
 from queue_agent.files.body import NoRoomError, check_room
-from queue_agent.metrics import Measures
+from queue_agent.metrics import Metrics
 from queue_agent.pipeline import consumer as consumer_module
 from queue_agent.pipeline.consumer import Consumer, Handle
-from queue_agent.pipeline.delivery_state import Passage, Stage
+from queue_agent.pipeline.delivery_state import DeliveryState, Stage
 from queue_agent.pipeline.readiness import Readiness
-from queue_agent.pipeline.slots import Line
+from queue_agent.pipeline.slots import Slots
 from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
 
@@ -24,10 +24,10 @@ POLL = timedelta(milliseconds=5)
 class Agent:
     """A consumer with fakes around it."""
 
-    def __init__(self, measures: Measures) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self.source, self.runtime, self.health = FakeTaskSource(), FakeRuntime(), Health()
         self.stop, self.notifier = asyncio.Event(), FakeNotifier()
-        self.measures = measures
+        self.metrics = metrics
         self.work: list[bool] = []  # what came and went
         self.check_room = check_room
 
@@ -48,23 +48,23 @@ class Agent:
                 poll=POLL,
                 check_room=self.check_room,
             ),
-            measures=self.measures,
-            line=Line(depth),
+            metrics=self.metrics,
+            slots=Slots(depth),
             lease=lease,
             drain=drain,
             at_work=self.work.append,
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await consumer.consume(handle, self.stop)
 
 
 @pytest.fixture
-def agent(measures: Measures) -> Agent:
-    return Agent(measures)
+def agent(metrics: Metrics) -> Agent:
+    return Agent(metrics)
 
 
 def stopping(agent: Agent, error: Exception | None = None) -> Handle:
-    async def handle(delivery: Delivery, passage: Passage) -> None:
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
         agent.stop.set()
         if error:
             raise error
@@ -108,7 +108,7 @@ async def test_nothing_is_leased_before_the_runtime_is_ready(agent: Agent) -> No
 
     agent.runtime.probe = counted  # type: ignore[method-assign]  # the fourth probe finds it up
 
-    async def handle(delivery: Delivery, passage: Passage) -> None:
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
         assert agent.health.reason is None
         agent.stop.set()
 
@@ -118,8 +118,8 @@ async def test_nothing_is_leased_before_the_runtime_is_ready(agent: Agent) -> No
 
 
 async def test_task_running_at_stop_may_finish_within_the_drain(agent: Agent) -> None:
-    async def handle(delivery: Delivery, passage: Passage) -> None:
-        passage.stage = Stage.RUNNING
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
+        state.stage = Stage.RUNNING
         agent.stop.set()
         await asyncio.sleep(0.02)
 
@@ -131,8 +131,8 @@ async def test_task_running_at_stop_may_finish_within_the_drain(agent: Agent) ->
 
 
 async def test_task_that_outlasts_the_drain_goes_back_at_once(agent: Agent) -> None:
-    async def handle(delivery: Delivery, passage: Passage) -> None:
-        passage.stage = Stage.RUNNING
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
+        state.stage = Stage.RUNNING
         agent.stop.set()
         await asyncio.Event().wait()
 
@@ -191,8 +191,8 @@ async def test_task_that_could_not_be_done_is_released_and_never_settled(
 async def test_a_runtime_that_hangs_counts_as_a_failure_and_a_lost_one_does_not(
     agent: Agent, error: Exception, interrupted: bool
 ) -> None:
-    async def handle(delivery: Delivery, passage: Passage) -> None:
-        passage.begun(task())
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
+        state.mark_staged(task())
         agent.stop.set()
         raise error
 
@@ -206,7 +206,7 @@ async def test_a_runtime_that_hangs_counts_as_a_failure_and_a_lost_one_does_not(
 async def test_lost_runtime_makes_the_agent_unready_until_it_is_back(agent: Agent) -> None:
     reasons: list[str | None] = []
 
-    async def handle(delivery: Delivery, passage: Passage) -> None:
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
         reasons.append(agent.health.reason)
         if len(reasons) > 1:
             agent.stop.set()
@@ -264,13 +264,13 @@ async def test_full_disk_gives_the_task_back_and_makes_the_agent_unready_until_t
         nonlocal full
         full = False
 
-    async def handle(delivery: Delivery, passage: Passage) -> None:
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
         nonlocal full
         reasons.append(agent.health.reason)
         if len(reasons) > 1:
             agent.stop.set()
             return
-        passage.begun(task())
+        state.mark_staged(task())
         full = True
         raise NoRoomError("the disk is full")
 
@@ -298,7 +298,7 @@ async def test_fatal_error_releases_the_message_and_ends_the_process(agent: Agen
 async def test_lease_is_kept_while_work_goes_on(agent: Agent) -> None:
     extended_twice = _after(agent, 2)
 
-    async def handle(delivery: Delivery, passage: Passage) -> None:
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
         await extended_twice.wait()
         agent.stop.set()
 
@@ -312,7 +312,7 @@ async def test_lease_is_kept_while_work_goes_on(agent: Agent) -> None:
 async def test_work_stops_when_somebody_else_has_the_message(agent: Agent) -> None:
     cancelled = asyncio.Event()
 
-    async def handle(delivery: Delivery, passage: Passage) -> None:
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
         agent.source.hidden.clear()
         try:
             await asyncio.Event().wait()
@@ -331,8 +331,8 @@ async def test_work_stops_when_somebody_else_has_the_message(agent: Agent) -> No
 async def test_outage_of_the_queue_does_not_end_running_work(agent: Agent) -> None:
     calls = _after(agent, 2, fail=TransientError("no route to queue"))
 
-    async def handle(delivery: Delivery, passage: Passage) -> None:
-        passage.stage = Stage.RUNNING
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
+        state.stage = Stage.RUNNING
         await calls.wait()
         agent.stop.set()
 

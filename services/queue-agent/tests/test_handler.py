@@ -10,19 +10,19 @@ from datetime import timedelta
 import pytest
 from handler_parts import Room
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from queue_agent_fakes import PNG, delivery, make_image, message, passage, run_for_ever
+from queue_agent_fakes import PNG, delivery, make_image, message, run_for_ever, state
 
 from contracts.ids import claim_key, new_uid
 from queue_agent.domain import (
     File,
     Generated,
     Job,
-    Remains,
+    Leftovers,
     TaskFailedError,
     UnworkableError,
     Verdict,
 )
-from queue_agent.files.body import Spooled
+from queue_agent.files.body import FileBody
 from queue_agent.ports import Report
 from servicekit.errors import TransientError
 
@@ -71,8 +71,8 @@ async def test_what_a_task_left_is_deleted_after_its_images_are_stored(room: Roo
 
     [name] = room.runtime.uploads
     uploads = [f"folder/{name} (1)"]
-    assert room.left == [Remains(uid=sent.uid, attempt=1, uploads=uploads)]
-    assert room.ends_when_tidied == 1
+    assert room.left == [Leftovers(uid=sent.uid, attempt=1, uploads=uploads)]
+    assert room.ends_when_cleaned_up == 1
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ async def test_what_an_attempt_left_that_came_to_nothing_is_deleted(
     with suppress(TransientError):
         await room.handle(sent)
 
-    assert room.left == [Remains(uid=sent.uid, attempt=1)]
+    assert room.left == [Leftovers(uid=sent.uid, attempt=1)]
 
 
 async def test_more_files_than_a_callback_has_room_for_are_a_failure(room: Room) -> None:
@@ -110,7 +110,7 @@ async def test_more_files_than_a_callback_has_room_for_are_a_failure(room: Room)
 
 
 async def test_files_are_gone_when_their_task_has_ended(room: Room) -> None:
-    body = Spooled()
+    body = FileBody()
     body.write(PNG)
 
     async def make(job: Job, report: Report) -> Generated:
@@ -149,7 +149,7 @@ async def test_task_with_nothing_to_do_may_be_deleted_without_work(
 )
 async def test_message_that_is_not_ours_is_given_back_unread(room: Room, body: bytes) -> None:
     with pytest.raises(UnworkableError) as caught:
-        await room.handler().handle(delivery(body), passage())
+        await room.handler().handle(delivery(body), state())
 
     assert "secret" not in str(caught.value)
     assert room.notifier.attempts == {}
@@ -178,7 +178,7 @@ async def test_claim_of_another_task_is_not_read(room: Room) -> None:
     mine = message().model_dump(mode="json") | {"content": None, "content_key": other}
 
     with pytest.raises(UnworkableError, match="content_key"):
-        await room.handler().handle(delivery(json.dumps(mine).encode()), passage())
+        await room.handler().handle(delivery(json.dumps(mine).encode()), state())
 
     assert room.runtime.jobs == []
 

@@ -8,7 +8,7 @@ from handler_parts import Room
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from queue_agent_fakes import delivery, message, passage, remains
+from queue_agent_fakes import delivery, leftovers, message, state
 
 from queue_agent.domain import Generated, Job, Task, TaskFailedError
 from queue_agent.ports import Report
@@ -34,7 +34,7 @@ async def test_spans_continue_the_trace_of_the_message(
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     sent = message()
 
-    await room.handler().handle(delivery(sent, traceparent=parent), passage())
+    await room.handler().handle(delivery(sent, traceparent=parent), state())
 
     by_name: dict[str, ReadableSpan] = {span.name: span for span in spans.get_finished_spans()}
     assert set(by_name) == {"queue-agent task", "fetch", "run", "store", "finish"}
@@ -79,7 +79,7 @@ async def test_what_the_handler_logs_has_no_prompt(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     task = Task(message=message(content={"prompt": "my secret"}), attempt=1)
-    job = await room.handler().preparer.prepare(task, remains(task))
+    job = await room.handler().preparer.prepare(task, leftovers(task))
 
     assert "my secret" not in repr(task) + repr(job) + repr(replace(job, attempt=2))
     assert "my secret" not in caplog.text

@@ -67,7 +67,7 @@ async def test_folder_is_looked_into_again_only_when_the_server_has_forgotten_mo
         library = ModelLibrary(http=http, folder=str(tmp_path))
         for known in (["a"], ["a"], ["a", "b"], ["b"], ["b"]):
             models[:] = [{"key": key} for key in known]
-            await library.keep()
+            await library.ensure_registered()
 
     assert asked == [str(tmp_path)] * 2
 
@@ -133,7 +133,7 @@ async def test_registration_that_takes_too_long_is_given_up(
     write_lora(tmp_path / "Lora" / "one.safetensors")
     library = ModelLibrary(http=http, folder=str(tmp_path), budget=timedelta())
 
-    await library.keep()
+    await library.ensure_registered()
 
     [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
     assert warning.__dict__["reason"] == "it takes too long"
@@ -217,7 +217,7 @@ async def test_run_with_models_that_the_last_one_had_not_is_given_time_to_load_t
 ) -> None:
     write_lora(tmp_path / "Lora" / "one.safetensors")
     server = runtime(http, tmp_path)
-    server.warmth.cold_stall = timedelta(hours=1)
+    server.stall_limit.cold_stall = timedelta(hours=1)
     wanted = job({"batch": {"graph": lora_graph(name="one")}})
 
     assert server.loading(wanted) == timedelta(hours=1)

@@ -28,8 +28,8 @@ from contracts.kinds import TaskType
 from queue_agent.domain import (
     Generated,
     Job,
+    Leftovers,
     Progress,
-    Remains,
     RuntimeLostError,
     TaskFailedError,
 )
@@ -120,7 +120,7 @@ async def test_what_an_attempt_has_left_is_deleted_and_nothing_else(http: Runtim
     [item] = await items(http, f"{wanted.uid}-1")
     results = item["session"]["results"].values()
     made = sorted({result["image"]["image_name"] for result in results} - {given})
-    mine = Remains(uid=wanted.uid, attempt=1, uploads=[uploaded])
+    mine = Leftovers(uid=wanted.uid, attempt=1, uploads=[uploaded])
 
     before = await are_there(http, [given, uploaded, *made])
     for _ in range(2):
@@ -136,7 +136,7 @@ async def test_equal_graph_makes_images_of_its_own(http: RuntimeHttp) -> None:
 
     before = await server.run(first, ignore)
     after = await server.run(again, ignore)
-    await server.forget(Remains(uid=first.uid, attempt=1))
+    await server.forget(Leftovers(uid=first.uid, attempt=1))
 
     assert {file.name for file in before.files}.isdisjoint(file.name for file in after.files)
     assert await are_there(http, [file.name for file in after.files]) == [True]
@@ -149,7 +149,7 @@ async def test_failed_attempt_is_forgotten_too(http: RuntimeHttp) -> None:
     [item] = await items(http, f"{wanted.uid}-1")
     [made] = item["session"]["results"].values()
 
-    await server.forget(Remains(uid=wanted.uid, attempt=1))
+    await server.forget(Leftovers(uid=wanted.uid, attempt=1))
 
     assert await are_there(http, [made["image"]["image_name"]]) == [False]
 
@@ -163,7 +163,7 @@ async def test_deletion_that_the_server_refuses_is_told() -> None:
     server = TestServer(app)
     async with server, runtime_http(str(server.make_url("/"))) as http:
         with pytest.raises(TaskFailedError, match="did not delete"):
-            await runtime(http).forget(Remains(uid=new_uid(), attempt=1, uploads=["a.png"]))
+            await runtime(http).forget(Leftovers(uid=new_uid(), attempt=1, uploads=["a.png"]))
 
 
 async def test_upload_that_is_no_image_is_refused(http: RuntimeHttp) -> None:
@@ -209,7 +209,7 @@ async def test_failure_of_a_node_is_a_failure_with_its_words(
     http: RuntimeHttp, content: dict[str, Any], said: str
 ) -> None:
     server, wanted = runtime(http), job(content)
-    server.warmth.cold_stall = timedelta(hours=1)
+    server.stall_limit.cold_stall = timedelta(hours=1)
 
     with pytest.raises(TaskFailedError) as caught:
         await server.run(wanted, ignore)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queue_agent.files.body import Spooled
+from queue_agent.files.body import FileBody
 from queue_agent.runtimes import json_stream
 from queue_agent.runtimes.json_stream import LongString, TooLongError, parsed
 
@@ -21,8 +21,8 @@ values = st.recursive(
 )
 
 
-def spooled(text: bytes) -> Spooled:
-    body = Spooled()
+def spooled(text: bytes) -> FileBody:
+    body = FileBody()
     body.write(text)
     return body
 

@@ -1,16 +1,19 @@
-"""Marks of the pod, over HTTP to a server that stands for the API server."""
+"""Marks of the pod, over HTTPS to a server that stands for the API server."""
 
 from __future__ import annotations
 
 import json
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from queue_agent.pod.kubernetes import pod_marks
+from queue_agent.pod.kubernetes import kubernetes_pod
 from servicekit.errors import TransientError
 from servicekit.listen import free_port
 
@@ -21,33 +24,62 @@ POD = "/api/v1/namespaces/art/pods/sdruntime-1"
 class ApiServer:
     """Keeps what it is asked; answers with `status`."""
 
-    url: str = ""
+    account: Path  # what a pod has of it
     status: int = 200
     asked: list[tuple[str, str, str, Any]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
         body = json.loads(await request.text())
         kind = request.headers["Content-Type"]
         self.asked.append((request.method, request.path, kind, body))
+        self.tokens.append(request.headers["Authorization"])
         return web.json_response({"kind": "Pod", "apiVersion": "v1"}, status=self.status)
+
+    async def mark(self, *busy: bool) -> None:
+        async with kubernetes_pod("sdruntime-1", "art", self.account) as pod:
+            for one in busy:
+                await pod.mark(busy=one)
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for this machine, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate = folder / "api.key", folder / "api.pem"
+    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    subject = ["-subj", "/CN=kubernetes", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        [*made.split(), *subject, "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    return certificate, key
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[ApiServer]:
-    server, app = ApiServer(), web.Application()
+async def api(
+    certified: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ApiServer]:
+    server, app = ApiServer(tmp_path), web.Application()
     app.router.add_route("*", "/{path:.*}", server.answer)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*certified)
+    (tmp_path / "ca.crt").write_bytes(certified[0].read_bytes())
+    (tmp_path / "token").write_text("first\n")
     runner = web.AppRunner(app)
     await runner.setup()
     port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    server.url = f"http://127.0.0.1:{port}"
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(port))
     yield server
     await runner.cleanup()
 
 
 async def test_a_busy_pod_is_dear_to_delete_and_not_to_be_disrupted(api: ApiServer) -> None:
-    async with pod_marks("sdruntime-1", "art", api.url) as marks:
-        await marks.mark(busy=True)
+    await api.mark(True)
 
     annotations = {
         "controller.kubernetes.io/pod-deletion-cost": "100",
@@ -55,12 +87,11 @@ async def test_a_busy_pod_is_dear_to_delete_and_not_to_be_disrupted(api: ApiServ
     }
     body = {"metadata": {"annotations": annotations}}
     assert api.asked == [("PATCH", POD, "application/merge-patch+json", body)]
+    assert api.tokens == ["Bearer first"]
 
 
 async def test_an_idle_pod_has_no_marks(api: ApiServer) -> None:
-    async with pod_marks("sdruntime-1", "art", api.url) as marks:
-        await marks.mark(busy=True)
-        await marks.mark(busy=False)
+    await api.mark(True, False)
 
     annotations = {
         "controller.kubernetes.io/pod-deletion-cost": None,
@@ -70,26 +101,57 @@ async def test_an_idle_pod_has_no_marks(api: ApiServer) -> None:
     assert api.asked[1] == ("PATCH", POD, "application/merge-patch+json", body)
 
 
+async def test_a_token_that_was_renewed_is_used(api: ApiServer) -> None:
+    async with kubernetes_pod("sdruntime-1", "art", api.account) as pod:
+        await pod.mark(busy=True)
+        (api.account / "token").write_text("second")
+        await pod.mark(busy=False)
+
+    assert api.tokens == ["Bearer first", "Bearer second"]
+
+
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
 async def test_a_refusal_is_an_error_that_may_pass(api: ApiServer, status: int) -> None:
     api.status = status
 
-    async with pod_marks("sdruntime-1", "art", api.url) as marks:
-        with pytest.raises(TransientError) as raised:
-            await marks.mark(busy=True)
+    with pytest.raises(TransientError) as raised:
+        await api.mark(True)
 
     assert raised.value.details == {"status": status}
 
 
-async def test_no_api_server_is_an_error_that_may_pass() -> None:
-    async with pod_marks("sdruntime-1", "art", f"http://127.0.0.1:{free_port()}") as marks:
-        with pytest.raises(TransientError):
-            await marks.mark(busy=True)
+async def test_a_server_of_another_authority_is_told_nothing(
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The certificate is for the address only.
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "localhost")
+
+    with pytest.raises(TransientError):
+        await api.mark(True)
+
+    assert api.tokens == []
 
 
-async def test_no_cluster_is_an_error_that_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+async def test_no_api_server_is_an_error_that_may_pass(
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(free_port()))
 
-    async with pod_marks("sdruntime-1", "art") as marks:
-        with pytest.raises(TransientError):
-            await marks.mark(busy=True)
+    with pytest.raises(TransientError):
+        await api.mark(True)
+
+
+async def test_a_pod_without_a_token_is_an_error_that_may_pass(api: ApiServer) -> None:
+    (api.account / "token").unlink()
+
+    with pytest.raises(TransientError):
+        await api.mark(True)
+
+
+async def test_no_cluster_is_an_error_that_may_pass(
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+
+    with pytest.raises(TransientError):
+        await api.mark(True)

@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from queue_agent_fakes import FakeInputReader, FakeRuntime, FakeStore, remains, task, whole
+from queue_agent_fakes import FakeInputReader, FakeRuntime, FakeStore, leftovers, task, whole
 
 from awsio import clients
 from contracts.ids import new_uid
 from contracts.kinds import TaskType
 from queue_agent.aws.s3 import S3ClaimStore, S3OutputStore
 from queue_agent.domain import Job, TaskFailedError, UnworkableError
-from queue_agent.files.body import MEMORY_BYTES, Spooled
+from queue_agent.files.body import MEMORY_BYTES, FileBody
 from queue_agent.files.types import PNG, file_type, is_image
 from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.find import find_in_body
 from queue_agent.inputs.s3 import S3InputReader
-from queue_agent.metrics import Measures
+from queue_agent.metrics import Metrics
 from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
 from queue_agent.runtimes.invokeai.models import ModelLibrary
@@ -37,8 +37,8 @@ LARGE = b"\x89PNG\r\n\x1a\n" + os.urandom(3 * MEMORY_BYTES)
 SOON = timedelta(seconds=5)
 
 
-def spooled(body: bytes = LARGE) -> Spooled:
-    kept = Spooled()
+def spooled(body: bytes = LARGE) -> FileBody:
+    kept = FileBody()
     kept.write(body)
     return kept
 
@@ -104,7 +104,7 @@ def ignore(_: object) -> None: ...
 async def test_large_images_of_an_answer_are_kept_in_files(http: RuntimeHttp) -> None:
     made = await sdwebui(http).run(job({}), ignore)
 
-    assert [type(file.body) for file in made.files] == [Spooled, Spooled]
+    assert [type(file.body) for file in made.files] == [FileBody, FileBody]
     assert [whole(file.body) for file in made.files] == [LARGE, LARGE]
     assert made.answer == {"info": "{}"}
 
@@ -123,7 +123,7 @@ async def test_large_answer_ends_the_task_if_it_is_larger_than_may_be(
 async def test_large_file_of_a_runtime_is_kept_in_a_file(http: RuntimeHttp) -> None:
     found = await http.get_file("/view", {"filename": "a.png"})
 
-    assert isinstance(found, Spooled)
+    assert isinstance(found, FileBody)
     assert whole(found) == LARGE
     assert await http.get_file("/missing", {}) is None
 
@@ -152,7 +152,7 @@ async def test_large_input_is_put_into_the_request_where_its_word_stands(
     ready = await sdwebui(http).encode(given)
     await sdwebui(http).run(ready, ignore)
 
-    assert isinstance(ready.request, Spooled)
+    assert isinstance(ready.request, FileBody)
     assert server.lengths == [len(ready.request)]
     sent = json.loads(server.bodies[0])
     image = base64.b64encode(LARGE).decode()
@@ -160,7 +160,7 @@ async def test_large_input_is_put_into_the_request_where_its_word_stands(
     assert sent["mask"] == base64.b64encode(b"mask").decode()
 
 
-async def test_large_input_is_never_text_in_memory(measures: Measures) -> None:
+async def test_large_input_is_never_text_in_memory(metrics: Metrics) -> None:
     url = "s3://in/a.png"
     preparer = Preparer(
         claims=FakeStore(),
@@ -170,11 +170,11 @@ async def test_large_input_is_never_text_in_memory(measures: Measures) -> None:
         ),
         find_inputs=find_in_body,
         runtime=FakeRuntime(),
-        measures=measures,
+        metrics=metrics,
     )
 
     asked = task(content={"prompt": "x", "init_images": [url, url]})
-    made = await preparer.prepare(asked, remains(asked))
+    made = await preparer.prepare(asked, leftovers(asked))
 
     assert len(json.dumps(made.content)) < 200
     assert [whole(body) for body in made.inputs.values()] == [LARGE, LARGE]
@@ -200,7 +200,7 @@ async def test_large_object_is_stored_from_its_file_and_read_into_one(aws: str) 
         assert zlib.crc32(await found["Body"].read()) == zlib.crc32(LARGE)
         reader = S3InputReader(client=s3, buckets=frozenset({name}), patience=SOON)
         body = await reader.read(f"s3://{name}/a.png", ignore)
-        assert isinstance(body, Spooled)
+        assert isinstance(body, FileBody)
         assert whole(body) == LARGE
 
 

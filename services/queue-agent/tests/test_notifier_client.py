@@ -14,6 +14,7 @@ from darkroom.notifier.v1.notifier_pb2_grpc import (
     NotifierServiceStub,
     add_NotifierServiceServicer_to_server,
 )
+from darkroom.task.v1.task_pb2 import TaskError
 from queue_agent.domain import Begun, Progress, Stored, Verdict
 from queue_agent.notifier_client import GrpcNotifier
 from servicekit import rpc
@@ -23,7 +24,7 @@ CANCELLED = 9
 
 
 class Servicer(NotifierServiceServicer):
-    """Notes what it is told and answers what the test wants."""
+    """Records its calls and answers what the test wants."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -124,7 +125,7 @@ async def test_progress_and_ends_are_told(notifier: GrpcNotifier, servicer: Serv
             uid=uid,
             attempt=2,
             output_url="s3://b/o",
-            error=pb.TaskError(code="timeout", message="slow", retryable=True),
+            error=TaskError(code="timeout", message="slow", retryable=True),
         ),
     ]
     assert not servicer.told[1].HasField("error")

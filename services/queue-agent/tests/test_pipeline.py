@@ -1,4 +1,4 @@
-"""Consumer and handler together: what goes on at once, and how deliveries are called back."""
+"""Consumer and handler together: what goes on at once, and how deliveries are interrupted."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ from queue_agent.domain import (
 from queue_agent.files.body import Body
 from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.find import find_in_body
-from queue_agent.metrics import Measures
+from queue_agent.metrics import Metrics
 from queue_agent.pipeline import consumer as consumer_module
 from queue_agent.pipeline.consumer import Consumer
 from queue_agent.pipeline.readiness import Readiness
-from queue_agent.pipeline.slots import Line
+from queue_agent.pipeline.slots import Slots
 from queue_agent.ports import Report
 from queue_agent.task import progress, results
 from queue_agent.task.handler import Handler
 from queue_agent.task.out_document import SdWebuiOut
 from queue_agent.task.prepare import Preparer
-from queue_agent.task.results import Deliverer
+from queue_agent.task.results import ResultPublisher
 from queue_agent.task.run import Runner
 from queue_agent.task.run_limits import RunLimits
 from servicekit.errors import TransientError
@@ -66,8 +66,8 @@ class Plant:
     store: FakeStore = field(default_factory=FakeStore)
     health: Health = field(default_factory=Health)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    measures: Measures = field(
-        default_factory=lambda: Measures(NoOpMeterProvider().get_meter("test"))
+    metrics: Metrics = field(
+        default_factory=lambda: Metrics(NoOpMeterProvider().get_meter("test"))
     )
 
     def put(self, count: int = 1, **changes: Any) -> list[TaskMessage]:
@@ -83,8 +83,8 @@ class Plant:
             readiness=Readiness(
                 runtime=self.runtime, health=self.health, poll=timedelta(milliseconds=5)
             ),
-            measures=self.measures,
-            line=Line(depth, width),
+            metrics=self.metrics,
+            slots=Slots(depth, width),
             lease=timedelta(seconds=lease),
             drain=timedelta(seconds=drain),
         )
@@ -103,21 +103,21 @@ class Plant:
                 ),
                 find_inputs=find_in_body,
                 runtime=self.runtime,
-                measures=self.measures,
+                metrics=self.metrics,
             ),
             runner=Runner(
                 runtime=self.runtime,
                 out=SdWebuiOut(),
                 limits=RunLimits(floor=limit, cap=limit, per_megapixel_step=timedelta()),
             ),
-            deliverer=Deliverer(
+            publisher=ResultPublisher(
                 store=self.store,
                 notifier=self.notifier,
-                measures=self.measures,
+                metrics=self.metrics,
                 budget=timedelta(seconds=0.05),
             ),
-            measures=self.measures,
-            tidy=lambda _: None,
+            metrics=self.metrics,
+            clean_up=lambda _: None,
             now=lambda: datetime.now(UTC),
         )
 
@@ -125,11 +125,11 @@ class Plant:
         self, *, depth: int = 1, width: int = 1, lease: float = 30, drain: float = 1
     ) -> None:
         consumer = self.consumer(depth, width, lease, drain)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await consumer.consume(self.handler().handle, self.stop)
 
     async def until(self, claim: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not claim():  # noqa: ASYNC110  # fakes change in many places
                 await asyncio.sleep(0.001)
 
@@ -211,7 +211,7 @@ async def test_outcomes_that_cannot_be_delivered_hold_the_line(plant: Plant) -> 
         group.create_task(plant.run(), name="agent")
         await plant.until(lambda: len(plant.runtime.jobs) == 5)
         await asyncio.sleep(0.05)
-        assert len(plant.runtime.jobs) == 5, "depth + 3 on their way out, and one at work"
+        assert len(plant.runtime.jobs) == 5, "depth + 3 are uploaded, and one is at work"
         stuck.set()
         await plant.until(lambda: len(plant.source.settled) == 10)
         plant.stop.set()
@@ -352,13 +352,14 @@ async def test_staged_work_is_dropped_when_its_lease_has_run_out(
     first, second = plant.put(2)
 
     def fail() -> None:
-        raise TransientError("no route to queue")
+        if gate.at_work:
+            raise TransientError("no route to queue")
 
     plant.source.on_extend = fail
     async with asyncio.TaskGroup() as group:
-        group.create_task(plant.run(lease=0.06), name="agent")
+        group.create_task(plant.run(lease=0.3), name="agent")
         await plant.until(lambda: len(plant.notifier.attempts) == 2)
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(1)
         gate.opened.release()
         await plant.until(lambda: len(plant.source.settled) == 1)
         plant.stop.set()

@@ -8,84 +8,86 @@ from datetime import timedelta
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from queue_agent_fakes import FakePodMarks
+from queue_agent_fakes import FakePodApi
 
-from queue_agent.metrics import Measures
-from queue_agent.pod.protection import Marker
+from queue_agent.metrics import Metrics
+from queue_agent.pod.protection import PodProtection
 from servicekit.errors import TransientError
 
 NOW, LONG = timedelta(), timedelta(hours=1)
 
 
 @asynccontextmanager
-async def keeping(marker: Marker) -> AsyncIterator[Marker]:
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        task = group.create_task(marker.keep(), name="marks")
-        yield marker
+async def running(protection: PodProtection) -> AsyncIterator[PodProtection]:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        task = group.create_task(protection.run_until_stopped(), name="protection")
+        yield protection
         task.cancel()
 
 
 async def a_few_turns() -> None:
-    """Let the marker see what was noted."""
+    """Let the protection see what has changed."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
-def a_marker(
-    marks: FakePodMarks,
-    measures: Measures,
+def a_protection(
+    api: FakePodApi,
+    metrics: Metrics,
     *,
     deadline: timedelta = LONG,
     pause: timedelta = NOW,
     linger: timedelta = NOW,
-) -> Marker:
-    return Marker(marks=marks, measures=measures, deadline=deadline, pause=pause, linger=linger)
+) -> PodProtection:
+    return PodProtection(
+        api=api, metrics=metrics, deadline=deadline, pause=pause, linger=linger
+    )
 
 
-async def test_what_a_restarted_agent_left_is_taken_away_first(measures: Measures) -> None:
-    marks = FakePodMarks()
+async def test_what_a_restarted_agent_left_is_taken_away_first(metrics: Metrics) -> None:
+    api = FakePodApi()
 
-    async with keeping(a_marker(marks, measures)):
-        assert await marks.told.get() is False
-
-
-async def test_only_changes_are_told(measures: Measures) -> None:
-    marks = FakePodMarks()
-
-    async with keeping(a_marker(marks, measures)) as marker:
-        assert await marks.told.get() is False
-        marker.at_work(True)
-        marker.at_work(True)
-        assert await marks.told.get() is True
-        marker.at_work(False)
-        assert await marks.told.get() is False
-
-    assert marks.told.empty()
+    async with running(a_protection(api, metrics)):
+        assert await api.marks.get() is False
 
 
-async def test_a_gap_between_two_tasks_is_no_idleness(measures: Measures) -> None:
-    marks = FakePodMarks()
+async def test_only_changes_are_told(metrics: Metrics) -> None:
+    api = FakePodApi()
 
-    async with keeping(a_marker(marks, measures, linger=LONG)) as marker:
-        assert await marks.told.get() is False
-        marker.at_work(True)
-        assert await marks.told.get() is True
+    async with running(a_protection(api, metrics)) as protection:
+        assert await api.marks.get() is False
+        protection.at_work(True)
+        protection.at_work(True)
+        assert await api.marks.get() is True
+        protection.at_work(False)
+        assert await api.marks.get() is False
+
+    assert api.marks.empty()
+
+
+async def test_a_gap_between_two_tasks_is_no_idleness(metrics: Metrics) -> None:
+    api = FakePodApi()
+
+    async with running(a_protection(api, metrics, linger=LONG)) as protection:
+        assert await api.marks.get() is False
+        protection.at_work(True)
+        assert await api.marks.get() is True
         for busy in (False, True, False, True):
-            marker.at_work(busy)
+            protection.at_work(busy)
             await a_few_turns()
 
-    assert marks.told.empty()
+    assert api.marks.empty()
 
 
 async def test_a_failed_mark_is_tried_again_and_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     reader = InMemoryMetricReader()
-    measures = Measures(MeterProvider(metric_readers=[reader]).get_meter("test"))
-    marks = FakePodMarks(failures=[TransientError("refused")] * 3)
+    metrics = Metrics(MeterProvider(metric_readers=[reader]).get_meter("test"))
+    api = FakePodApi(failures=[TransientError("refused")] * 3)
 
-    async with keeping(a_marker(marks, measures)):
-        assert await marks.told.get() is False
+    async with running(a_protection(api, metrics)):
+        assert await api.marks.get() is False
 
     assert [r.message for r in caplog.records] == ["the pod cannot be marked"]
     gathered = reader.get_metrics_data()
@@ -96,11 +98,11 @@ async def test_a_failed_mark_is_tried_again_and_logged_once(
 
 
 async def test_a_cluster_that_does_not_answer_is_given_up_in_time(
-    measures: Measures, caplog: pytest.LogCaptureFixture
+    metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
-    marks = FakePodMarks(failures=[None])
+    api = FakePodApi(failures=[None])
 
-    async with keeping(a_marker(marks, measures, deadline=timedelta(milliseconds=10))):
-        assert await marks.told.get() is False
+    async with running(a_protection(api, metrics, deadline=timedelta(milliseconds=10))):
+        assert await api.marks.get() is False
 
     assert [r.message for r in caplog.records] == ["the pod cannot be marked"]

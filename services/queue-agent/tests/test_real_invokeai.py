@@ -18,8 +18,8 @@ import pytest
 from invokeai_jobs import items, job, listed, lora_graph, write_lora
 from PIL import Image
 
-from queue_agent.domain import Progress, Remains, RuntimeLostError, TaskFailedError
-from queue_agent.files.body import opened
+from queue_agent.domain import Leftovers, Progress, RuntimeLostError, TaskFailedError
+from queue_agent.files.body import open_body
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
 from queue_agent.runtimes.invokeai.models import ModelLibrary
 from queue_agent.runtimes.invokeai.runtime import InvokeAiRuntime
@@ -105,7 +105,7 @@ async def test_graph_of_image_nodes_gives_its_image(runtime: InvokeAiRuntime) ->
     made = [await runtime.run(wanted, seen.append) for _ in range(2)]
 
     [file] = made[0].files
-    with Image.open(opened(file.body)) as picture:
+    with Image.open(open_body(file.body)) as picture:
         assert picture.size == (32, 24)
     assert made[1].answer["prompt_id"] == made[0].answer["prompt_id"]
     assert all(one.total == 2 for one in seen)
@@ -192,7 +192,7 @@ async def test_what_an_attempt_left_is_deleted_and_an_equal_one_keeps_its_own(
     gone = [uploaded, *(file.name for file in before.files)]
     assert await _are_there(runtime, gone) == {True}
     for _ in range(2):
-        await runtime.forget(Remains(uid=first.uid, attempt=1, uploads=[uploaded]))
+        await runtime.forget(Leftovers(uid=first.uid, attempt=1, uploads=[uploaded]))
 
     assert await _are_there(runtime, gone) == {False}
     assert await _are_there(runtime, [given, *(file.name for file in after.files)]) == {True}

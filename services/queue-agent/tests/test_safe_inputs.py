@@ -25,14 +25,14 @@ _CODE = re.compile(r"`([^`]*)`")
 
 
 def rows(heading: str) -> list[tuple[str, ...]]:
-    """Give the cells of the table under a heading of the page."""
+    """The cells of the table under a heading of the page."""
     section = PAGE.read_text().split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[2:]]
 
 
 def written(cell: str) -> str:
-    """Give what a cell shows as code, with its escapes read."""
+    """What a cell shows as code, with its escapes read."""
     text = "".join(_CODE.findall(cell))
     return text.encode().decode("unicode_escape") if "\\" in text else text
 

@@ -31,7 +31,7 @@ from queue_agent.runtimes.sdwebui import runtime as sdwebui
 from queue_agent.runtimes.sdwebui.models import Checkpoint
 from queue_agent.runtimes.sdwebui.progress import progress_of
 from queue_agent.runtimes.sdwebui.runtime import Known, SdWebuiRuntime
-from queue_agent.runtimes.stall import Warmth
+from queue_agent.runtimes.stall import StallLimit
 from queue_agent.task.out_document import SdWebuiOut
 from servicekit.errors import TransientError
 from testkit.sample_runtimes import SampleRuntime
@@ -235,7 +235,7 @@ async def test_failure_has_the_servers_own_words(
 
 async def running(http: RuntimeHttp) -> None:
     """Wait until the server works."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await http.get("/sdapi/v1/progress")).body["state"]["job"]:  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
 
@@ -327,7 +327,7 @@ async def test_run_without_progress_is_interrupted_and_the_runtime_is_lost(
         dynamic=False,
         poll=POLL,
         silence=timedelta(seconds=5),
-        warmth=Warmth(stall=timedelta(seconds=0.2)),
+        stall_limit=StallLimit(stall=timedelta(seconds=0.2)),
     )
 
     with pytest.raises(RuntimeHangsError):
@@ -343,10 +343,10 @@ async def test_first_run_may_stand_still_for_longer_than_later_ones(http: Runtim
     loop = asyncio.get_running_loop()
 
     def patient(cold: timedelta) -> SdWebuiRuntime:
-        warmth = Warmth(stall=timedelta(seconds=0.1), cold_stall=cold)
+        stall_limit = StallLimit(stall=timedelta(seconds=0.1), cold_stall=cold)
         silence = timedelta(seconds=5)
         return SdWebuiRuntime(
-            http=http, dynamic=False, poll=POLL, silence=silence, warmth=warmth
+            http=http, dynamic=False, poll=POLL, silence=silence, stall_limit=stall_limit
         )
 
     start = loop.time()
@@ -358,7 +358,7 @@ async def test_first_run_may_stand_still_for_longer_than_later_ones(http: Runtim
     assert runtime.loading(job({})) == timedelta(hours=1)
     await runtime.run(job({}), ignore)
     assert not runtime.loading(job({}))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with pytest.raises(RuntimeHangsError):
             await runtime.run(job({"prompt": "HANG"}), ignore)
 
@@ -388,7 +388,7 @@ async def test_runtime_that_hung_is_not_ready_until_its_run_has_ended() -> None:
             dynamic=False,
             poll=POLL,
             silence=timedelta(seconds=5),
-            warmth=Warmth(stall=timedelta(seconds=0.1)),
+            stall_limit=StallLimit(stall=timedelta(seconds=0.1)),
         )
         with pytest.raises(RuntimeHangsError):
             await stuck.run(job({}), ignore)
@@ -420,7 +420,7 @@ async def test_runtime_that_seems_to_hang_for_ever_is_tried_again(
 
 @dataclass(frozen=True, kw_only=True)
 class Counted(RuntimeHttp):
-    """Notes which calls go to the server."""
+    """Records which calls go to the server."""
 
     calls: list[str] = field(default_factory=list)
 

@@ -2,19 +2,19 @@ from __future__ import annotations
 
 import asyncio
 
-from queue_agent.pipeline.slots import Line, Turn
+from queue_agent.pipeline.slots import RuntimeSlot, Slots
 
 
-async def test_turns_are_given_in_order_and_one_run_is_at_work() -> None:
-    line = Line(depth=1, width=2)
+async def test_runs_are_handed_over_in_order_and_one_is_at_work() -> None:
+    slots = Slots(depth=1, width=2)
     handed_over: list[int] = []
-    turns: dict[int, Turn] = {}
+    at_runtime: dict[int, RuntimeSlot] = {}
     ends = [asyncio.Event() for _ in range(3)]
 
     async def run(number: int) -> None:
-        async with line.turn(lambda: None) as turn:
+        async with slots.runtime_slot(lambda: None) as slot:
             handed_over.append(number)
-            turns[number] = turn
+            at_runtime[number] = slot
             await ends[number].wait()
 
     async with asyncio.TaskGroup() as group:
@@ -22,10 +22,10 @@ async def test_turns_are_given_in_order_and_one_run_is_at_work() -> None:
             group.create_task(run(number), name=f"run-{number}")
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert handed_over == [0, 1], "the third has no place yet"
-        assert [turns[0].begun.is_set(), turns[1].begun.is_set()] == [True, False]
+        assert handed_over == [0, 1], "the third has no slot yet"
+        assert [at_runtime[0].started.is_set(), at_runtime[1].started.is_set()] == [True, False]
         ends[0].set()
-        await turns[1].begun.wait()
+        await at_runtime[1].started.wait()
         ends[1].set()
         ends[2].set()
 
@@ -33,24 +33,24 @@ async def test_turns_are_given_in_order_and_one_run_is_at_work() -> None:
 
 
 async def test_run_that_gives_up_before_its_turn_holds_nobody_up() -> None:
-    line, began = Line(depth=1, width=2), asyncio.Event()
+    slots, started = Slots(depth=1, width=2), asyncio.Event()
 
-    async with line.turn(lambda: None):
-        async with line.turn(began.set):
+    async with slots.runtime_slot(lambda: None):
+        async with slots.runtime_slot(started.set):
             pass
-        assert not began.is_set()
+        assert not started.is_set()
 
-    async with line.turn(began.set) as turn:
-        assert began.is_set()
-        await turn.free()
-        turn.leave()
+    async with slots.runtime_slot(started.set) as slot:
+        assert started.is_set()
+        await slot.release_early()
+        slot.release()
 
 
 async def test_depth_0_hands_over_one_run_at_a_time() -> None:
-    line = Line(depth=0, width=2)
+    slots = Slots(depth=0, width=2)
 
-    async with line.turn(lambda: None):
-        waiting = line.turn(lambda: None)
+    async with slots.runtime_slot(lambda: None):
+        waiting = slots.runtime_slot(lambda: None)
         try:
             async with asyncio.timeout(0.01):
                 await waiting.__aenter__()

@@ -16,11 +16,11 @@ from contracts.runtimes import Runtime
 from provisioning.resources import MAX_RECEIVES, provision
 from queue_agent.aws.sqs import SqsTaskSource
 from queue_agent.domain import Delivery, LeaseLostError, UnworkableError
-from queue_agent.metrics import Measures
+from queue_agent.metrics import Metrics
 from queue_agent.pipeline.consumer import Consumer
-from queue_agent.pipeline.delivery_state import Passage
+from queue_agent.pipeline.delivery_state import DeliveryState
 from queue_agent.pipeline.readiness import Readiness
-from queue_agent.pipeline.slots import Line
+from queue_agent.pipeline.slots import Slots
 from queue_agent.ports import TaskSource
 from servicekit.health import Health
 
@@ -127,14 +127,14 @@ async def test_lease_of_a_settled_message_is_lost_and_nothing_else_fails(queue: 
 
 
 async def test_undecodable_message_lands_in_the_dead_letter_queue(
-    aws: str, measures: Measures
+    aws: str, metrics: Metrics
 ) -> None:
     runtime = Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)
     made = await provision("poison", [runtime])
     source_url, parked_url = made.queues["sdruntime"], made.dead_letter_queues["sdruntime"]
     stop, handled = asyncio.Event(), 0
 
-    async def handle(delivery: Delivery, passage: Passage) -> None:
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
         nonlocal handled
         handled += 1
         if handled == MAX_RECEIVES:
@@ -152,12 +152,12 @@ async def test_undecodable_message_lands_in_the_dead_letter_queue(
             readiness=Readiness(
                 runtime=FakeRuntime(), health=Health(), poll=timedelta(seconds=1)
             ),
-            measures=measures,
-            line=Line(1),
+            metrics=metrics,
+            slots=Slots(1),
             lease=LEASE,
             drain=timedelta(seconds=1),
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await consumer.consume(handle, stop)
         assert await source.receive() is None
         parked = await sqs.receive_message(QueueUrl=parked_url, WaitTimeSeconds=5)

@@ -5,28 +5,28 @@ from datetime import timedelta
 import pytest
 
 from queue_agent.domain import RunInterruptedError, RuntimeLostError
-from queue_agent.runtimes.stall import Warmth
+from queue_agent.runtimes.stall import StallLimit
 
 STALL, COLD = timedelta(minutes=3), timedelta(minutes=15)
 
 
-def ran(*models: str) -> Warmth:
-    warmth = Warmth(stall=STALL, cold_stall=COLD)
-    with warmth.run(frozenset(models)):
+def ran(*models: str) -> StallLimit:
+    stall_limit = StallLimit(stall=STALL, cold_stall=COLD)
+    with stall_limit.run(frozenset(models)):
         pass
-    return warmth
+    return stall_limit
 
 
-def limit(warmth: Warmth, *models: str) -> timedelta:
-    return max(STALL, warmth.loading(frozenset(models)))
+def limit(stall_limit: StallLimit, *models: str) -> timedelta:
+    return max(STALL, stall_limit.loading(frozenset(models)))
 
 
 def test_first_run_is_cold_and_the_same_again_is_not() -> None:
-    warmth = Warmth(stall=STALL, cold_stall=COLD)
+    stall_limit = StallLimit(stall=STALL, cold_stall=COLD)
 
-    with warmth.run(frozenset("a")) as first:
+    with stall_limit.run(frozenset("a")) as first:
         pass
-    with warmth.run(frozenset("a")) as second:
+    with stall_limit.run(frozenset("a")) as second:
         pass
 
     assert (first, second) == (COLD, STALL)
@@ -41,36 +41,36 @@ def test_run_with_another_model_is_cold(before: str, after: str, expected: timed
 
 
 def test_run_without_a_model_changes_nothing() -> None:
-    warmth = ran("a")
+    stall_limit = ran("a")
 
-    with warmth.run(frozenset()):
+    with stall_limit.run(frozenset()):
         pass
 
-    assert limit(warmth, "a") == STALL
+    assert limit(stall_limit, "a") == STALL
 
 
 def test_run_after_a_lost_runtime_is_cold() -> None:
-    warmth = ran("a")
+    stall_limit = ran("a")
 
-    with pytest.raises(RuntimeLostError), warmth.noticing():
+    with pytest.raises(RuntimeLostError), stall_limit.forgetting_if_lost():
         raise RuntimeLostError("gone")
 
-    assert limit(warmth, "a") == COLD
+    assert limit(stall_limit, "a") == COLD
 
 
 def test_run_that_ends_badly_says_nothing_of_its_models() -> None:
-    warmth = ran("a")
+    stall_limit = ran("a")
 
-    with pytest.raises(RunInterruptedError), warmth.run(frozenset("b")):
+    with pytest.raises(RunInterruptedError), stall_limit.run(frozenset("b")):
         raise RunInterruptedError("by somebody")
 
-    assert (limit(warmth, "a"), limit(warmth, "b")) == (STALL, COLD)
+    assert (limit(stall_limit, "a"), limit(stall_limit, "b")) == (STALL, COLD)
 
 
 def test_cold_limit_is_never_the_shorter_one() -> None:
-    warmth = Warmth(stall=COLD, cold_stall=STALL)
+    stall_limit = StallLimit(stall=COLD, cold_stall=STALL)
 
-    with warmth.run(frozenset("a")) as first:
+    with stall_limit.run(frozenset("a")) as first:
         pass
 
     assert first == COLD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contracts.ids import TaskIdField, UidField
 
@@ -24,9 +24,11 @@ class Failure(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    code: str  # stable, for programs
+    code: str = Field(description="Stable, for programs.")
     message: Annotated[str, AfterValidator(_shortened)]
-    retryable: bool  # whether the same task may succeed when it is submitted again
+    retryable: bool = Field(
+        description="Whether the same task may succeed when it is submitted again."
+    )
 
 
 class Callback(BaseModel):

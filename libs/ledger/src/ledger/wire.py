@@ -6,13 +6,13 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from darkroom.router.v1 import router_pb2
+from darkroom.task.v1.task_pb2 import TaskError, TaskRecord
 from ledger.record import Record
 
 
-def to_wire(record: Record) -> router_pb2.TaskRecord:
-    """Give the wire form of a record."""
-    wire = router_pb2.TaskRecord(
+def to_wire(record: Record) -> TaskRecord:
+    """The wire form of a record."""
+    wire = TaskRecord(
         uid=record.uid,
         id=record.id,
         runtime=record.runtime,
@@ -28,7 +28,7 @@ def to_wire(record: Record) -> router_pb2.TaskRecord:
         output_url=record.output_url or "",
     )
     if record.error:
-        wire.error.CopyFrom(router_pb2.TaskError(**record.error.model_dump()))
+        wire.error.CopyFrom(TaskError(**record.error.model_dump()))
     if record.progress:
         wire.progress.step = record.progress.step
         wire.progress.total = record.progress.total

@@ -1,30 +1,21 @@
-"""What ingest works on: one submission whatever its form, and tasks as clients see them."""
+"""What ingest works on: one submission whatever its form, and what became of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import timedelta
 from typing import Final
 
 from contracts.ids import Prefix, TaskId, Uid
 from contracts.kinds import TaskType
+from contracts.state import OPEN
+from darkroom.task.v1.task_pb2 import TaskProgress, TaskRecord
 
 CONTEXT_LIMIT_BYTES: Final = 16 * 2**10  # as compact JSON
 DEFAULT_PAGE: Final = 20  # tasks
 LARGEST_PAGE: Final = 100  # tasks
 LONGEST_LINK: Final = 604_800  # seconds that a download link may work
 LONGEST_WAIT: Final = 60  # seconds that a submission may wait for its end
-
-
-class TaskState(StrEnum):
-    """Where a task stands."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,91 +51,12 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why a task failed."""
-
-    code: str  # stable, for programs
-    message: str
-    retryable: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a running task is."""
-
-    step: int
-    total: int
-
-    @property
-    def percent(self) -> float:
-        """Give 0 to 100, with one decimal place."""
-        return round(min(100 * self.step / self.total, 100), 1) if self.total > 0 else 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One submission and what became of it; times are aware."""
-
-    uid: str
-    id: str
-    runtime: str
-    tasktype: str
-    state: TaskState
-    attempt: int
-    context_json: str
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    output_location: str
-    image_url: tuple[str, ...]
-    output_url: str | None  # None before the end
-    error: Failure | None
-    progress: Progress | None
-
-    @property
-    def terminal(self) -> bool:
-        """Tell whether nothing more can happen to it."""
-        return self.state not in {TaskState.QUEUED, TaskState.RUNNING}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A task after a change."""
 
     sequence: int  # numbers the changes of one task, across attempts
-    state_changed: bool  # or its attempt has; otherwise only its progress has
-    task: Task
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Some tasks, newest first."""
-
-    tasks: tuple[Task, ...]
-    next_before_uid: str | None  # None after the last page
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runtime:
-    """One configured runtime."""
-
-    name: str
-    type: str
-    model_filename: str | None
-    dynamic_model: bool
-    tasktypes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """One file of the model bucket."""
-
-    name: str
-    kind: str
-    size_bytes: int
-    format: str
-    valid: bool
-    problem: str | None
+    task: TaskRecord
+    state_changed: bool = True  # or its attempt has; otherwise only its progress has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,3 +67,14 @@ class Caller:
     tenant: str
     rate_per_second: float
     burst: int
+
+
+def is_terminal(task: TaskRecord) -> bool:
+    """Whether nothing more can happen to a task."""
+    return task.state not in OPEN
+
+
+def percent(progress: TaskProgress) -> float:
+    """How far a task is: 0 to 100, with one decimal place."""
+    step, total = progress.step, progress.total
+    return round(min(100 * step / total, 100), 1) if total > 0 else 0.0

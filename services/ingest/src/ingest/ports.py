@@ -1,4 +1,4 @@
-"""What ingest needs from the rest of Darkroom, in its own words.
+"""What ingest needs from the rest of Darkroom; what it only shows is as it came.
 
 Every method raises `RejectedError` for a refusal, with the code that the client shall see, and
 `TransientError` when no answer came in time.
@@ -6,20 +6,14 @@ Every method raises `RejectedError` for a refusal, with the code that the client
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from ingest.domain import (
-    Accepted,
-    Change,
-    Idempotency,
-    Model,
-    Page,
-    Runtime,
-    Submission,
-    Task,
-    TaskState,
-)
+from contracts.state import TaskState
+from darkroom.modelsync.v1.modelsync_pb2 import Model
+from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime
+from darkroom.task.v1.task_pb2 import TaskRecord
+from ingest.domain import Accepted, Change, Idempotency, Submission
 
 
 class Router(Protocol):
@@ -34,30 +28,30 @@ class Router(Protocol):
         """
         ...
 
-    async def task(self, id: str) -> Task:
-        """Give a task by uid or by the client's id."""
+    async def task(self, id: str) -> TaskRecord:
+        """A task by uid or by the client's id."""
         ...
 
     async def tasks(
         self, *, runtime: str, state: TaskState | None, limit: int, before_uid: str
-    ) -> Page:
-        """Give tasks, newest first; an empty `runtime` or `before_uid` sets no bound."""
+    ) -> ListTasksResponse:
+        """Tasks, newest first; an empty `runtime` or `before_uid` sets no bound."""
         ...
 
-    async def cancel(self, id: str) -> Task:
+    async def cancel(self, id: str) -> TaskRecord:
         """Take a task back, by uid or by the client's id; gives it as it then stands."""
         ...
 
     async def links(self, uid: str, seconds: int) -> tuple[str, ...]:
-        """Give download links for the images of a task and then for its `.out`."""
+        """Download links for the images of a task and then for its `.out`."""
         ...
 
-    async def runtimes(self) -> tuple[Runtime, ...]:
-        """Give the configured runtimes in the order of the configuration."""
+    async def runtimes(self) -> Sequence[Runtime]:
+        """The configured runtimes in the order of the configuration."""
         ...
 
     async def is_serving(self) -> bool:
-        """Tell whether it answers and says that it is ready. Never raises our errors."""
+        """Whether it answers and says that it is ready. Never raises our errors."""
         ...
 
 
@@ -65,7 +59,7 @@ class Notifier(Protocol):
     """Knows of each change of a task."""
 
     def watch(self, uid: str, after_sequence: int) -> AsyncGenerator[Change, None]:
-        """Give the task now and after each change beyond `after_sequence`, until it has ended.
+        """The task now and after each change beyond `after_sequence`, until it has ended.
 
         Close it when it is no longer needed.
         """
@@ -75,6 +69,6 @@ class Notifier(Protocol):
 class Models(Protocol):
     """The catalogue of models."""
 
-    async def models(self) -> tuple[Model, ...]:
-        """Give all models, by kind and then by name."""
+    async def models(self) -> Sequence[Model]:
+        """All models, by kind and then by name."""
         ...

@@ -9,17 +9,18 @@ from typing import Any
 
 import grpc
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
-from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic_core import from_json
 
 from contracts.ids import new_uid
 from contracts.message import CONTENT_LIMIT_BYTES
+from contracts.state import TaskState
+from darkroom.task.v1.task_pb2 import TaskRecord
 from darkroom.tasks.v1 import tasks_pb2, tasks_pb2_grpc
-from ingest.domain import Caller, Idempotency, Task, TaskState
+from ingest.domain import Caller, Idempotency, percent
 from ingest.keys import Gate
 from ingest.look_up import Filters, cancel_task, find_task, list_tasks
 from ingest.metrics import Metrics
-from ingest.payload import invalid, parse_object, too_large, wrong
+from ingest.payload import checked, invalid, parse_object, too_large, wrong
 from ingest.ports import Router
 from ingest.submit import idempotency_of, submit
 from ingest.translate_v1alpha2 import translate_flat
@@ -73,7 +74,7 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
     async def GetTask(  # noqa: N802  # the name in the proto
         self, request: tasks_pb2.GetTaskRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> tasks_pb2.GetTaskResponse:
-        """Give one task."""
+        """One task."""
         async with self._admitted("get_task", context):
             task = await find_task(self._router, _named(request.id))
             return tasks_pb2.GetTaskResponse(task=_task(task))
@@ -81,16 +82,9 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
     async def ListTasks(  # noqa: N802  # the name in the proto
         self, request: tasks_pb2.ListTasksRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> tasks_pb2.ListTasksResponse:
-        """Give one page of tasks."""
+        """One page of tasks."""
         async with self._admitted("list_tasks", context):
-            filters = Filters(
-                runtime=request.runtime,
-                # A number without a name is told like a wrong name.
-                state=_STATE_NAMES.get(request.state, str(request.state or "")),
-                limit=str(request.limit or ""),
-                cursor=request.cursor,
-            )
-            found = await list_tasks(self._router, filters)
+            found = await list_tasks(self._router, _filters(request))
             return tasks_pb2.ListTasksResponse(
                 tasks=[_task(task) for task in found.tasks], cursor=found.cursor or ""
             )
@@ -151,6 +145,20 @@ def _named(id: str) -> str:
     return id
 
 
+def _filters(request: tasks_pb2.ListTasksRequest) -> Filters:
+    fields = {
+        "runtime": request.runtime,
+        # A number without a name is told like a wrong name.
+        "state": _STATE_NAMES.get(request.state, str(request.state or "")),
+        "limit": str(request.limit or ""),
+        "cursor": request.cursor,
+    }
+    filters, errors = checked(Filters, fields)
+    if filters is None:
+        raise invalid(errors)
+    return filters
+
+
 def _idempotency(request: tasks_pb2.SubmitTaskRequest) -> Idempotency | None:
     if not request.idempotency_key:
         return None
@@ -164,7 +172,7 @@ def _idempotency(request: tasks_pb2.SubmitTaskRequest) -> Idempotency | None:
 def _fields(
     request: tasks_pb2.SubmitTaskRequest,
 ) -> tuple[dict[str, Any], tuple[FieldError, ...]]:
-    """Give the object that REST clients send, where unset text is a missing field."""
+    """The object that REST clients send, where unset text is a missing field."""
     errors: tuple[FieldError, ...] = ()
     names = ("id", "runtime", "tasktype", "prefix")
     fields: dict[str, Any] = {n: getattr(request, n) for n in names if getattr(request, n)}
@@ -183,7 +191,7 @@ def _fields(
 
 
 def _plain(value: Value) -> Any:
-    """Give a value as JSON has it; protobuf limits its depth to less than JSON's 200."""
+    """A value as JSON has it; protobuf limits its depth to less than JSON's 200."""
     kind = value.WhichOneof("kind")
     if kind == "number_value":
         number = value.number_value
@@ -208,37 +216,35 @@ def _none(kind: str | None) -> bool | None:
     return False if kind == "bool_value" else None
 
 
-def _task(task: Task) -> tasks_pb2.Task:
+def _task(task: TaskRecord) -> tasks_pb2.Task:
     message = tasks_pb2.Task(
         uid=task.uid,
         id=task.id,
         runtime=task.runtime,
         tasktype=task.tasktype,
-        state=_STATES[task.state],
+        state=_STATES[TaskState(task.state)],
         attempt=task.attempt,
         context=_context(task.context_json),
+        created_at=task.created_at,
+        started_at=task.started_at if task.HasField("started_at") else None,
+        finished_at=task.finished_at if task.HasField("finished_at") else None,
         output_location=task.output_location,
         image_url=task.image_url,
-        output_url=task.output_url or "",
+        output_url=task.output_url,
     )
-    for name in ("created_at", "started_at", "finished_at"):
-        time = getattr(task, name)
-        if time is not None:
-            stamp: Timestamp = getattr(message, name)
-            stamp.FromDatetime(time)
-    if task.error is not None:
+    if task.HasField("error"):
         message.error.code = task.error.code
         message.error.message = task.error.message
         message.error.retryable = task.error.retryable
-    if task.progress is not None:
+    if task.HasField("progress"):
         message.progress.step = task.progress.step
         message.progress.total = task.progress.total
-        message.progress.percent = task.progress.percent
+        message.progress.percent = percent(task.progress)
     return message
 
 
 def _context(text: str) -> Value:
-    """Give the context as a value; as JSON text in the rare case that protobuf cannot."""
+    """The context as a value; as JSON text in the rare case that protobuf cannot."""
     plain = from_json(text)
     holder = ListValue()
     try:

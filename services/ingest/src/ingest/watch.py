@@ -11,7 +11,8 @@ from datetime import timedelta
 from time import monotonic
 from typing import Final
 
-from ingest.domain import Change, Task
+from darkroom.task.v1.task_pb2 import TaskRecord
+from ingest.domain import Change, is_terminal
 from ingest.ports import Notifier
 from servicekit.errors import AppError, TransientError
 
@@ -44,14 +45,14 @@ class Watches:
             limit.reschedule(0)
 
     async def follow(self, uid: str, after: int) -> AsyncGenerator[Change, None]:
-        """Give the task and each change beyond `after` until it has ended, or all streams end.
+        """The task and each change beyond `after` until it has ended, or all streams end.
 
         A stream that breaks is taken up again where it was. Raises `RejectedError` if there is
         no such task, and `TransientError` without room or after too long an outage.
         """
         self.check_room()
         self.open += 1
-        last: Task | None = None
+        last: TaskRecord | None = None
         pause, deadline = _FIRST_PAUSE, self._deadline()
         try:
             while not self._closed:
@@ -63,7 +64,7 @@ class Watches:
                             after, before, last = change.sequence, last, change.task
                             # A new stream cannot know what the one before has told.
                             yield replace(change, state_changed=_differ(before, last))
-                            if last.terminal:
+                            if is_terminal(last):
                                 break
                 except TransientError as error:
                     # A task may wait for hours without a change, and each connection ends
@@ -80,15 +81,15 @@ class Watches:
         finally:
             self.open -= 1
 
-    async def outcome(self, uid: str, within: timedelta) -> Task | None:
-        """Give the task when it has ended; None if that is not known in time."""
+    async def outcome(self, uid: str, within: timedelta) -> TaskRecord | None:
+        """The task when it has ended; None if that is not known in time."""
         with suppress(TimeoutError, AppError):
             async with (
                 asyncio.timeout(within.total_seconds()),
                 aclosing(self.follow(uid, 0)) as changes,
             ):
                 async for change in changes:
-                    if change.task.terminal:
+                    if is_terminal(change.task):
                         return change.task
         return None
 
@@ -96,7 +97,7 @@ class Watches:
         return monotonic() + self._patience.total_seconds()
 
     async def _next(self, upstream: AsyncGenerator[Change, None]) -> Change | None:
-        """Give the next change; None at the end of the stream, or when all streams end."""
+        """The next change; None at the end of the stream, or when all streams end."""
         try:
             async with asyncio.timeout(None) as limit:
                 self._waiting.add(limit)
@@ -117,5 +118,5 @@ class Watches:
                     self._waiting.discard(limit)
 
 
-def _differ(before: Task | None, now: Task) -> bool:
+def _differ(before: TaskRecord | None, now: TaskRecord) -> bool:
     return before is None or (before.state, before.attempt) != (now.state, now.attempt)

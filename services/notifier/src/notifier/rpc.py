@@ -89,11 +89,9 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
     ) -> AsyncIterator[notifier_pb2.WatchTaskResponse]:
         """Stream the record of a task."""
         async with aclosing(self._watch(_uid(request.uid), request.after_sequence)) as found:
-            async for change in found:
+            async for record in found:
                 yield notifier_pb2.WatchTaskResponse(
-                    sequence=change.record.sequence,
-                    state_changed=change.state_changed,
-                    task=to_wire(change.record),
+                    sequence=record.sequence, task=to_wire(record)
                 )
 
 

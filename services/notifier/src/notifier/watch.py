@@ -14,14 +14,6 @@ from servicekit.errors import RejectedError, TransientError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A record that has changed."""
-
-    record: Record
-    state_changed: bool  # or its attempt; otherwise only its progress has
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """Streams records. The ledger is the truth: whoever writes it, the watcher sees it."""
 
@@ -30,8 +22,8 @@ class Watch:
     poll: timedelta  # how soon a change by another process is seen
     limit: int  # watchers of this process
 
-    async def __call__(self, uid: Uid, after_sequence: int) -> AsyncGenerator[Change, None]:
-        """Give the record whenever its sequence is beyond `after_sequence` and what was given.
+    async def __call__(self, uid: Uid, after_sequence: int) -> AsyncGenerator[Record, None]:
+        """The record whenever its sequence is beyond `after_sequence` and what was given.
 
         Raises `RejectedError` (`task_not_found`), and `TransientError` when there are too many
         watchers, the ledger cannot be read, or the process stops: then ask again with the last
@@ -39,20 +31,16 @@ class Watch:
         """
         if self.changes.watchers >= self.limit:
             raise TransientError("too many watchers", limit=self.limit)
-        seen, last = after_sequence, None
+        seen = after_sequence
         with self.changes.watching(uid) as wakeup:
             while not self.changes.closed:
                 record = await self.ledger.get(uid)
                 if record is None:
                     raise RejectedError(f"there is no task '{uid}'", code="task_not_found")
                 if record.sequence > seen:
-                    yield Change(record=record, state_changed=_differ(last, record))
-                    seen, last = record.sequence, record
+                    yield record
+                    seen = record.sequence
                 if record.terminal:
                     return
                 await wakeup.wait(self.poll)
         raise TransientError("the notifier stops")
-
-
-def _differ(before: Record | None, now: Record) -> bool:
-    return before is None or (before.state, before.attempt) != (now.state, now.attempt)

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def beside(work: Awaitable[T], companion: Coroutine[Any, Any, None]) -> T:
-    """Give what `work` gives, with `companion` running until then.
+async def run_with(work: Awaitable[T], companion: Coroutine[Any, Any, None]) -> T:
+    """The result of `work`, with `companion` running until then.
 
     An error of either ends the other and is raised as it is, without a group around it.
     """
-    async with ungrouped(), asyncio.TaskGroup() as group:
+    async with unwrap_group(), asyncio.TaskGroup() as group:
         task = group.create_task(companion, name="companion")
         result = await work
         task.cancel()
@@ -23,7 +23,7 @@ async def beside(work: Awaitable[T], companion: Coroutine[Any, Any, None]) -> T:
 
 
 @asynccontextmanager
-async def ungrouped() -> AsyncIterator[None]:
+async def unwrap_group() -> AsyncIterator[None]:
     """Raise the first error of a task group as it is."""
     failed: Exception | None = None
     try:

@@ -12,20 +12,20 @@ from contracts.ids import Uid
 from contracts.kinds import TaskType
 from contracts.message import TaskMessage
 from contracts.places import OutputPlace
-from queue_agent.files.body import Body, Spooled
+from queue_agent.files.body import Body, FileBody
 from servicekit.errors import AppError, RejectedError, TransientError
 
 
 class UnworkableError(AppError):
-    """A message that this agent must give back at once and never delete."""
+    """A message that this agent must release at once and never delete."""
 
 
 class PoisonedError(UnworkableError):
-    """A task that has failed too often: its message goes back to be parked."""
+    """A task that has failed too often: its message is released to be parked."""
 
 
 class InterruptionError(AppError):
-    """The delivery is called back, by a stop or with a lost runtime; the text says which."""
+    """The delivery is interrupted, by a stop or with a lost runtime; the text says which."""
 
 
 class CancelledByClientError(AppError):
@@ -110,12 +110,12 @@ class Task:
 
     @property
     def uid(self) -> Uid:
-        """Give the submission's name."""
+        """The submission's name."""
         return self.message.uid
 
     @property
     def place(self) -> OutputPlace:
-        """Give the folder of its files."""
+        """The folder of its files."""
         it = self.message
         return OutputPlace(bucket=it.bucket, prefix=it.prefix, id=it.id, uid=it.uid)
 
@@ -124,7 +124,7 @@ class Task:
 class Job:
     """What a runtime is asked to do: a body with every input in place.
 
-    A large input is not in `content` itself: a word stands there for it, and the request has
+    A large input is not in `content` itself: a placeholder token is there, and the request has
     the input as base64.
     """
 
@@ -133,12 +133,12 @@ class Job:
     tasktype: TaskType
     content: Mapping[str, Any] = field(repr=False)
     checkpoint: str | None = None  # must be loaded, by whichever of its names
-    inputs: Mapping[str, Body] = field(default_factory=dict, repr=False)  # by their stand-ins
+    inputs: Mapping[str, Body] = field(default_factory=dict, repr=False)  # by placeholder token
     request: Body | None = field(default=None, repr=False)  # ready to be sent, if it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remains:
+class Leftovers:
     """What an attempt leaves at the runtime: what it made there, and its inputs."""
 
     uid: Uid
@@ -182,9 +182,9 @@ class Outcome:
     cancelled: bool = False  # by the client
 
     def close(self) -> None:
-        """Give the space of the files back, which is stored elsewhere now or made again."""
+        """Free the space of the files, which are stored elsewhere now or made again."""
         for file in self.files:
-            if isinstance(file.body, Spooled):
+            if isinstance(file.body, FileBody):
                 file.body.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from opentelemetry.metrics import Meter
 
 
-class Measures:
+class Metrics:
     """The instruments of one process; names, units and attributes are stable."""
 
     def __init__(self, meter: Meter) -> None:

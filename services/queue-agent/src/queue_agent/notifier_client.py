@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from contracts.ids import Uid
 from darkroom.notifier.v1 import notifier_pb2 as pb
+from darkroom.task.v1.task_pb2 import TaskError
 from queue_agent.domain import Begun, Progress, Stored, Verdict
 from servicekit.errors import TransientError
 from servicekit.rpc import translated
@@ -64,7 +65,7 @@ class GrpcNotifier:
             attempt=attempt,
             image_url=stored.image_url,
             output_url=stored.output_url,
-            error=pb.TaskError(**failure.model_dump()) if failure else None,
+            error=TaskError(**failure.model_dump()) if failure else None,
             cancelled=stored.cancelled,
         )
         with translated("notifier.finish"):

@@ -7,16 +7,16 @@ from datetime import timedelta
 from typing import Protocol
 
 from contracts.ids import Uid
-from queue_agent.domain import Begun, Delivery, Generated, Job, Progress, Remains, Stored
+from queue_agent.domain import Begun, Delivery, Generated, Job, Leftovers, Progress, Stored
 from queue_agent.files.body import Body
 
 Report = Callable[[Progress], None]
 Take = Callable[[int], None]
-Free = Callable[[], Awaitable[None]]
+ReleaseEarly = Callable[[], Awaitable[None]]
 
 
 async def no_one_waits() -> None:
-    """Return: there is no other run to be let in."""
+    """Do nothing: there is no other run to be let in."""
 
 
 class TaskSource(Protocol):
@@ -38,7 +38,7 @@ class TaskSource(Protocol):
         ...
 
     async def release(self, delivery: Delivery, after: timedelta = timedelta()) -> None:
-        """Give the message back, to be seen again after `after`; no error if it is not ours."""
+        """Return the message, to be seen again after `after`; no error if it is not ours."""
         ...
 
 
@@ -50,15 +50,15 @@ class Notifier(Protocol):
         ...
 
     async def report(self, uid: Uid, attempt: int, progress: Progress | None) -> bool:
-        """Tell how far an attempt is, None without news; gives whether it is cancelled."""
+        """Report how far an attempt is, None without news; returns whether it is cancelled."""
         ...
 
     async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
-        """Tell that an attempt ends without a result; an interruption is no failure."""
+        """Report that an attempt ends without a result; an interruption is no failure."""
         ...
 
     async def finish(self, uid: Uid, attempt: int, stored: Stored) -> bool:
-        """Commit and tell the end; gives whether it is this attempt's end that counts."""
+        """Commit the end and send its callback; returns whether this attempt's end counts."""
         ...
 
 
@@ -66,7 +66,7 @@ class ClaimStore(Protocol):
     """Where bodies wait that did not fit into a message."""
 
     async def read(self, key: str) -> bytes:
-        """Give the body; raises `TransientError`."""
+        """The body; raises `TransientError`."""
         ...
 
 
@@ -82,18 +82,18 @@ class InputReader(Protocol):
     """Reads what one kind of URL names."""
 
     async def read(self, url: str, take: Take) -> Body:
-        """Give the bytes, calling `take` with the size of each part before keeping it.
+        """The bytes, calling `take` with the size of each part before keeping it.
 
         Raises `InputUnavailableError`, `NoRoomError`, or what `take` raises.
         """
         ...
 
 
-class PodMarks(Protocol):
-    """What the cluster knows of this pod."""
+class PodApi(Protocol):
+    """The cluster's record of this pod."""
 
     async def mark(self, *, busy: bool) -> None:
-        """Tell whether it is at work; raises `TransientError`. Safe to repeat."""
+        """Mark it as at work or idle; raises `TransientError`. Safe to repeat."""
         ...
 
 
@@ -108,27 +108,30 @@ class ImageRuntime(Protocol):
         ...
 
     async def upload(self, name: str, body: Body) -> str:
-        """Keep an input image at the server; gives the name under which a job finds it."""
+        """Store an input image at the server; returns the name under which a job finds it."""
         ...
 
     async def encode(self, job: Job) -> Job:
-        """Give the job with its request made, so that nothing but sending it is left."""
+        """The job with its request made, so that nothing but sending it is left."""
         ...
 
     def loading(self, job: Job) -> timedelta:
-        """Give how much longer than usual a run may take, for models that it has to load."""
+        """How much longer than usual a run may take, for models that it has to load."""
         ...
 
-    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
-        """Do a job; `report` is called as it goes on, `free` when the server is done with it.
+    async def run(
+        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+    ) -> Generated:
+        """Do a job; `report` is called as it goes on.
 
-        After `free` the results are only read. Raises `TaskFailedError` for what the server
-        refuses or fails at, `RunInterruptedError` when somebody else interrupted it. When
-        cancelled it interrupts the server first, and nothing of the unfinished job is given.
+        `release_early` is called when the server is done with it; after that the results are
+        only read. Raises `TaskFailedError` for what the server refuses or fails at,
+        `RunInterruptedError` when somebody else interrupted it. When cancelled it interrupts
+        the server first, and returns nothing of the unfinished job.
         """
         ...
 
-    async def forget(self, remains: Remains) -> None:
+    async def forget(self, leftovers: Leftovers) -> None:
         """Delete what an attempt has left, as far as the server can. Safe to repeat.
 
         Raises `TaskFailedError`, too, when the server refuses.

@@ -19,8 +19,6 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="QUEUE_AGENT_")
 
-    grpc_port: int = Field(default=50051, ge=0, le=65535)
-    """Of the health service only."""
     agent_name: str = Field(default_factory=socket.gethostname)
     """Which agent it is, for the records of tasks and the logs."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import grpc
 
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
-from ingest.domain import Model
 from servicekit.rpc import translated
 
 if TYPE_CHECKING:
@@ -22,18 +22,7 @@ class GrpcModels:
         self._stub: ModelServiceAsyncStub = modelsync_pb2_grpc.ModelServiceStub(channel)
         self._seconds = timeout.total_seconds()
 
-    async def models(self) -> tuple[Model, ...]:
+    async def models(self) -> Sequence[modelsync_pb2.Model]:
         request = modelsync_pb2.ListModelsRequest(refresh=True)
         with translated("model-sync.ListModels"):
-            answer = await self._stub.ListModels(request, timeout=self._seconds)
-        return tuple(
-            Model(
-                name=model.name,
-                kind=model.kind,
-                size_bytes=model.size_bytes,
-                format=model.format,
-                valid=model.valid,
-                problem=model.problem or None,
-            )
-            for model in answer.models
-        )
+            return (await self._stub.ListModels(request, timeout=self._seconds)).models

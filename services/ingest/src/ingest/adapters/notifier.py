@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import grpc
 
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
-from ingest.adapters.records import to_task
 from ingest.domain import Change
 from servicekit.rpc import translated
 
@@ -30,10 +29,6 @@ class GrpcNotifier:
         try:
             with translated("notifier.WatchTask"):
                 async for answer in call:
-                    yield Change(
-                        sequence=answer.sequence,
-                        state_changed=answer.state_changed,
-                        task=to_task(answer.task),
-                    )
+                    yield Change(sequence=answer.sequence, task=answer.task)
         finally:
             call.cancel()

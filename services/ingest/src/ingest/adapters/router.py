@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from contracts.state import TaskState
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
-from ingest.adapters.records import to_task
-from ingest.domain import Accepted, Idempotency, Page, Runtime, Submission, Task, TaskState
+from darkroom.task.v1.task_pb2 import TaskRecord
+from ingest.domain import Accepted, Idempotency, Submission
 from servicekit.rpc import translated
 
 if TYPE_CHECKING:
@@ -52,30 +54,24 @@ class GrpcRouter:
             uid=answer.uid, runtime=answer.runtime, output_location=answer.output_location
         )
 
-    async def task(self, id: str) -> Task:
+    async def task(self, id: str) -> TaskRecord:
         request = router_pb2.GetTaskRequest(id=id)
         with translated("router.GetTask"):
-            answer = await self._stub.GetTask(request, timeout=self._seconds)
-        return to_task(answer.task)
+            return (await self._stub.GetTask(request, timeout=self._seconds)).task
 
     async def tasks(
         self, *, runtime: str, state: TaskState | None, limit: int, before_uid: str
-    ) -> Page:
+    ) -> router_pb2.ListTasksResponse:
         request = router_pb2.ListTasksRequest(
             runtime=runtime, state=state or "", limit=limit, before_uid=before_uid
         )
         with translated("router.ListTasks"):
-            answer = await self._stub.ListTasks(request, timeout=self._seconds)
-        return Page(
-            tasks=tuple(to_task(record) for record in answer.tasks),
-            next_before_uid=answer.next_before_uid or None,
-        )
+            return await self._stub.ListTasks(request, timeout=self._seconds)
 
-    async def cancel(self, id: str) -> Task:
+    async def cancel(self, id: str) -> TaskRecord:
         request = router_pb2.CancelTaskRequest(id=id)
         with translated("router.CancelTask"):
-            answer = await self._stub.CancelTask(request, timeout=self._submit_seconds)
-        return to_task(answer.task)
+            return (await self._stub.CancelTask(request, timeout=self._submit_seconds)).task
 
     async def links(self, uid: str, seconds: int) -> tuple[str, ...]:
         request = router_pb2.LinkFilesRequest(uid=uid, seconds=seconds)
@@ -83,11 +79,10 @@ class GrpcRouter:
             answer = await self._stub.LinkFiles(request, timeout=self._seconds)
         return (*answer.image_url, *filter(None, [answer.output_url]))
 
-    async def runtimes(self) -> tuple[Runtime, ...]:
+    async def runtimes(self) -> Sequence[router_pb2.Runtime]:
         request = router_pb2.ListRuntimesRequest()
         with translated("router.ListRuntimes"):
-            answer = await self._stub.ListRuntimes(request, timeout=self._seconds)
-        return tuple(_runtime(runtime) for runtime in answer.runtimes)
+            return (await self._stub.ListRuntimes(request, timeout=self._seconds)).runtimes
 
     async def is_serving(self) -> bool:
         request = health_pb2.HealthCheckRequest()
@@ -96,13 +91,3 @@ class GrpcRouter:
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-def _runtime(runtime: router_pb2.Runtime) -> Runtime:
-    return Runtime(
-        name=runtime.name,
-        type=runtime.type,
-        model_filename=runtime.model_filename or None,
-        dynamic_model=runtime.dynamic_model,
-        tasktypes=tuple(runtime.tasktypes),
-    )

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic_core import from_json
-from starlette.responses import Response
 
-from ingest.domain import Accepted, Model, Progress, Runtime, Submission, Task, TaskState
+from contracts.callback import Failure
+from contracts.state import TaskState
+from darkroom.modelsync.v1.modelsync_pb2 import Model
+from darkroom.router.v1.router_pb2 import Runtime
+from darkroom.task.v1.task_pb2 import TaskRecord
+from ingest.domain import Accepted, Submission, percent
 from ingest.look_up import TaskList
 
 
 def _rfc3339(time: datetime) -> str:
     text = time.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
+
+
+def _moment(stamp: Timestamp) -> datetime:
+    return stamp.ToDatetime(tzinfo=UTC)
 
 
 Time = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
@@ -28,20 +37,8 @@ class View(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
     def text(self) -> str:
-        """Give it as JSON in one line."""
+        """As JSON in one line."""
         return self.model_dump_json(exclude_unset=True)
-
-    def response(self, headers: Mapping[str, str] | None = None) -> Response:
-        """Give it as a response with status 200."""
-        return Response(self.text(), headers=headers, media_type="application/json")
-
-
-class FailureView(View):
-    """Why a task failed."""
-
-    code: str = Field(description="Stable, for programs.")
-    message: str
-    retryable: bool
 
 
 class ProgressView(View):
@@ -68,36 +65,38 @@ class TaskView(View):
     output_location: str
     image_url: list[str]
     output_url: str | None
-    error: FailureView | None
+    error: Failure | None
     progress: ProgressView | None
     links: list[str] | None = Field(
         default=None, description="Download links for the images, then for the `.out`."
     )
 
     @classmethod
-    def of(cls, task: Task) -> TaskView:
-        """Give the view of one task."""
+    def of(cls, task: TaskRecord) -> TaskView:
+        """The answer that tells of one task."""
         error, progress = task.error, task.progress
         return cls(
             uid=task.uid,
             id=task.id,
             runtime=task.runtime,
             tasktype=task.tasktype,
-            state=task.state,
+            state=TaskState(task.state),
             attempt=task.attempt,
             context=from_json(task.context_json),
-            created_at=task.created_at,
-            started_at=task.started_at,
-            finished_at=task.finished_at,
+            created_at=_moment(task.created_at),
+            started_at=_moment(task.started_at) if task.HasField("started_at") else None,
+            finished_at=_moment(task.finished_at) if task.HasField("finished_at") else None,
             output_location=task.output_location,
             image_url=list(task.image_url),
-            output_url=task.output_url,
-            error=error
-            and FailureView(code=error.code, message=error.message, retryable=error.retryable),
-            progress=progress
-            and ProgressView(
-                step=progress.step, total=progress.total, percent=progress.percent
-            ),
+            output_url=task.output_url or None,
+            error=Failure(code=error.code, message=error.message, retryable=error.retryable)
+            if task.HasField("error")
+            else None,
+            progress=ProgressView(
+                step=progress.step, total=progress.total, percent=percent(progress)
+            )
+            if task.HasField("progress")
+            else None,
         )
 
 
@@ -111,14 +110,15 @@ class ProgressEvent(View):
     percent: float = Field(description="0 to 100.")
 
     @classmethod
-    def of(cls, task: Task, progress: Progress) -> ProgressEvent:
-        """Give the view of one report."""
+    def of(cls, task: TaskRecord) -> ProgressEvent:
+        """The event that tells of a task's progress."""
+        progress = task.progress
         return cls(
             uid=task.uid,
             attempt=task.attempt,
             step=progress.step,
             total=progress.total,
-            percent=progress.percent,
+            percent=percent(progress),
         )
 
 
@@ -136,7 +136,7 @@ class V1Alpha2Answer(View):
 
     @classmethod
     def of(cls, submission: Submission, accepted: Accepted) -> V1Alpha2Answer:
-        """Give the answer to an accepted submission."""
+        """The answer to an accepted submission."""
         return cls(
             id_task=submission.id,
             id=submission.id,
@@ -159,7 +159,7 @@ class V1Alpha1Answer(View):
 
     @classmethod
     def of(cls, submission: Submission, accepted: Accepted) -> V1Alpha1Answer:
-        """Give the answer to an accepted submission."""
+        """The answer to an accepted submission."""
         return cls(
             id_task=submission.id,
             sd_model_checkpoint=submission.checkpoint,
@@ -176,7 +176,7 @@ class TasksView(View):
 
     @classmethod
     def of(cls, found: TaskList) -> TasksView:
-        """Give the view of one page."""
+        """The view of one page."""
         return cls(tasks=[TaskView.of(task) for task in found.tasks], cursor=found.cursor)
 
 
@@ -196,14 +196,14 @@ class RuntimesView(View):
     runtimes: list[RuntimeView]
 
     @classmethod
-    def of(cls, runtimes: tuple[Runtime, ...]) -> RuntimesView:
-        """Give the view of all runtimes."""
+    def of(cls, runtimes: Sequence[Runtime]) -> RuntimesView:
+        """The view of all runtimes."""
         return cls(
             runtimes=[
                 RuntimeView(
                     name=runtime.name,
                     type=runtime.type,
-                    model_filename=runtime.model_filename,
+                    model_filename=runtime.model_filename or None,
                     dynamic_model=runtime.dynamic_model,
                     tasktypes=list(runtime.tasktypes),
                 )
@@ -229,8 +229,8 @@ class ModelsView(View):
     models: list[ModelView]
 
     @classmethod
-    def of(cls, models: tuple[Model, ...]) -> ModelsView:
-        """Give the view of all models."""
+    def of(cls, models: Sequence[Model]) -> ModelsView:
+        """The view of all models."""
         return cls(
             models=[
                 ModelView(
@@ -239,7 +239,7 @@ class ModelsView(View):
                     bytes=model.size_bytes,
                     format=model.format,
                     valid=model.valid,
-                    problem=model.problem,
+                    problem=model.problem or None,
                 )
                 for model in models
             ]

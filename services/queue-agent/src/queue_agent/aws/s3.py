@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from awsio.errors import translated
 from queue_agent.domain import UnworkableError
-from queue_agent.files.body import Body, sendable
+from queue_agent.files.body import Body, as_payload
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -24,7 +24,7 @@ class S3OutputStore:
     bucket: str
 
     async def write(self, key: str, body: Body, content_type: str) -> None:
-        with translated("s3.write"), sendable(body) as sent:
+        with translated("s3.write"), as_payload(body) as sent:
             await self.client.put_object(
                 Bucket=self.bucket, Key=key, Body=sent, ContentType=content_type
             )

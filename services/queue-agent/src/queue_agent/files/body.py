@@ -28,7 +28,7 @@ class NoRoomError(TransientError):
     """A file could not be written: an interruption of the task, for other agents have room."""
 
 
-class Spooled:
+class FileBody:
     """A body in a file that nobody else sees; it goes when nobody refers to it any more.
 
     It may be read by several at once, and by threads, when it is not written any more.
@@ -36,7 +36,7 @@ class Spooled:
 
     def __init__(self) -> None:
         try:
-            # Its end is below, since a body may be dropped wherever a delivery is called back.
+            # Its end is below, since a body may be dropped wherever a delivery is interrupted.
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         except OSError as error:
             raise _no_room(error) from error
@@ -66,29 +66,29 @@ class Spooled:
             raise _no_room(error) from error
 
     def read(self, start: int = 0, end: int | None = None) -> bytes:
-        """Give what is between two places; this blocks."""
+        """The bytes between two places; this blocks."""
         end = self._size if end is None else end
         with self.open() as reader:
             reader.seek(start)
             return reader.read(end - start)
 
     def open(self) -> BinaryIO:
-        """Give a file of its own to read it from the start."""
+        """A file of the caller's own to read it from the start."""
         return cast("BinaryIO", io.BufferedReader(_Reader(self, self._file), PART_BYTES))
 
     def close(self) -> None:
-        """Give the disk's space back. Safe to repeat."""
+        """Free the space on the disk. Safe to repeat."""
         self._end()
 
 
-Body: TypeAlias = bytes | Spooled
+Body: TypeAlias = bytes | FileBody
 """Bytes in memory if there are few, else in a file; `len` tells their number."""
 
 
 class _Reader(io.RawIOBase):
     """Reads from a place of its own in a file that others read, too."""
 
-    def __init__(self, body: Spooled, file: io.FileIO) -> None:
+    def __init__(self, body: FileBody, file: io.FileIO) -> None:
         self._body = body  # so that its file stays
         self._file = file
         self._place = 0
@@ -116,19 +116,19 @@ class _Reader(io.RawIOBase):
         return read
 
 
-async def kept(parts: AsyncIterable[bytes], take: Callable[[int], None]) -> Body:
-    """Give what the parts are together, having called `take` with the size of each.
+async def save(parts: AsyncIterable[bytes], take: Callable[[int], None]) -> Body:
+    """The parts as one body, calling `take` with the size of each before it is kept.
 
     Raises what `take` raises, and `NoRoomError`.
     """
-    body: Spooled | None = None
+    body: FileBody | None = None
     waiting = bytearray()
     async for part in parts:
         take(len(part))
         waiting += part
         if len(waiting) > (PART_BYTES if body else MEMORY_BYTES):
             if body is None:
-                body = await asyncio.to_thread(Spooled)
+                body = await asyncio.to_thread(FileBody)
             await asyncio.to_thread(body.write, bytes(waiting))
             waiting.clear()
     if body is None:
@@ -138,23 +138,23 @@ async def kept(parts: AsyncIterable[bytes], take: Callable[[int], None]) -> Body
 
 
 @contextmanager
-def sendable(body: Body) -> Iterator[bytes | BinaryIO]:
-    """Give what a client may be handed: a file if there is much, so that it sends in parts."""
+def as_payload(body: Body) -> Iterator[bytes | BinaryIO]:
+    """What a client can send: a file if there is much, so that it goes in parts."""
     if isinstance(body, bytes) and len(body) <= MEMORY_BYTES:
         yield body
     else:
-        with opened(body) as reader:
+        with open_body(body) as reader:
             yield reader
 
 
-def opened(body: Body) -> BinaryIO:
-    """Give a file to read the body from its start."""
-    return body.open() if isinstance(body, Spooled) else io.BytesIO(body)
+def open_body(body: Body) -> BinaryIO:
+    """A file to read the body from its start."""
+    return body.open() if isinstance(body, FileBody) else io.BytesIO(body)
 
 
 def check_room() -> None:
     """Return if there is room for a large body; raises `NoRoomError`. This blocks."""
-    body = Spooled()
+    body = FileBody()
     body.reserve(ROOM_BYTES)
     body.close()
 

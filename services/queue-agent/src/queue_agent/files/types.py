@@ -9,7 +9,7 @@ from typing import Final
 
 import puremagic
 
-from queue_agent.files.body import Body, Spooled
+from queue_agent.files.body import Body, FileBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ _EXTENSION = re.compile(r"\.([a-z0-9]{1,5})$")
 
 
 def file_type(body: Body, name: str = "") -> FileType:
-    """Give the type by the bytes; if they tell nothing, by the runtime's name, else PNG."""
+    """The type by the bytes; if they tell nothing, by the name, else PNG."""
     if known := _by_bytes(body):
         return known
     named = _EXTENSION.search(name.lower())
@@ -55,7 +55,7 @@ def file_type(body: Body, name: str = "") -> FileType:
 
 
 def is_image(body: Body) -> bool:
-    """Tell whether the bytes are an image, of a kind that runtimes read."""
+    """Whether the bytes are an image, of a kind that runtimes read."""
     known = _by_bytes(body)
     return known is not None and known.content_type.startswith("image/")
 
@@ -74,7 +74,7 @@ def _by_bytes(body: Body) -> FileType | None:
 
 
 def _matches(body: Body) -> list[puremagic.PureMagicWithConfidence]:
-    if not isinstance(body, Spooled):
+    if not isinstance(body, FileBody):
         return puremagic.magic_string(body)
     with body.open() as reader:  # its beginning and its end suffice
         return puremagic.magic_stream(reader)

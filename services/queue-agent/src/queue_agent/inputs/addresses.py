@@ -56,7 +56,7 @@ _HOST_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
 
 
 def special_kind(address: Address) -> str | None:
-    """Give what an address is that is not public; None for a public one."""
+    """What kind of address it is if it is not public; None for a public one."""
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
             return "link-local"
@@ -82,7 +82,7 @@ class AddressRules:
     def read(
         cls, private_hosts: Iterable[str] = (), ports: Iterable[int] = USUAL_PORTS
     ) -> AddressRules:
-        """Give the rules; raises `ValueError` for what is no host name, address or CIDR."""
+        """The rules as set; raises `ValueError` for what is no host name, address or CIDR."""
         networks, names = [], set()
         for text in private_hosts:
             try:
@@ -92,7 +92,7 @@ class AddressRules:
         return cls(networks=tuple(networks), names=frozenset(names), ports=frozenset(ports))
 
     def complaint(self, host: str, port: int, addresses: Iterable[Address]) -> str | None:
-        """Give why a host must not be connected to; None if all its addresses are allowed.
+        """Why a host must not be connected to; None if all its addresses are allowed.
 
         One bad address refuses the host: which of them is used would be left to chance, and a
         name with public and private addresses is no accident on the public internet.

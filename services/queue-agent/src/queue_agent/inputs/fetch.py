@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from queue_agent.concurrency import ungrouped
+from queue_agent.concurrency import unwrap_group
 from queue_agent.domain import InputUnavailableError, TaskFailedError
 from queue_agent.files.body import Body
 from queue_agent.files.types import is_image
@@ -32,7 +32,7 @@ class Fetcher:
     limits: InputLimits
 
     async def fetch(self, inputs: Iterable[Input]) -> dict[str, Body]:
-        """Give the bytes of each URL, read once each.
+        """The bytes of each URL, read once each.
 
         Raises `TaskFailedError` with the code `input_unavailable`; its message names the field
         and the place, never a query, which may be a signature.
@@ -43,7 +43,7 @@ class Fetcher:
                 f"more than {self.limits.count} inputs", code="input_unavailable"
             )
         allowance = _Allowance(self.limits)
-        async with ungrouped(), asyncio.TaskGroup() as group:
+        async with unwrap_group(), asyncio.TaskGroup() as group:
             tasks = {
                 url: group.create_task(self._one(one, allowance), name=one.field_name)
                 for url, one in by_url.items()

@@ -63,18 +63,18 @@ class Input:
 
     @property
     def field_name(self) -> str:
-        """Give the place as people write it: `alwayson_scripts.x.args[0].image`."""
+        """The place as people write it: `alwayson_scripts.x.args[0].image`."""
         parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path)
         return "".join(parts).removeprefix(".")[:SHOWN_CHARACTERS]
 
 
 def is_url(text: str) -> bool:
-    """Tell whether `text` is as a whole one URL of a kind that can be fetched."""
+    """Whether `text` is as a whole one URL of a kind that can be fetched."""
     return _URL.fullmatch(text) is not None
 
 
 def shown(url: str) -> str:
-    """Give a URL without what may be secret in it: credentials, query and fragment.
+    """A URL without what may be secret in it: credentials, query and fragment.
 
     A long one is cut, because a message with it has to fit into a callback.
     """
@@ -88,12 +88,12 @@ def shown(url: str) -> str:
 
 
 def find_in_body(content: Mapping[str, Any]) -> list[Input]:
-    """Give the inputs of a body of SD WebUI, in its order."""
+    """The inputs of a body of SD WebUI, in its order."""
     return [Input(path=path, url=url) for path, url in _walk(content, (), TEXT_FIELDS)]
 
 
 def find_in_graph(content: Mapping[str, Any]) -> list[Input]:
-    """Give the inputs of a ComfyUI body, which is a graph or has one under `prompt`."""
+    """The inputs of a ComfyUI body, which is a graph or has one under `prompt`."""
     path: Path = ("prompt",) if is_wrapped(content) else ()
     graph = content["prompt"] if path else content
     found = []
@@ -110,7 +110,7 @@ def find_in_graph(content: Mapping[str, Any]) -> list[Input]:
 
 
 def find_in_nodes(content: Mapping[str, Any]) -> list[Input]:
-    """Give the inputs of an InvokeAI body: the names of images that are URLs."""
+    """The inputs of an InvokeAI body: the names of images that are URLs."""
     return [
         Input(path=path, url=url, upload=True)
         for path, url in _walk(content, (), frozenset())
@@ -120,13 +120,13 @@ def find_in_nodes(content: Mapping[str, Any]) -> list[Input]:
 
 
 def is_wrapped(content: Mapping[str, Any]) -> bool:
-    """Tell whether the graph is under `prompt`; a node may be called `prompt`, too."""
+    """Whether the graph is under `prompt`; a node may be called `prompt`, too."""
     inner = content.get("prompt")
     return isinstance(inner, Mapping) and "class_type" not in inner
 
 
 def replaced(content: Mapping[str, Any], values: Mapping[Path, str]) -> dict[str, Any]:
-    """Give a copy of the body with other values at some places."""
+    """A copy of the body with other values at some places."""
     result: dict[str, Any] = copy.deepcopy(dict(content))
     for path, value in values.items():
         target: Any = result

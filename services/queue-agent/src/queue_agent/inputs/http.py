@@ -17,7 +17,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from queue_agent.domain import InputUnavailableError
-from queue_agent.files.body import Body, kept
+from queue_agent.files.body import Body, save
 from queue_agent.inputs.addresses import AddressRules
 from queue_agent.inputs.urls import checked, literal_address, redirected
 from queue_agent.ports import Take
@@ -37,7 +37,7 @@ _HEADERS: Final = {
 
 
 class _CheckedResolver(AbstractResolver):
-    """Gives the addresses that are then connected to, and none of a host that is refused."""
+    """Resolves to the addresses that are connected to, and to none of a refused host."""
 
     def __init__(self, inner: AbstractResolver, rules: AddressRules) -> None:
         self._inner = inner
@@ -132,7 +132,7 @@ async def _body(response: aiohttp.ClientResponse, take: Take) -> Body:
         again = response.status >= _SERVER_ERROR or response.status == _TOO_MANY_REQUESTS
         raise InputUnavailableError(f"the answer was {response.status}", retryable=again)
     _check_form(response)
-    return await kept(response.content.iter_any(), take)
+    return await save(response.content.iter_any(), take)
 
 
 def _check_form(response: aiohttp.ClientResponse) -> None:

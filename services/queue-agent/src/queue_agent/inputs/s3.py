@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from awsio.errors import translated
 from queue_agent.domain import InputUnavailableError
-from queue_agent.files.body import Body, kept
+from queue_agent.files.body import Body, save
 from queue_agent.ports import Take
 from servicekit.errors import FatalError, TransientError
 
@@ -47,7 +47,7 @@ class S3InputReader:
     async def _read(self, bucket: str, key: str, take: Take) -> Body:
         answer = await self.client.get_object(Bucket=bucket, Key=key)
         async with answer["Body"] as stream:
-            return await kept(stream.iter_chunks(_PART_BYTES), take)
+            return await save(stream.iter_chunks(_PART_BYTES), take)
 
 
 def _split(url: str) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """Reading the URL of an input, strictly: one that two parsers may read differently is refused.
 
-Pure. What a URL leads to is decided by its addresses: see `input_addresses`.
+Pure. What a URL leads to is decided by its addresses: see `inputs.addresses`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 
 def checked(text: str) -> URL:
-    """Give the URL exactly as it is written, so that a signature in it stays good.
+    """The URL exactly as it is written, so that a signature in it stays good.
 
     Raises `InputUnavailableError` for everything but an unambiguous http or https URL.
     """
@@ -55,7 +55,7 @@ def checked(text: str) -> URL:
 
 
 def redirected(url: URL, location: str) -> URL:
-    """Give where a redirect leads, checked like any other URL.
+    """Where a redirect leads, checked like any other URL.
 
     Raises `InputUnavailableError`, also for a way from https to http: what the first URL
     protects would travel in clear.
@@ -75,7 +75,7 @@ def redirected(url: URL, location: str) -> URL:
 
 
 def literal_address(url: URL) -> Address | None:
-    """Give the address that the URL itself names; None if it names a host."""
+    """The address that the URL itself names; None if it names a host."""
     host = url.raw_host or ""
     try:
         return IPv6Address(host) if ":" in host else IPv4Address(host)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from queue_agent.concurrency import beside, ungrouped
+from queue_agent.concurrency import run_with, unwrap_group
 from queue_agent.domain import (
     Delivery,
     InterruptionError,
@@ -21,35 +21,35 @@ from queue_agent.domain import (
     UnworkableError,
 )
 from queue_agent.files.body import NoRoomError
-from queue_agent.metrics import Measures
-from queue_agent.pipeline.delivery_state import Passage, Stage
+from queue_agent.metrics import Metrics
+from queue_agent.pipeline.delivery_state import DeliveryState, Stage
 from queue_agent.pipeline.lease import RELEASE_BUDGET, Lease
 from queue_agent.pipeline.readiness import Readiness
-from queue_agent.pipeline.slots import Line
-from queue_agent.pod.protection import nobody_asks
+from queue_agent.pipeline.slots import Slots
+from queue_agent.pod.protection import no_protection
 from queue_agent.ports import Notifier, TaskSource
 from servicekit.errors import AppError, FatalError, RejectedError, TransientError
 
 log = logging.getLogger(__name__)
 
-Handle = Callable[[Delivery, Passage], Awaitable[None]]
+Handle = Callable[[Delivery, DeliveryState], Awaitable[None]]
 QUEUE_PAUSE = timedelta(seconds=1)
 LONGEST_BACKOFF_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consumer:
-    """Takes as many messages as `line` has places for, and only while the runtime is ready."""
+    """Takes as many messages as `slots` has places for, and only while the runtime is ready."""
 
     source: TaskSource
     notifier: Notifier
     readiness: Readiness
-    measures: Measures
-    line: Line
+    metrics: Metrics
+    slots: Slots
     lease: timedelta
     drain: timedelta
-    at_work: Callable[[bool], None] = nobody_asks  # told when work comes, and when it goes
-    _present: set[Passage] = field(default_factory=set, init=False)
+    at_work: Callable[[bool], None] = no_protection  # told when work comes, and when it goes
+    _present: set[DeliveryState] = field(default_factory=set, init=False)
     _fatal: list[FatalError] = field(default_factory=list, init=False)
 
     async def consume(self, handle: Handle, stop: asyncio.Event) -> None:
@@ -58,23 +58,23 @@ class Consumer:
         What has not started by then is released at once, and after `drain` what still runs. A
         `FatalError` of a task releases its message, sets `stop`, and is raised at the end.
         """
-        async with ungrouped(), asyncio.TaskGroup() as group:
-            stopping = group.create_task(self._call_back(stop), name="call-back")
+        async with unwrap_group(), asyncio.TaskGroup() as group:
+            stopping = group.create_task(self._interrupt_on(stop), name="interrupt-on-stop")
             await self._receive(handle, stop, group)
             await stopping
         if self._fatal:
             raise self._fatal[0]
 
-    async def _call_back(self, stop: asyncio.Event) -> None:
+    async def _interrupt_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
-        for passage in self._present:
-            passage.stop(self.drain)
+        for state in self._present:
+            state.stop(self.drain)
 
     async def _receive(
         self, handle: Handle, stop: asyncio.Event, group: asyncio.TaskGroup
     ) -> None:
         while await self._ready(stop):
-            await self.line.staging.acquire()
+            await self.slots.staging.acquire()
             taken = False
             try:
                 if self.readiness.found and not stop.is_set():
@@ -86,7 +86,7 @@ class Consumer:
                         await stop.wait()
             finally:
                 if not taken:
-                    self.line.staging.release()
+                    self.slots.staging.release()
 
     async def _ready(self, stop: asyncio.Event) -> bool:
         # While there is work, the work itself tells whether the runtime is there.
@@ -97,51 +97,51 @@ class Consumer:
     async def _take(
         self, handle: Handle, stop: asyncio.Event, group: asyncio.TaskGroup
     ) -> bool:
-        """Receive once; True if somebody has the delivery now."""
+        """Receive once; True if a task of the group has the delivery now."""
         # A cancelled receive can still hide a message for a whole lease: wait it out.
         delivery = await self.source.receive()
         if delivery is None:
             return False
-        lease = Lease(self.source, delivery, self.lease, self.measures)
+        lease = Lease(self.source, delivery, self.lease, self.metrics)
         if stop.is_set() or not self.readiness.found:
             await lease.release()
             return False
-        passage = Passage(self.line, self._lose)
-        self._present.add(passage)
+        state = DeliveryState(self.slots, self._lose)
+        self._present.add(state)
         self.at_work(True)
-        own = self._own(lease, passage, handle, stop)
+        own = self._own(lease, state, handle, stop)
         group.create_task(own, name=f"delivery-{delivery.receipt[:12]}")
         return True
 
     async def _own(
-        self, lease: Lease, passage: Passage, handle: Handle, stop: asyncio.Event
+        self, lease: Lease, state: DeliveryState, handle: Handle, stop: asyncio.Event
     ) -> None:
         """Have a delivery from its receive until it is settled or released."""
         try:
-            async with passage.interruptible():
-                keeping = lease.keep(lambda: passage.stage is Stage.RUNNING)
-                await beside(handle(lease.delivery, passage), keeping)
+            async with state.interruptible():
+                extending = lease.extend_until_cancelled(lambda: state.stage is Stage.RUNNING)
+                await run_with(handle(lease.delivery, state), extending)
             await lease.settle()
-            self.readiness.proven = passage.stage is Stage.RUNNING
+            self.readiness.proven = state.stage is Stage.RUNNING
         except AppError as error:
             if isinstance(error, FatalError):
                 self._fatal.append(error)
                 stop.set()
-            await self._end(error, lease, passage)
+            await self._end(error, lease, state)
         except asyncio.CancelledError:
             ending = _Ending("interrupted", interrupted=True)
-            await self._give_back(lease, passage, ending, "the agent ends")
+            await self._release(lease, state, ending, "the agent ends")
             raise
         finally:
-            self._present.discard(passage)
+            self._present.discard(state)
             self.at_work(bool(self._present))
-            passage.close()
+            state.close()
 
     def _lose(self, reason: str) -> None:
-        for passage in self._present:
-            passage.lose(reason)
+        for state in self._present:
+            state.lose(reason)
 
-    async def _end(self, error: AppError, lease: Lease, passage: Passage) -> None:
+    async def _end(self, error: AppError, lease: Lease, state: DeliveryState) -> None:
         if isinstance(error, LeaseLostError):
             log.warning("not ours any more: %s", error)
             self._count("lost")
@@ -149,16 +149,16 @@ class Consumer:
         if isinstance(error, RuntimeLostError | NoRoomError):
             await self.readiness.lost(str(error))
             self._lose(str(error))
-        ending = _ending(error, lease.delivery.receives, passage.stage)
+        ending = _ending(error, lease.delivery.receives, state.stage)
         log.warning("message goes back", exc_info=error, extra=error.details)
-        await self._give_back(lease, passage, ending, str(error))
+        await self._release(lease, state, ending, str(error))
 
-    async def _give_back(
-        self, lease: Lease, passage: Passage, ending: _Ending, reason: str
+    async def _release(
+        self, lease: Lease, state: DeliveryState, ending: _Ending, reason: str
     ) -> None:
         self._count(ending.outcome)
-        if passage.task and not passage.told:
-            task = passage.task
+        if state.task and not state.callback_sent:
+            task = state.task
             with suppress(RejectedError, TransientError, TimeoutError):
                 async with asyncio.timeout(RELEASE_BUDGET.total_seconds()):
                     await self.notifier.release(
@@ -167,7 +167,7 @@ class Consumer:
         await lease.release(ending.after)
 
     def _count(self, outcome: str) -> None:
-        self.measures.tasks.add(1, {"outcome": outcome})
+        self.metrics.tasks.add(1, {"outcome": outcome})
 
 
 @dataclass(frozen=True, slots=True)

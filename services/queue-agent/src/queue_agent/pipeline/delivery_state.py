@@ -1,4 +1,4 @@
-"""Where one delivery is on its way through the agent, and how it is called back."""
+"""Where one delivery is on its way through the agent, and how it is interrupted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from queue_agent.domain import InterruptionError, RuntimeLostError, Task
 from queue_agent.pipeline.lease import RELEASE_BUDGET
-from queue_agent.pipeline.slots import HEAD_START, Line, Turn
+from queue_agent.pipeline.slots import HEAD_START, RuntimeSlot, Slots
 
 
 class Stage(IntEnum):
@@ -21,19 +21,19 @@ class Stage(IntEnum):
     RUNNING = 3  # the runtime works on it, or has
 
 
-class Passage:
-    """One delivery's way; made when a place for staged work has been taken for it."""
+class DeliveryState:
+    """The stage and the places of one delivery, made when a place for staged work is taken."""
 
-    def __init__(self, line: Line, lost: Callable[[str], None]) -> None:
+    def __init__(self, slots: Slots, lost: Callable[[str], None]) -> None:
         self.stage = Stage.ARRIVED
         self.task: Task | None = None
-        self.told = False  # its end is committed and told
-        self._line = line
+        self.callback_sent = False
+        self._slots = slots
         self._lost = lost
         self._deadline: asyncio.Timeout | None = None
         self._stopped = ""  # why
-        self._holds_place = True
-        self._holds_room = False
+        self._holds_staging = True
+        self._holds_outcome = False
 
     @asynccontextmanager
     async def interruptible(self) -> AsyncIterator[None]:
@@ -52,55 +52,59 @@ class Passage:
             self._deadline = None
 
     def stop(self, drain: timedelta) -> None:
-        """Give it back: at once if it has not started, after `drain` if it has."""
+        """Interrupt it: at once if it has not started, after `drain` if it has."""
         times = {Stage.ARRIVED: RELEASE_BUDGET, Stage.STAGED: timedelta(), Stage.RUNNING: drain}
         self._end_in(times[self.stage], "the agent stops")
 
     def lose(self, reason: str) -> None:
-        """Give it back at once because the runtime is gone, unless the runtime had it."""
+        """Interrupt it at once because the runtime is gone, unless the runtime had it."""
         if self.stage is not Stage.RUNNING:
             patience = timedelta() if self.stage is Stage.STAGED else RELEASE_BUDGET
             self._end_in(patience, reason)
 
-    def begun(self, task: Task) -> None:
-        """Note the attempt; raises `InterruptionError` if it is not to start any more."""
+    def mark_staged(self, task: Task) -> None:
+        """Record the attempt; raises `InterruptionError` if it is not to start any more."""
         self.task = task
         self.stage = Stage.STAGED
         if self._stopped:
             raise InterruptionError(self._stopped)
 
+    def mark_callback_sent(self) -> None:
+        """Record that the task's end is committed and told: no release is told any more."""
+        self.callback_sent = True
+
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[Turn]:
-        """Wait until the runtime may be handed the run, and there is room for its outcome.
+    async def runtime_slot(self) -> AsyncIterator[RuntimeSlot]:
+        """Wait until the runtime may be handed the run, and its outcome may be uploaded.
 
         When the run loses the runtime, `lost` is called before another has its turn.
         """
-        await self._line.room.acquire()
-        self._holds_room = True
-        async with self._line.turn(self._at_work) as turn:
+        await self._slots.outcomes.acquire()
+        self._holds_outcome = True
+        async with self._slots.runtime_slot(self._mark_running) as slot:
             try:
-                yield turn
+                yield slot
             except RuntimeLostError as error:
                 self._lost(str(error))
                 raise
 
     def close(self) -> None:
-        """Give back every place that is still held."""
-        self._leave_staging()
-        if self._holds_room:
-            self._holds_room = False
-            self._line.room.release()
+        """Release every place that is still held."""
+        self._release_staging()
+        if self._holds_outcome:
+            self._holds_outcome = False
+            self._slots.outcomes.release()
 
-    def _at_work(self) -> None:
+    def _mark_running(self) -> None:
         self.stage = Stage.RUNNING
-        if self._line.overlaps:
+        if self._slots.overlaps:
             later = asyncio.get_running_loop().call_later
-            later(HEAD_START.total_seconds(), self._leave_staging)
+            later(HEAD_START.total_seconds(), self._release_staging)
 
-    def _leave_staging(self) -> None:
-        if self._holds_place:
-            self._holds_place = False
-            self._line.staging.release()
+    def _release_staging(self) -> None:
+        if self._holds_staging:
+            self._holds_staging = False
+            self._slots.staging.release()
 
     def _end_in(self, patience: timedelta, reason: str) -> None:
         self._stopped = self._stopped or reason

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from queue_agent.domain import Delivery, LeaseLostError
-from queue_agent.metrics import Measures
+from queue_agent.metrics import Metrics
 from queue_agent.ports import TaskSource
 from servicekit.errors import TransientError
 
@@ -27,16 +27,16 @@ class Lease:
     """
 
     def __init__(
-        self, source: TaskSource, delivery: Delivery, length: timedelta, measures: Measures
+        self, source: TaskSource, delivery: Delivery, length: timedelta, metrics: Metrics
     ) -> None:
         self.delivery = delivery
         self._source = source
         self._length = length
-        self._measures = measures
+        self._metrics = metrics
         self._ours_until = asyncio.get_running_loop().time() + length.total_seconds()
         self._over = False
 
-    async def keep(self, at_work: Callable[[], bool]) -> None:
+    async def extend_until_cancelled(self, at_work: Callable[[], bool]) -> None:
         """Extend until cancelled; an outage of the queue is no reason to stop work.
 
         Raises `LeaseLostError` when the message is somebody else's, or when the lease has run
@@ -56,7 +56,7 @@ class Lease:
                     raise LeaseLostError("the lease has run out") from error
             else:
                 self._ours_until = asked + seconds
-                self._measures.lease_extensions.add(1)
+                self._metrics.lease_extensions.add(1)
 
     async def settle(self) -> None:
         """Remove the message for good."""
@@ -67,7 +67,7 @@ class Lease:
                 log.warning("message not deleted", exc_info=error, extra=error.details)
 
     async def release(self, after: timedelta = timedelta()) -> None:
-        """Give the message back, to be seen again after `after`."""
+        """Return the message to the queue, to be seen again after `after`."""
         if self._end():
             with suppress(TransientError, TimeoutError):
                 async with asyncio.timeout(RELEASE_BUDGET.total_seconds()):

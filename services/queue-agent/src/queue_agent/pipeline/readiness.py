@@ -1,4 +1,4 @@
-"""Whether the runtime can take work, told to the world."""
+"""Whether the runtime can take work, as the health probe tells it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from queue_agent.concurrency import beside
+from queue_agent.concurrency import run_with
 from queue_agent.domain import RuntimeLostError
 from queue_agent.files.body import NoRoomError, check_room
 from queue_agent.ports import ImageRuntime
@@ -38,7 +38,7 @@ class Readiness:
 
     @property
     def found(self) -> bool:
-        """Tell whether the runtime was there when it was last heard of."""
+        """Whether the runtime was there when it was last heard of."""
         return self.health.reason is None
 
     async def wait(self, stop: asyncio.Event) -> bool:
@@ -48,7 +48,7 @@ class Readiness:
             return True
         while not stop.is_set():
             try:
-                await beside(self._look(), _ended(stop))
+                await run_with(self._look(), _ended(stop))
             except _StoppedError:
                 return False
             except (RuntimeLostError, NoRoomError) as error:
@@ -67,7 +67,7 @@ class Readiness:
             await asyncio.to_thread(self.check_room)
 
     async def lost(self, reason: str) -> None:
-        """Tell that no task can be done."""
+        """Report that no task can be done."""
         if self.health.reason != reason:
             log.warning("not ready", extra={"reason": reason})
         self.proven = False

@@ -14,42 +14,44 @@ HEAD_START: Final = timedelta(milliseconds=10)
 OUTCOMES: Final = 3
 
 
-class Turn:
+class RuntimeSlot:
     """One run's time at the runtime: handed over, then at work, then done with it."""
 
-    def __init__(self, leave: Callable[[Turn], None], began: Callable[[], None]) -> None:
-        self.begun = asyncio.Event()
+    def __init__(
+        self, on_release: Callable[[RuntimeSlot], None], on_start: Callable[[], None]
+    ) -> None:
+        self.started = asyncio.Event()
         self.seconds = 0.0  # at work; 0 until it is done
-        self._leave = leave
-        self._began = began
+        self._on_release = on_release
+        self._on_start = on_start
         self._start = 0.0
-        self._freed = False
+        self._released = False
 
-    def begin(self) -> None:
-        """Note that the runtime has nothing else to do before this run."""
+    def start(self) -> None:
+        """Begin to count: the runtime has nothing else to do before this run."""
         self._start = asyncio.get_running_loop().time()
-        self.begun.set()
-        self._began()
+        self.started.set()
+        self._on_start()
 
-    async def free(self) -> None:
+    async def release_early(self) -> None:
         """Let the next run begin, with a head start: the runtime has done its part."""
-        self.leave()
+        self.release()
         await asyncio.sleep(HEAD_START.total_seconds())
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Let the next run begin. Safe to repeat."""
-        if not self._freed:
-            self._freed = True
-            if self.begun.is_set():
+        if not self._released:
+            self._released = True
+            if self.started.is_set():
                 self.seconds = asyncio.get_running_loop().time() - self._start
-            self._leave(self)
+            self._on_release(self)
 
 
-class Line:
-    """The bounds of a pipeline.
+class Slots:
+    """The bounds of the pipeline.
 
     `depth` deliveries wait with everything prepared, `width` are handed to the runtime, of
-    which it works on one, and `depth` + 3 outcomes are on their way out: a delivery takes some
+    which it works on one, and `depth` + 3 outcomes are being uploaded: a delivery takes some
     round trips to AWS one after another. With a depth of 0 there is one at a time in all.
     """
 
@@ -57,30 +59,30 @@ class Line:
         self.overlaps = depth > 0
         width = width if depth else 1
         self.staging = asyncio.Semaphore(max(depth, 1))
-        self.room = asyncio.Semaphore(width + depth + OUTCOMES)
-        self._places = asyncio.Semaphore(width)
-        self._turns: deque[Turn] = deque()
+        self.outcomes = asyncio.Semaphore(width + depth + OUTCOMES)
+        self._runtime = asyncio.Semaphore(width)
+        self._handed_over: deque[RuntimeSlot] = deque()
 
     @asynccontextmanager
-    async def turn(self, began: Callable[[], None]) -> AsyncIterator[Turn]:
-        """Wait until the runtime may be handed a run; `began` is called when it is its turn.
+    async def runtime_slot(self, on_start: Callable[[], None]) -> AsyncIterator[RuntimeSlot]:
+        """Wait until the runtime may be handed a run; `on_start` is called when it is its turn.
 
-        Turns are given in the order in which they were asked for.
+        Whoever asks first is served first.
         """
-        await self._places.acquire()
-        turn = Turn(self._leave, began)
-        self._turns.append(turn)
-        self._begin_next()
+        await self._runtime.acquire()
+        slot = RuntimeSlot(self._release, on_start)
+        self._handed_over.append(slot)
+        self._start_next()
         try:
-            yield turn
+            yield slot
         finally:
-            turn.leave()
+            slot.release()
 
-    def _leave(self, turn: Turn) -> None:
-        self._turns.remove(turn)
-        self._places.release()
-        self._begin_next()
+    def _release(self, slot: RuntimeSlot) -> None:
+        self._handed_over.remove(slot)
+        self._runtime.release()
+        self._start_next()
 
-    def _begin_next(self) -> None:
-        if self._turns and not self._turns[0].begun.is_set():
-            self._turns[0].begin()
+    def _start_next(self) -> None:
+        if self._handed_over and not self._handed_over[0].started.is_set():
+            self._handed_over[0].start()

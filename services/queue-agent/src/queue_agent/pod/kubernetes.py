@@ -1,20 +1,22 @@
-"""Marks this pod at the Kubernetes API."""
+"""Marks this pod at the Kubernetes API server."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Final
 
 import aiohttp
+from pydantic_core import to_json
 
 from servicekit.errors import TransientError
-
-if TYPE_CHECKING:
-    from kubernetes_asyncio.client import ApiClient
 
 # https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost and
 # https://karpenter.sh/docs/concepts/disruption/#pod-level-controls. Null takes a mark away.
@@ -23,66 +25,61 @@ BUSY: Final = {
     "karpenter.sh/do-not-disrupt": "true",
 }
 IDLE: Final = dict.fromkeys(BUSY)
+CALL_BUDGET: Final = timedelta(seconds=10)
+SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-@dataclass(slots=True, kw_only=True)
-class KubernetesPodMarks:
-    """`PodMarks` of the pod `name`; `host` is for an API server that wants no credentials."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesPodApi:
+    """`PodApi` of the pod `name`, in the name of the pod's service account."""
 
+    session: aiohttp.ClientSession
     name: str
     namespace: str
-    host: str | None = None
-    _client: ApiClient | None = field(default=None, init=False)
+    account: Path = SERVICE_ACCOUNT
 
     async def mark(self, *, busy: bool) -> None:
-        # The library takes seconds to load, and a task must not wait for it.
-        kubernetes = await asyncio.to_thread(_library)
-        known = (kubernetes.client.OpenApiException, kubernetes.config.ConfigException)
+        annotations = BUSY if busy else IDLE
         try:
-            if self._client is None:
-                self._client = self._opened(kubernetes)
-            answer = await kubernetes.client.CoreV1Api(self._client).patch_namespaced_pod(
-                self.name,
-                self.namespace,
-                {"metadata": {"annotations": BUSY if busy else IDLE}},
-                _content_type="application/merge-patch+json",
-                _preload_content=False,  # the whole pod, which nobody reads
-            )
-        except (*known, aiohttp.ClientError, OSError, TimeoutError) as error:
+            # The files are read for each call: the kubelet writes a new token every hour.
+            token, tls = await asyncio.to_thread(self._credentials)
+            async with self.session.patch(
+                f"{_server()}/api/v1/namespaces/{self.namespace}/pods/{self.name}",
+                data=to_json({"metadata": {"annotations": annotations}}),
+                headers={
+                    "Authorization": f"Bearer {token}",
+                    "Content-Type": "application/merge-patch+json",
+                },
+                ssl=tls,
+            ) as answer:
+                status = answer.status
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise TransientError("the API server cannot be asked") from error
-        answer.release()
-        if answer.status != HTTPStatus.OK:
-            raise TransientError("the API server refused the mark", status=answer.status)
+        if status != HTTPStatus.OK:
+            raise TransientError("the API server refused the mark", status=status)
 
-    def _opened(self, kubernetes: Any) -> ApiClient:
-        configuration = kubernetes.client.Configuration()
-        if self.host:
-            configuration.host = self.host
-        else:
-            kubernetes.config.load_incluster_config(client_configuration=configuration)
-        client: ApiClient = kubernetes.client.ApiClient(configuration)
-        return client
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            await self._client.close()
+    def _credentials(self) -> tuple[str, ssl.SSLContext]:
+        token = (self.account / "token").read_text().strip()
+        return token, ssl.create_default_context(cafile=str(self.account / "ca.crt"))
 
 
-def _library() -> Any:
-    import kubernetes_asyncio.client  # noqa: PLC0415  # see `mark`
-    import kubernetes_asyncio.config  # noqa: PLC0415
-
-    return kubernetes_asyncio
+def _server() -> str:
+    # Kubernetes sets both in every pod.
+    host = os.environ.get("KUBERNETES_SERVICE_HOST")
+    port = os.environ.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        raise TransientError("the agent runs in no cluster")
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 @asynccontextmanager
-async def pod_marks(
-    name: str, namespace: str, host: str | None = None
-) -> AsyncIterator[KubernetesPodMarks]:
-    """Give the marks of a pod; by default the API server is that of the pod's own cluster."""
-    marks = KubernetesPodMarks(name=name, namespace=namespace, host=host)
-    try:
-        yield marks
-    finally:
-        await marks.close()
+async def kubernetes_pod(
+    name: str, namespace: str, account: Path = SERVICE_ACCOUNT
+) -> AsyncIterator[KubernetesPodApi]:
+    """Open the API of a pod in the agent's own cluster; nothing is called yet."""
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=CALL_BUDGET.total_seconds()),
+        connector=aiohttp.TCPConnector(force_close=True),  # calls are minutes apart
+        trust_env=False,
+    ) as session:
+        yield KubernetesPodApi(session=session, name=name, namespace=namespace, account=account)

@@ -7,22 +7,22 @@ import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from queue_agent.metrics import Measures
-from queue_agent.ports import PodMarks
+from queue_agent.metrics import Metrics
+from queue_agent.ports import PodApi
 from servicekit.errors import RejectedError, TransientError
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
-class Marker:
+class PodProtection:
     """Has the pod marked when work comes to an idle agent, and when the last has gone.
 
     It is advice: nothing waits for it, and work goes on when the cluster does not take it.
     """
 
-    marks: PodMarks
-    measures: Measures
+    api: PodApi
+    metrics: Metrics
     deadline: timedelta = timedelta(seconds=10)  # of one call
     pause: timedelta = timedelta(seconds=30)  # after a failed one
     linger: timedelta = timedelta(seconds=5)  # a gap between two tasks that is no idleness
@@ -31,32 +31,32 @@ class Marker:
     _failing: bool = field(default=False, init=False)
 
     def at_work(self, busy: bool) -> None:
-        """Note whether there is work; returns at once."""
+        """Record whether there is work; returns at once."""
         if busy != self._busy:
             self._busy = busy
             self._changed.set()
 
-    async def keep(self) -> None:
-        """Tell each change, beginning with what a restarted agent left, until cancelled."""
-        told: bool | None = None
+    async def run_until_stopped(self) -> None:
+        """Mark each change, beginning with what a restarted agent left, until cancelled."""
+        marked: bool | None = None
         while True:
             self._changed.clear()
-            if self._busy == told:
+            if self._busy == marked:
                 await self._changed.wait()
-            elif told and await self._changes_within(self.linger):
+            elif marked and await self._changes_within(self.linger):
                 continue
             else:
                 busy = self._busy
-                told = busy if await self._tell(busy) else None
-                if told is None:
+                marked = busy if await self._mark(busy) else None
+                if marked is None:
                     await self._changes_within(self.pause)
 
-    async def _tell(self, busy: bool) -> bool:
+    async def _mark(self, busy: bool) -> bool:
         try:
             async with asyncio.timeout(self.deadline.total_seconds()):
-                await self.marks.mark(busy=busy)
+                await self.api.mark(busy=busy)
         except (RejectedError, TransientError, TimeoutError) as error:
-            self.measures.mark_failures.add(1)
+            self.metrics.mark_failures.add(1)
             if not self._failing:
                 log.warning("the pod cannot be marked", exc_info=error)
             self._failing = True
@@ -73,5 +73,5 @@ class Marker:
         return True
 
 
-def nobody_asks(busy: bool) -> None:
-    """Note nothing: there is no cluster."""
+def no_protection(busy: bool) -> None:
+    """Do nothing: there is no cluster."""

@@ -14,9 +14,9 @@ from typing import Any, Final
 import aiohttp
 from pydantic_core import to_json
 
-from queue_agent.concurrency import ungrouped
+from queue_agent.concurrency import unwrap_group
 from queue_agent.domain import RuntimeLostError, RuntimeSilentError, TaskFailedError
-from queue_agent.files.body import Body, Spooled, kept, opened, sendable
+from queue_agent.files.body import Body, FileBody, as_payload, open_body, save
 from queue_agent.runtimes.json_stream import TooLongError, parsed
 
 CALL_BUDGET: Final = timedelta(seconds=15)
@@ -37,11 +37,11 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Tell whether the runtime did what it was asked."""
+        """Whether the runtime did what it was asked."""
         return self.status < _CLIENT_ERROR
 
     def failure(self, message: str, *, retryable: bool = False) -> TaskFailedError:
-        """Give the failure that this answer is: `runtime_rejected` for what never ran."""
+        """The failure that this answer is: `runtime_rejected` for what never ran."""
         code = "runtime_rejected" if self.status < _SERVER_ERROR else "runtime_error"
         return TaskFailedError(message, code=code, retryable=retryable, answer=self.body)
 
@@ -54,7 +54,7 @@ class RawAnswer:
     text: Body = field(repr=False)
 
     async def decoded(self, images: Collection[str] = ()) -> Answer:
-        """Give what it says; long strings in the fields `images` are `LongString`.
+        """What it says; long strings in the fields `images` are `LongString`.
 
         Raises `TaskFailedError` if there is too much besides them.
         """
@@ -102,7 +102,7 @@ class RuntimeHttp:
         if json is not None:
             body = to_json(json)
         headers = {"Content-Type": "application/json"}
-        with sendable(body or b"") as sent:
+        with as_payload(body or b"") as sent:
             return await self._call(
                 "POST", path, data=sent, headers=headers, params=params, budget=budget
             )
@@ -116,11 +116,11 @@ class RuntimeHttp:
     ) -> RawAnswer:
         """Post JSON and wait for ever; `meanwhile` is done while the answer is read."""
         headers = {"Content-Type": "application/json"}
-        with sendable(body or b"") as sent:
+        with as_payload(body or b"") as sent:
             async with (
                 _reached(),
                 self.session.request("POST", path, data=sent, headers=headers) as response,
-                ungrouped(),
+                unwrap_group(),
                 asyncio.TaskGroup() as group,
             ):
                 group.create_task(meanwhile(), name="meanwhile")
@@ -149,7 +149,7 @@ class RuntimeHttp:
             if total > self.answer_bytes:
                 raise _too_large(f"it has more than {self.answer_bytes} bytes")
 
-        return await kept(response.content.iter_any(), take)
+        return await save(response.content.iter_any(), take)
 
 
 @asynccontextmanager
@@ -179,9 +179,9 @@ async def _reached() -> AsyncIterator[None]:
 
 
 async def encoded(body: object, inputs: Mapping[str, Body]) -> Body:
-    """Give JSON with the inputs, as base64, instead of the words that stand for them.
+    """JSON with the inputs, as base64, instead of their placeholder tokens.
 
-    Of inputs it has many megabytes, and making it must not hold up the leases.
+    With inputs it has many megabytes, and making it must not hold up the leases.
     """
     return await asyncio.to_thread(_encoded, body, inputs)
 
@@ -190,11 +190,11 @@ def _encoded(body: object, inputs: Mapping[str, Body]) -> Body:
     text = to_json(body)
     if not inputs:
         return text
-    request, at = Spooled(), 0
-    words = re.compile(b"|".join(re.escape(word.encode()) for word in inputs))
-    for found in words.finditer(text):
+    request, at = FileBody(), 0
+    tokens = re.compile(b"|".join(re.escape(token.encode()) for token in inputs))
+    for found in tokens.finditer(text):
         request.write(text[at : found.start()])
-        with opened(inputs[found[0].decode()]) as reader:
+        with open_body(inputs[found[0].decode()]) as reader:
             while part := reader.read(_PART_BYTES):
                 request.write(binascii.b2a_base64(part, newline=False))
         at = found.end()

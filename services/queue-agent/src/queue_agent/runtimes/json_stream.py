@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 
 from pydantic_core import from_json
 
-from queue_agent.files.body import PART_BYTES, Body, Spooled
+from queue_agent.files.body import PART_BYTES, Body, FileBody
 
 LONG_BYTES: Final = 2**16
 REST_BYTES: Final = 2**25  # of what is not an image
@@ -34,13 +34,13 @@ class TooLongError(ValueError):
 class LongString:
     """A string without escapes that is still in its text, from `start` to `end`."""
 
-    text: Spooled = field(repr=False)
+    text: FileBody = field(repr=False)
     start: int
     end: int
 
-    def decoded(self) -> Spooled:
-        """Give what base64, or a data URL, stands for; raises `ValueError`. This blocks."""
-        body, rest = Spooled(), b""
+    def decoded(self) -> FileBody:
+        """What base64, or a data URL, stands for; raises `ValueError`. This blocks."""
+        body, rest = FileBody(), b""
         for part in self._parts():
             rest += part.translate(None, _NO_BASE64)
             whole = len(rest) - len(rest) % 4
@@ -62,7 +62,7 @@ class LongString:
 
 
 def parsed(text: Body, images: Collection[str] = ()) -> Any:
-    """Give what JSON says, with `LongString` for long strings in its fields `images`.
+    """What JSON says, with `LongString` for long strings in its fields `images`.
 
     Raises `ValueError` for what is no JSON, and `TooLongError`. This blocks.
     """
@@ -75,7 +75,7 @@ def parsed(text: Body, images: Collection[str] = ()) -> Any:
 
 
 class _Placed:
-    """Puts strings where their words are: as they are, or as text while there is room."""
+    """Puts strings where their tokens are: as they are, or as text while there is room."""
 
     def __init__(self, strings: Mapping[str, LongString]) -> None:
         self._strings = strings
@@ -105,13 +105,13 @@ class _Placed:
 
 
 class _Cut:
-    """The text without its long strings, for each of which it has a word that nobody knows."""
+    """The text without its long strings, for each of which it has a placeholder token."""
 
-    def __init__(self, text: Spooled) -> None:
+    def __init__(self, text: FileBody) -> None:
         self.rest = bytearray()
         self.strings: dict[str, LongString] = {}
         self._text = text
-        self._word = secrets.token_hex(16)
+        self._token = secrets.token_hex(16)
         self._start: int | None = None  # of the string that is being read
         self._begun = bytearray()  # what it has so far, up to a little more than a long one has
         self._escapes = False
@@ -163,9 +163,9 @@ class _Cut:
         elif self._escapes:
             self.rest += self._text.read(self._start, min(end, self._start + REST_BYTES))
         else:
-            word = f"{self._word}{len(self.strings)}"
-            self.strings[word] = LongString(text=self._text, start=self._start, end=end)
-            self.rest += word.encode()
+            token = f"{self._token}{len(self.strings)}"
+            self.strings[token] = LongString(text=self._text, start=self._start, end=end)
+            self.rest += token.encode()
         self.rest += b'"'
         self._begun.clear()
         self._start = None

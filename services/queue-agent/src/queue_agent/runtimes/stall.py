@@ -14,7 +14,7 @@ NEVER: Final = timedelta.max
 
 
 @dataclass(slots=True, kw_only=True)
-class Warmth:
+class StallLimit:
     """What a runtime has in its memory, as far as its last run tells.
 
     A run is cold if it is the first since the runtime started, or asks for a model that the
@@ -27,20 +27,20 @@ class Warmth:
     _loaded: frozenset[str] | None = field(default=None, init=False)
 
     def loading(self, models: frozenset[str]) -> timedelta:
-        """Give how much longer than usual a run with these models may take."""
+        """How much longer than usual a run with these models may take."""
         return self.cold_stall if self._is_cold(models) else timedelta()
 
     @contextmanager
     def run(self, models: frozenset[str]) -> Iterator[timedelta]:
-        """Give how long a run in the block may make no progress, and note how it ends."""
-        with self.noticing():
+        """How long the run in the block may make no progress; what it loaded is remembered."""
+        with self.forgetting_if_lost():
             yield max(self.stall, self.loading(models))
         if models or self._loaded is None:
             self._loaded = models
 
     @contextmanager
-    def noticing(self) -> Iterator[None]:
-        """Note a runtime that is lost in the block: its memory may be lost with it."""
+    def forgetting_if_lost(self) -> Iterator[None]:
+        """Forget what is loaded if the runtime is lost in the block, maybe with its memory."""
         try:
             yield
         except RuntimeLostError:

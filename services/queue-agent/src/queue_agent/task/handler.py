@@ -11,24 +11,24 @@ from typing import Final
 from opentelemetry import trace
 
 from contracts.message import TaskMessage, UndecodableError
-from queue_agent.concurrency import beside
+from queue_agent.concurrency import run_with
 from queue_agent.domain import (
     CancelledByClientError,
     Delivery,
+    Leftovers,
     Outcome,
     PoisonedError,
-    Remains,
     Task,
     TaskFailedError,
     UnworkableError,
     Verdict,
 )
-from queue_agent.metrics import Measures
-from queue_agent.pipeline.delivery_state import Passage
+from queue_agent.metrics import Metrics
+from queue_agent.pipeline.delivery_state import DeliveryState
 from queue_agent.ports import Notifier, Report
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.progress import ProgressReporter
-from queue_agent.task.results import Deliverer, note
+from queue_agent.task.results import ResultPublisher, log_event
 from queue_agent.task.run import Runner, cancelled, failed
 from servicekit.telemetry import incoming_context
 
@@ -46,16 +46,16 @@ class Handler:
     notifier: Notifier
     preparer: Preparer
     runner: Runner
-    deliverer: Deliverer
-    measures: Measures
-    tidy: Callable[[Remains], None]
+    publisher: ResultPublisher
+    metrics: Metrics
+    clean_up: Callable[[Leftovers], None]
     now: Callable[[], datetime]
 
-    async def handle(self, delivery: Delivery, passage: Passage) -> None:
-        """Return when the message may be deleted; `passage` knows how far it is meanwhile.
+    async def handle(self, delivery: Delivery, state: DeliveryState) -> None:
+        """Return when the message may be deleted; `state` knows how far it is meanwhile.
 
-        Raises `UnworkableError` for a message that must go back at once, `TransientError` for
-        one that may be tried again. Safe to repeat.
+        Raises `UnworkableError` for a message that must be released at once, `TransientError`
+        for one that may be tried again. Safe to repeat.
         """
         message = self._decode(delivery)
         with tracer.start_as_current_span(
@@ -76,10 +76,10 @@ class Handler:
                 return
             span.set_attribute("attempt", begun.attempt)
             task = Task(message=message, attempt=begun.attempt)
-            note(task, "leased")
-            passage.begun(task)
-            await self._do(task, passage)
-            passage.told = True
+            log_event(task, "leased")
+            state.mark_staged(task)
+            await self._do(task, state)
+            state.mark_callback_sent()
 
     def _decode(self, delivery: Delivery) -> TaskMessage:
         try:
@@ -92,61 +92,61 @@ class Handler:
             raise UnworkableError("message for another bucket", uid=message.uid)
         return message
 
-    async def _do(self, task: Task, passage: Passage) -> None:
+    async def _do(self, task: Task, state: DeliveryState) -> None:
         clock = asyncio.get_running_loop().time
         if task.attempt == 1:
             waited = self.now() - task.message.accepted_at
-            self.measures.queue_wait.record(max(0.0, waited.total_seconds()))
+            self.metrics.queue_wait.record(max(0.0, waited.total_seconds()))
         started = clock()
-        remains = Remains(uid=task.uid, attempt=task.attempt)
+        leftovers = Leftovers(uid=task.uid, attempt=task.attempt)
         try:
-            outcome, generation = await self._outcome(task, passage, remains)
+            outcome, generation = await self._outcome(task, state, leftovers)
             try:
-                await self.deliverer.deliver(outcome)
+                await self.publisher.publish(outcome)
             finally:
                 outcome.close()
         finally:
-            self.tidy(remains)  # last: what has not been stored by now is made again
-        self.measures.generation.record(generation)
-        self.measures.overhead.record(clock() - started - generation)
+            self.clean_up(leftovers)  # last: what has not been stored by now is made again
+        self.metrics.generation.record(generation)
+        self.metrics.overhead.record(clock() - started - generation)
         if outcome.failure:
-            self.measures.failures.add(1, {"code": outcome.failure.code})
+            self.metrics.failures.add(1, {"code": outcome.failure.code})
             trace.get_current_span().set_status(trace.StatusCode.ERROR, outcome.failure.code)
         self._count(_name(outcome))
 
     async def _outcome(
-        self, task: Task, passage: Passage, remains: Remains
+        self, task: Task, state: DeliveryState, leftovers: Leftovers
     ) -> tuple[Outcome, float]:
         reporter = ProgressReporter(self.notifier, task)
         try:
-            run = self._run(task, passage, remains, reporter.report)
-            return await beside(run, reporter.send())
+            run = self._run(task, state, leftovers, reporter.report)
+            return await run_with(run, reporter.send())
         except TaskFailedError as error:
             return failed(task, error, self.runner.out), 0.0
         except CancelledByClientError:
             return cancelled(task, self.runner.out), 0.0
 
     async def _run(
-        self, task: Task, passage: Passage, remains: Remains, report: Report
+        self, task: Task, state: DeliveryState, leftovers: Leftovers, report: Report
     ) -> tuple[Outcome, float]:
-        job = await self.preparer.prepare(task, remains)
-        async with passage.turn() as turn:
-            outcome = await self.runner.run(task, job, report, turn)
-        note(task, "generated")
+        job = await self.preparer.prepare(task, leftovers)
+        async with state.runtime_slot() as slot:
+            outcome = await self.runner.run(task, job, report, slot)
+        log_event(task, "generated")
         if _addresses(outcome) > ADDRESS_BYTES:
             outcome.close()
             raise TaskFailedError(
                 f"the run made {len(outcome.files)} files, more than a callback has room for",
                 code="runtime_error",
             )
-        return outcome, turn.seconds
+        return outcome, slot.seconds
 
     def _count(self, outcome: str) -> None:
-        self.measures.tasks.add(1, {"outcome": outcome})
+        self.metrics.tasks.add(1, {"outcome": outcome})
 
 
 def _addresses(outcome: Outcome) -> int:
-    """Give the bytes of the URLs that the callback will list."""
+    """How many bytes the URLs have that the callback will list."""
     last = outcome.task.place.image_key(len(outcome.files) or 1, "webp")
     return len(outcome.files) * len(outcome.task.place.url(last).encode())
 

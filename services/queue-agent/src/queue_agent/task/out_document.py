@@ -18,11 +18,11 @@ class OutFormat(Protocol):
     """How the answers of one type of runtime are written down."""
 
     def completed(self, task_id: TaskId, job: Job, generated: Generated) -> dict[str, Any]:
-        """Give the document of a complete run."""
+        """The document of a complete run."""
         ...
 
     def failed(self, task_id: TaskId, error: TaskFailedError) -> dict[str, Any]:
-        """Give the document of a failure."""
+        """The document of a failure."""
         ...
 
 
@@ -30,7 +30,7 @@ class SdWebuiOut:
     """The original solution's form for SD WebUI."""
 
     def completed(self, task_id: TaskId, job: Job, generated: Generated) -> dict[str, Any]:
-        """Give the document of a complete run."""
+        """The document of a complete run."""
         answer = generated.answer
         if job.tasktype in _EXTRAS:
             parameters = {"html_info": answer.get("html_info", "")}
@@ -46,7 +46,7 @@ class SdWebuiOut:
         return {"images": [""], "parameters": parameters, "info": info}
 
     def failed(self, task_id: TaskId, error: TaskFailedError) -> dict[str, Any]:
-        """Give the document of a failure; `reason` is the runtime's own body, or null."""
+        """The document of a failure; `reason` is the runtime's own body, or null."""
         parameters = {
             "id_task": task_id,
             "status": 0,
@@ -60,16 +60,16 @@ class ComfyUiOut:
     """The form for ComfyUI."""
 
     def completed(self, task_id: TaskId, job: Job, generated: Generated) -> dict[str, Any]:
-        """Give the document of a complete run."""
+        """The document of a complete run."""
         return {"code": 200, **generated.answer}
 
     def failed(self, task_id: TaskId, error: TaskFailedError) -> dict[str, Any]:
-        """Give the document of a failure; `reason` is the runtime's own body, or null."""
+        """The document of a failure; `reason` is the runtime's own body, or null."""
         return {"code": 500, "error": {**error.failure.model_dump(), "reason": error.answer}}
 
 
 def read_info(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Give SD WebUI's `info`, which is JSON in a string; empty if it is something else."""
+    """SD WebUI's `info`, which is JSON in a string; empty if it is something else."""
     try:
         info = json.loads(answer.get("info") or "{}")
     except (TypeError, ValueError):

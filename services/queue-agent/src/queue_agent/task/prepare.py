@@ -15,15 +15,15 @@ from opentelemetry import trace
 from contracts.message import UndecodableError, decode_content
 from queue_agent.domain import (
     Job,
-    Remains,
+    Leftovers,
     Task,
     UnworkableError,
 )
-from queue_agent.files.body import PART_BYTES, Body, opened
+from queue_agent.files.body import PART_BYTES, Body, open_body
 from queue_agent.files.types import file_type
 from queue_agent.inputs.fetch import Fetcher
 from queue_agent.inputs.find import Input, Path, replaced
-from queue_agent.metrics import Measures
+from queue_agent.metrics import Metrics
 from queue_agent.ports import ClaimStore, ImageRuntime
 
 tracer = trace.get_tracer(__name__)
@@ -39,10 +39,10 @@ class Preparer:
     fetcher: Fetcher
     find_inputs: FindInputs
     runtime: ImageRuntime
-    measures: Measures
+    metrics: Metrics
 
-    async def prepare(self, task: Task, remains: Remains) -> Job:
-        """Give the job with every input in place, noting in `remains` what was uploaded.
+    async def prepare(self, task: Task, leftovers: Leftovers) -> Job:
+        """The job with every input in place; what was uploaded is added to `leftovers`.
 
         Raises `TaskFailedError` if an input cannot be had, `UnworkableError` if the body in the
         claim bucket is none, and `TransientError`.
@@ -55,7 +55,7 @@ class Preparer:
             large: dict[str, Body] = {}
             inputs = self.find_inputs(content)
             if inputs:
-                content, large = await self._with_inputs(content, inputs, remains)
+                content, large = await self._with_inputs(content, inputs, leftovers)
             job = Job(
                 uid=task.uid,
                 attempt=task.attempt,
@@ -76,11 +76,11 @@ class Preparer:
             raise UnworkableError(str(error)) from None
 
     async def _with_inputs(
-        self, content: Mapping[str, Any], inputs: list[Input], remains: Remains
+        self, content: Mapping[str, Any], inputs: list[Input], leftovers: Leftovers
     ) -> tuple[dict[str, Any], dict[str, Body]]:
-        """Give the content with a value for each input, and what some of them stand for."""
+        """The content with a value for each input, and the large ones by placeholder token."""
         bodies = await self.fetcher.fetch(inputs)
-        self.measures.inputs.add(sum(map(len, bodies.values())))
+        self.metrics.inputs.add(sum(map(len, bodies.values())))
         uploaded: dict[str, str] = {}
         values: dict[Path, str] = {}
         large: dict[str, Body] = {}
@@ -90,20 +90,20 @@ class Preparer:
                 if one.url not in uploaded:
                     name = await asyncio.to_thread(_input_name, body)
                     uploaded[one.url] = await self.runtime.upload(name, body)
-                    remains.uploads.append(uploaded[one.url])
+                    leftovers.uploads.append(uploaded[one.url])
                 values[one.path] = uploaded[one.url]
             elif isinstance(body, bytes):
                 values[one.path] = (await asyncio.to_thread(base64.b64encode, body)).decode()
             else:
                 # In the request only: as text in memory it would be there twice.
-                values[one.path] = word = secrets.token_hex(16)
-                large[word] = body
+                values[one.path] = token = secrets.token_hex(16)
+                large[token] = body
         return replaced(content, values), large
 
 
 def _input_name(body: Body) -> str:
     extension = file_type(body).extension
-    with opened(body) as reader:
+    with open_body(body) as reader:
         digest = hashlib.sha256()
         while part := reader.read(PART_BYTES):
             digest.update(part)

@@ -1,4 +1,4 @@
-"""Passing progress on, the newest only and at no cost to the task; and hearing of a cancel."""
+"""Reporting progress, the newest only and at no cost to the task; and hearing of a cancel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INTERVAL: Final = timedelta(seconds=1)
 
 
 class ProgressReporter:
-    """Takes progress at any rate with `report`, and tells the notifier what is newest."""
+    """Takes progress at any rate with `report`, and sends the notifier what is newest."""
 
     def __init__(
         self, notifier: Notifier, task: Task, *, interval: timedelta = INTERVAL
@@ -30,13 +30,13 @@ class ProgressReporter:
         self._changed = asyncio.Event()
 
     def report(self, progress: Progress) -> None:
-        """Note how far the run is."""
+        """Remember how far the run is."""
         if progress != self._newest:
             self._newest = progress
             self._changed.set()
 
     async def send(self) -> None:
-        """Tell the notifier news at once, and that there is none once in an interval.
+        """Send the notifier news at once, and that there is none once in an interval.
 
         Goes on until cancelled. Raises `CancelledByClientError` when the client took the task
         back.
@@ -48,12 +48,12 @@ class ProgressReporter:
                     await self._changed.wait()
             news = self._newest if self._changed.is_set() else None
             self._changed.clear()
-            if await self._tell(news):
+            if await self._send(news):
                 raise CancelledByClientError("the client took the task back")
             if news:
                 await asyncio.sleep(seconds)
 
-    async def _tell(self, progress: Progress | None) -> bool:
+    async def _send(self, progress: Progress | None) -> bool:
         uid = self._task.uid
         try:
             return await self._notifier.report(uid, self._task.attempt, progress)

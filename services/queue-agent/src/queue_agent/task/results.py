@@ -1,4 +1,4 @@
-"""Handing a task's outcome over: into the bucket, then to the notifier."""
+"""Publishing a task's outcome: into the bucket, then to the notifier."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Final, TypeVar
 
 from opentelemetry import trace
 
-from queue_agent.concurrency import ungrouped
+from queue_agent.concurrency import unwrap_group
 from queue_agent.domain import File, Outcome, Stored, Task
 from queue_agent.files.types import file_type
-from queue_agent.metrics import Measures
+from queue_agent.metrics import Metrics
 from queue_agent.ports import Notifier, OutputStore
 from servicekit.errors import TransientError
 
@@ -29,33 +29,37 @@ LONGEST_PAUSE: Final = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deliverer:
-    """Stores and tells; `budget` is how long it insists, so that no work is done twice."""
+class ResultPublisher:
+    """Stores results and has the callback sent.
+
+    `budget` is how long it insists, so that no work is done twice.
+    """
 
     store: OutputStore
     notifier: Notifier
-    measures: Measures
+    metrics: Metrics
     budget: timedelta
 
-    async def deliver(self, outcome: Outcome) -> None:
-        """Return when the outcome is in the bucket, committed and told. Safe to repeat.
+    async def publish(self, outcome: Outcome) -> None:
+        """Return when the outcome is stored, committed and its callback sent. Safe to repeat.
 
         Raises the last `TransientError` when the budget is spent.
         """
         task = outcome.task
         with tracer.start_as_current_span("store"):
             stored = await insist(lambda: self._store(outcome), self.budget)
-        note(task, "stored")
+        log_event(task, "stored")
         with tracer.start_as_current_span("finish"):
-            await insist(
-                lambda: self.notifier.finish(task.uid, task.attempt, stored), self.budget
-            )
-        note(task, "notified")
+            await insist(lambda: self._send_callback(task, stored), self.budget)
+        log_event(task, "notified")
+
+    async def _send_callback(self, task: Task, stored: Stored) -> None:
+        await self.notifier.finish(task.uid, task.attempt, stored)
 
     async def _store(self, outcome: Outcome) -> Stored:
         place = outcome.task.place
         urls = []
-        async with ungrouped(), asyncio.TaskGroup() as group:
+        async with unwrap_group(), asyncio.TaskGroup() as group:
             for number, file in enumerate(outcome.files, start=1):
                 kind = file_type(file.body, file.name)
                 key = place.image_key(number, kind.extension)
@@ -75,8 +79,8 @@ class Deliverer:
 
     async def _write(self, key: str, file: File, content_type: str) -> None:
         await self.store.write(key, file.body, content_type)
-        self.measures.uploads.add(1)
-        self.measures.uploaded.add(len(file.body))
+        self.metrics.uploads.add(1)
+        self.metrics.uploaded.add(len(file.body))
 
 
 async def insist(call: Callable[[], Awaitable[T]], budget: timedelta) -> T:
@@ -96,6 +100,6 @@ async def insist(call: Callable[[], Awaitable[T]], budget: timedelta) -> T:
         pause = min(pause * 2, LONGEST_PAUSE.total_seconds())
 
 
-def note(task: Task, event: str) -> None:
-    """Log a point of a task's way, for time lines."""
+def log_event(task: Task, event: str) -> None:
+    """Log a point in the life of a task, for time lines."""
     log.info(event, extra={"event": event, "uid": task.uid, "attempt": task.attempt})

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from opentelemetry import trace
 
-from queue_agent.concurrency import beside
+from queue_agent.concurrency import run_with
 from queue_agent.domain import Generated, Job, Outcome, Task, TaskFailedError
-from queue_agent.pipeline.slots import Turn
+from queue_agent.pipeline.slots import RuntimeSlot
 from queue_agent.ports import ImageRuntime, Report
 from queue_agent.task.out_document import OutFormat
 from queue_agent.task.run_limits import RunLimits, run_timeout
@@ -26,14 +26,14 @@ class Runner:
     out: OutFormat
     limits: RunLimits
 
-    async def run(self, task: Task, job: Job, report: Report, turn: Turn) -> Outcome:
-        """Give what came out; a job that fails is an outcome, too. The turn is freed early.
+    async def run(self, task: Task, job: Job, report: Report, slot: RuntimeSlot) -> Outcome:
+        """What came out; a job that fails is an outcome, too. The slot is released early.
 
         Raises `RuntimeLostError` and `TransientError` for interruptions. When cancelled, the
         runtime is interrupted and nothing comes out.
         """
         try:
-            generated = await self._generate(task, job, report, turn)
+            generated = await self._generate(task, job, report, slot)
         except TaskFailedError as error:
             return failed(task, error, self.out)
         if not generated.files and not generated.has_text:
@@ -42,7 +42,9 @@ class Runner:
         document = self.out.completed(task.message.id, job, generated)
         return Outcome(task=task, document=document, files=generated.files)
 
-    async def _generate(self, task: Task, job: Job, report: Report, turn: Turn) -> Generated:
+    async def _generate(
+        self, task: Task, job: Job, report: Report, slot: RuntimeSlot
+    ) -> Generated:
         limit = self._limit(task, job).total_seconds()
         # What a runtime says may repeat a prompt: it belongs into the `.out`, not into a trace.
         with tracer.start_as_current_span(
@@ -50,8 +52,8 @@ class Runner:
         ):
             try:
                 async with asyncio.timeout(None) as deadline:
-                    work = self.runtime.run(job, report, turn.free)
-                    return await beside(work, _time_limit(turn, deadline, limit))
+                    work = self.runtime.run(job, report, slot.release_early)
+                    return await run_with(work, _time_limit(slot, deadline, limit))
             except TimeoutError as error:
                 raise TaskFailedError(
                     f"the runtime took longer than {limit:g} s",
@@ -67,19 +69,19 @@ class Runner:
         return min(limit + self.runtime.loading(job), self.limits.cap)
 
 
-async def _time_limit(turn: Turn, deadline: asyncio.Timeout, seconds: float) -> None:
+async def _time_limit(slot: RuntimeSlot, deadline: asyncio.Timeout, seconds: float) -> None:
     """Start the clock when the run begins: until then others have the runtime."""
-    await turn.begun.wait()
+    await slot.started.wait()
     deadline.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 def cancelled(task: Task, out: OutFormat) -> Outcome:
-    """Give the outcome of a task that its client took back."""
+    """The outcome of a task that its client took back."""
     document = out.failed(task.message.id, TaskFailedError("cancelled", code="cancelled"))
     return Outcome(task=task, document=document, cancelled=True)
 
 
 def failed(task: Task, error: TaskFailedError, out: OutFormat) -> Outcome:
-    """Give the outcome that a failure is."""
+    """The outcome that a failure is."""
     document = out.failed(task.message.id, error)
     return Outcome(task=task, document=document, failure=error.failure)

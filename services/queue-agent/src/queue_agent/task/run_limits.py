@@ -28,7 +28,7 @@ class RunLimits:
 def run_timeout(
     tasktype: TaskType, content: Mapping[str, Any], override: float | None, limits: RunLimits
 ) -> timedelta:
-    """Give the time limit of a run.
+    """The time limit of a run.
 
     `override` is in seconds and counts instead of the work; only the cap is above it. A body
     whose numbers are none is taken by the runtime's defaults: it is not ours to refuse it.
@@ -70,7 +70,7 @@ def _extras(content: Mapping[str, Any]) -> float:
 
 
 def _graph(content: Mapping[str, Any]) -> float:
-    """Take every sampler of a graph to work on the largest picture that it names."""
+    """The work if every sampler of a graph works on the largest picture that it names."""
     inner = content.get("prompt")
     graph = inner if isinstance(inner, Mapping) and "class_type" not in inner else content
     nodes = [node.get("inputs") for node in graph.values() if isinstance(node, Mapping)]
@@ -90,7 +90,7 @@ def _graph(content: Mapping[str, Any]) -> float:
 
 
 def _number(fields: Mapping[str, Any], name: str, default: float) -> float:
-    """Give a positive number; 0 is how the runtimes say `your default`."""
+    """A positive number; 0 is how the runtimes say `your default`."""
     value = fields.get(name)
     if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
         return float(min(value, MEGA))

@@ -21,12 +21,12 @@ class FileRef:
     type: str
 
     def as_query(self) -> dict[str, str]:
-        """Give the parameters of `GET /view`."""
+        """The parameters of `GET /view`."""
         return {"filename": self.filename, "subfolder": self.subfolder, "type": self.type}
 
 
 def refusal(answer: Answer) -> TaskFailedError:
-    """Give the failure that a refused prompt is, with every node's complaint."""
+    """The failure that a refused prompt is, with every node's complaint."""
     body = answer.body if isinstance(answer.body, Mapping) else {}
     error = body.get("error")
     general = error.get("message", "") if isinstance(error, Mapping) else str(error or "")
@@ -38,7 +38,7 @@ def refusal(answer: Answer) -> TaskFailedError:
 
 
 def partial_refusal(answer: Answer) -> TaskFailedError:
-    """Give the failure that a prompt is of which only a part would run."""
+    """The failure that a prompt is of which only a part would run."""
     message = "; ".join(_complaints(answer.body.get("node_errors")))
     return TaskFailedError(
         f"only a part of the graph can run: {message}",
@@ -65,7 +65,7 @@ def check_ending(entry: Mapping[str, Any]) -> None:
 
 
 def results(outputs: Mapping[str, Any]) -> list[FileRef]:
-    """Give every file that is a result, of whatever kind its node calls it, once each."""
+    """Every file that is a result, of whatever kind its node calls it, once each."""
     found: dict[FileRef, None] = {}
     for item in _items(outputs):
         if isinstance(item, Mapping) and "filename" in item:
@@ -80,7 +80,7 @@ def results(outputs: Mapping[str, Any]) -> list[FileRef]:
 
 
 def from_cache(entry: Mapping[str, Any]) -> bool:
-    """Tell whether a node whose output a history entry shows was not run for it."""
+    """Whether a node whose output a history entry shows was not run for it."""
     events = {
         event: content for event, content in (entry.get("status") or {}).get("messages", [])
     }
@@ -89,7 +89,7 @@ def from_cache(entry: Mapping[str, Any]) -> bool:
 
 
 def has_text(outputs: Mapping[str, Any]) -> bool:
-    """Tell whether a node gave text."""
+    """Whether a node gave text."""
     return any(isinstance(item, str) for item in _items(outputs))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from queue_agent.concurrency import beside
+from queue_agent.concurrency import run_with
 from queue_agent.domain import (
     Progress,
     RuntimeHangsError,
@@ -52,31 +52,31 @@ class Follower:
     async def follow(
         self, prompt_id: str, client_id: str, report: Report, stall: timedelta
     ) -> dict[str, Any]:
-        """Give the history entry of an ended prompt.
+        """The history entry of a prompt, when it has ended.
 
-        The websocket gives progress and wakes us early; only the history tells the end. Raises
+        The websocket tells progress and wakes us early; only the history tells the end. Raises
         `RuntimeLostError` when the server is gone, silent for too long or does not know the
         prompt any more, `RuntimeHangsError` when it runs the prompt without any progress for
         `stall`.
         """
         signs = _Signs()
         listening = self._listen(prompt_id, client_id, report, signs)
-        return await beside(self._wait(prompt_id, signs, stall), listening)
+        return await run_with(self._wait(prompt_id, signs, stall), listening)
 
     async def entry(self, prompt_id: str) -> dict[str, Any] | None:
-        """Give the history entry of a prompt; None if it has not ended."""
+        """The history entry of a prompt; None if it has not ended."""
         answer = await self.http.get(f"/history/{prompt_id}")
         found = answer.body.get(prompt_id) if isinstance(answer.body, dict) else None
         return found if isinstance(found, dict) else None
 
     async def queued(self) -> tuple[set[str], set[str]]:
-        """Give the ids that run and the ids that wait."""
+        """The ids that run and the ids that wait."""
         answer = await self.http.get("/queue")
         body = answer.body if isinstance(answer.body, dict) else {}
         return _ids(body.get("queue_running")), _ids(body.get("queue_pending"))
 
     async def knows(self, prompt_id: str) -> bool:
-        """Tell whether the server has taken a prompt, whatever became of it."""
+        """Whether the server has taken a prompt, whatever became of it."""
         if await self.entry(prompt_id):
             return True
         running, waiting = await self.queued()

@@ -14,10 +14,10 @@ _ATTEMPTS: Final = UUID("6d7c8f0e-5b0a-5e51-9a53-1f0c6b1f7a42")
 
 
 def prompt_id_of(uid: Uid, attempt: int) -> str:
-    """Give the name of an attempt's prompt, the same every time."""
+    """The name of an attempt's prompt, the same every time."""
     return str(uuid5(_ATTEMPTS, f"{uid}-{attempt}"))
 
 
 def earlier_prompts(uid: Uid, attempt: int) -> frozenset[str]:
-    """Give the names of the prompts of all attempts before this one."""
+    """The names of the prompts of all attempts before this one."""
     return frozenset(prompt_id_of(uid, number) for number in range(1, attempt))

@@ -16,15 +16,15 @@ from queue_agent.domain import (
     File,
     Generated,
     Job,
-    Remains,
+    Leftovers,
     RunInterruptedError,
     RuntimeHangsError,
     RuntimeLostError,
     TaskFailedError,
 )
-from queue_agent.files.body import Body, opened
-from queue_agent.inputs.find import is_wrapped
-from queue_agent.ports import Free, Report, no_one_waits
+from queue_agent.files.body import Body, open_body
+from queue_agent.inputs.find import find_in_graph, is_wrapped
+from queue_agent.ports import ReleaseEarly, Report, no_one_waits
 from queue_agent.runtimes.comfyui.answers import (
     FileRef,
     check_ending,
@@ -37,7 +37,9 @@ from queue_agent.runtimes.comfyui.answers import (
 from queue_agent.runtimes.comfyui.follow import Follower
 from queue_agent.runtimes.comfyui.prompt_ids import earlier_prompts, prompt_id_of
 from queue_agent.runtimes.http import Answer, RuntimeHttp, encoded
-from queue_agent.runtimes.stall import Warmth
+from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
+from queue_agent.runtimes.stall import StallLimit
+from queue_agent.task.out_document import ComfyUiOut
 
 _MODEL_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
 CANCEL_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
@@ -50,12 +52,12 @@ class ComfyUiRuntime:
     http: RuntimeHttp
     poll: timedelta
     silence: timedelta
-    warmth: Warmth = field(default_factory=Warmth)
+    stall_limit: StallLimit = field(default_factory=StallLimit)
     hanging: set[str] = field(default_factory=set)  # prompts given up for that
     _order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def probe(self) -> None:
-        with self.warmth.noticing():
+        with self.stall_limit.forgetting_if_lost():
             await self._probe()
 
     async def _probe(self) -> None:
@@ -69,7 +71,7 @@ class ComfyUiRuntime:
             self.hanging.clear()
 
     async def upload(self, name: str, body: Body) -> str:
-        with opened(body) as image:
+        with open_body(body) as image:
             form = aiohttp.FormData()
             kind = "application/octet-stream"
             form.add_field("image", image, filename=name, content_type=kind)
@@ -84,7 +86,9 @@ class ComfyUiRuntime:
         body = _body(job, prompt_id_of(job.uid, job.attempt))
         return replace(job, inputs={}, request=await encoded(body, job.inputs))
 
-    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
+    async def run(
+        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+    ) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
             raise TaskFailedError(
                 f"ComfyUI does not do {job.tasktype}", code="runtime_rejected"
@@ -94,7 +98,7 @@ class ComfyUiRuntime:
             async with self._order:  # prompts run in the order in which they are queued
                 await self._drop_earlier(job)
                 await self._submit(job, prompt_id)
-            with self.warmth.run(_model_files(job)) as stall:
+            with self.stall_limit.run(_model_files(job)) as stall:
                 entry = await self._follower.follow(prompt_id, prompt_id, report, stall)
                 check_ending(entry)
         except (asyncio.CancelledError, RuntimeHangsError) as error:
@@ -104,7 +108,7 @@ class ComfyUiRuntime:
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._drop(prompt_id)
             raise
-        await free()
+        await release_early()
         outputs = entry.get("outputs") or {}
         # At once, by name: the next prompt may write over them.
         files = await self._files(entry)
@@ -112,11 +116,11 @@ class ComfyUiRuntime:
         return Generated(files=tuple(files), answer=answer, has_text=has_text(outputs))
 
     def loading(self, job: Job) -> timedelta:
-        return self.warmth.loading(_model_files(job))
+        return self.stall_limit.loading(_model_files(job))
 
-    async def forget(self, remains: Remains) -> None:
+    async def forget(self, leftovers: Leftovers) -> None:
         """Have its graph forgotten; a server cannot be asked to delete its files."""
-        done = prompt_id_of(remains.uid, remains.attempt)
+        done = prompt_id_of(leftovers.uid, leftovers.attempt)
         await self.http.post("/history", json={"delete": [done]})
 
     @property
@@ -180,8 +184,19 @@ class ComfyUiRuntime:
         )
 
 
+def comfyui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
+    """A ComfyUI has a queue of its own: the next prompt waits there while one runs."""
+    runtime = ComfyUiRuntime(
+        http=http,
+        poll=options.poll,
+        silence=options.silence,
+        stall_limit=options.stall_limit,
+    )
+    return RuntimeParts(runtime=runtime, find_inputs=find_in_graph, out=ComfyUiOut(), width=2)
+
+
 def _model_files(job: Job) -> frozenset[str]:
-    """Give the files of models that the nodes of a graph name."""
+    """The files of models that the nodes of a graph name."""
     content = job.content
     graph = content["prompt"] if is_wrapped(content) else content
     nodes = [node.get("inputs") for node in graph.values() if isinstance(node, Mapping)]

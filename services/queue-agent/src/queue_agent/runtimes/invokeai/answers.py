@@ -26,7 +26,7 @@ class Item:
 
     @classmethod
     def read(cls, shown: object) -> Item | None:
-        """Give the item; None if it is none."""
+        """The item that the server shows; None if it is none."""
         if not isinstance(shown, Mapping) or not isinstance(shown.get("item_id"), int):
             return None
         return cls(
@@ -48,13 +48,13 @@ class Item:
             raise self._failure()
 
     def progress(self) -> Progress | None:
-        """Give how many of the graph's nodes have run."""
+        """How many of the graph's nodes have run."""
         total = len(_mapping(_mapping(self._session.get("graph")).get("nodes")))
         step = len(_mapping(self._session.get("results")))
         return Progress(step=min(step, total), total=total) if total else None
 
     def image_names(self) -> list[str]:
-        """Give the names of the results: of every node that is not marked as intermediate."""
+        """The names of the results, those of every node that is not marked as intermediate."""
         nodes = _mapping(_mapping(self._session.get("graph")).get("nodes"))
         found: dict[str, None] = {}
         for node, result in self._results():
@@ -63,13 +63,13 @@ class Item:
         return list(found)
 
     def made(self) -> list[str]:
-        """Give the names of all images that the run made, intermediate ones as well."""
+        """The names of all images that the run made, intermediate ones as well."""
         given = set(image_names(self._session.get("graph")))
         names = dict.fromkeys(name for _, result in self._results() for name in _names(result))
         return [name for name in names if name not in given]
 
     def outputs(self) -> dict[str, list[Mapping[str, Any]]]:
-        """Give every result by the node's id in the graph that was sent."""
+        """Every result by the node's id in the graph that was sent."""
         outputs: dict[str, list[Mapping[str, Any]]] = {}
         for node, result in self._results():
             outputs.setdefault(node, []).append(result)
@@ -101,7 +101,7 @@ class Item:
 
 
 def refusal(answer: Answer) -> TaskFailedError:
-    """Give the failure that a refused graph is, with every complaint of the server."""
+    """The failure that a refused graph is, with every complaint of the server."""
     detail = answer.body.get("detail") if isinstance(answer.body, Mapping) else answer.body
     if not isinstance(detail, list):
         return answer.failure(str(detail or f"the runtime answered {answer.status}"))
@@ -109,7 +109,7 @@ def refusal(answer: Answer) -> TaskFailedError:
 
 
 def is_image_name(name: object) -> bool:
-    """Tell whether a name that the server gave is one plain segment of a path."""
+    """Whether a name that the server gave is one plain segment of a path."""
     return isinstance(name, str) and _IMAGE_NAME.fullmatch(name) is not None
 
 

@@ -20,7 +20,7 @@ class Reference:
     required: bool  # what only describes the picture need not be there
 
     def find(self, models: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        """Give the model that it means, None if there is none.
+        """The model that it means, None if there is none.
 
         A key is random where each server makes its own, so a name does as well.
         """
@@ -33,13 +33,13 @@ class Reference:
         return None
 
     def __str__(self) -> str:
-        """Give the model as a person calls it."""
+        """The model as a person calls it."""
         name = self.asked.get("name") or self.asked.get("key")
         return f"{name} (base {self.asked['base']}, type {self.asked['type']})"
 
 
 def references(graph: Mapping[str, Any]) -> list[Reference]:
-    """Give the places in a graph's nodes that name models."""
+    """The places in a graph's nodes that name models."""
     return [
         Reference(path=path, asked=asked, required=kind != _METADATA)
         for node_id, kind, node in _nodes(graph)
@@ -51,7 +51,7 @@ def references(graph: Mapping[str, Any]) -> list[Reference]:
 def with_references(
     graph: Mapping[str, Any], found: Sequence[tuple[Reference, Mapping[str, Any] | None]]
 ) -> dict[str, Any]:
-    """Give a copy of the graph that names the models as this server does."""
+    """A copy of the graph that names the models as this server does."""
     values: dict[Path, str] = {}
     for reference, model in found:
         if model is not None:
@@ -61,7 +61,7 @@ def with_references(
 
 
 def without_reuse(graph: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a copy of the graph whose nodes all run.
+    """A copy of the graph whose nodes all run.
 
     A server takes the result of an equal node of an earlier run if it may. What such a result
     names, images and files that the server itself keeps for a while, may be deleted meanwhile.
@@ -71,7 +71,7 @@ def without_reuse(graph: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def image_names(value: object) -> Iterator[str]:
-    """Give the names of images that a graph was given."""
+    """The names of images that a graph was given."""
     if isinstance(value, Mapping):
         name = value.get("image_name")
         if isinstance(name, str):

@@ -40,7 +40,7 @@ class ModelLibrary:
     _given_up: set[str] = field(default_factory=set, init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
-    async def keep(self) -> None:
+    async def ensure_registered(self) -> None:
         """Return when what is in the folder is registered; done again if the server forgot it.
 
         A file that cannot be registered is logged and left out. Raises `RuntimeLostError` if
@@ -50,11 +50,11 @@ class ModelLibrary:
             return
         try:
             async with self._lock:
-                await self._keep()
+                await self._ensure_registered()
         except TaskFailedError as error:  # here is no task
             raise RuntimeLostError(str(error)) from error
 
-    async def _keep(self) -> None:
+    async def _ensure_registered(self) -> None:
         if self._known is not None and self._known <= await self._keys():
             return
         self._known = None
@@ -64,7 +64,7 @@ class ModelLibrary:
         self._known = await self._keys()
 
     async def resolved(self, graph: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the graph with this server's own keys in the place of those of other servers.
+        """The graph with this server's own keys in the place of those of other servers.
 
         Raises `TaskFailedError` with the code `model_not_found` for a model that it has not.
         """
@@ -104,12 +104,12 @@ class ModelLibrary:
         jobs = {path: await self._install(path) for path in new}
         ended = await self._ended({job for job in jobs.values() if job is not None})
         for path, job in jobs.items():
-            self._note(path, ended.get(job) if job is not None else None)
+            self._record(path, ended.get(job) if job is not None else None)
         names = [PurePosixPath(path).name for path in new if path in self._registered]
         log.info("models are registered", extra={"count": len(names), "models": names})
 
     async def _found(self) -> list[str]:
-        """Give what the folder has and the server does not know, but for what was given up."""
+        """What the folder has and the server does not know, but for what was given up."""
         answer = await self.http.get(
             f"{API}/scan_folder", {"scan_path": self.folder}, budget=SCAN_BUDGET
         )
@@ -125,7 +125,7 @@ class ModelLibrary:
         return sorted(found.keys() - self._registered - self._given_up)
 
     async def _install(self, path: str) -> int | None:
-        """Have a file registered where it lies; gives the job, None if it was refused."""
+        """Have a file registered where it lies; returns the job, None if it was refused."""
         # By its path a model has the same key in every pod, and after a restart. Given a hash,
         # the server does not read gigabytes from a bucket to make one.
         key = str(uuid5(NAMESPACE_URL, path))
@@ -141,7 +141,7 @@ class ModelLibrary:
         return None
 
     async def _ended(self, jobs: set[int]) -> dict[int, Mapping[str, Any]]:
-        """Give the jobs that have ended, within the budget."""
+        """The jobs that have ended, within the budget."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.budget.total_seconds()
         while True:
@@ -156,7 +156,7 @@ class ModelLibrary:
                 return ended
             await asyncio.sleep(self.poll.total_seconds())
 
-    def _note(self, path: str, job: Mapping[str, Any] | None) -> None:
+    def _record(self, path: str, job: Mapping[str, Any] | None) -> None:
         if path in self._given_up:
             return
         if job is None:

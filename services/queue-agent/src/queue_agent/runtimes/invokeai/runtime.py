@@ -16,19 +16,22 @@ from queue_agent.domain import (
     File,
     Generated,
     Job,
-    Remains,
+    Leftovers,
     RuntimeLostError,
     RuntimeSilentError,
     TaskFailedError,
 )
-from queue_agent.files.body import Body, opened
+from queue_agent.files.body import Body, open_body
 from queue_agent.files.types import file_type
-from queue_agent.ports import Free, Report, no_one_waits
+from queue_agent.inputs.find import find_in_nodes
+from queue_agent.ports import ReleaseEarly, Report, no_one_waits
 from queue_agent.runtimes.http import RuntimeHttp, encoded
 from queue_agent.runtimes.invokeai.answers import ENDS, Item, is_image_name, refusal
 from queue_agent.runtimes.invokeai.graph import references, without_reuse
 from queue_agent.runtimes.invokeai.models import ModelLibrary
-from queue_agent.runtimes.stall import Warmth
+from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
+from queue_agent.runtimes.stall import StallLimit
+from queue_agent.task.out_document import ComfyUiOut
 
 API: Final = "/api/v1"
 QUEUE: Final = f"{API}/queue/default"
@@ -47,18 +50,18 @@ class InvokeAiRuntime:
     poll: timedelta
     silence: timedelta
     models: ModelLibrary
-    warmth: Warmth = field(default_factory=Warmth)
+    stall_limit: StallLimit = field(default_factory=StallLimit)
 
     async def probe(self) -> None:
-        with self.warmth.noticing():
+        with self.stall_limit.forgetting_if_lost():
             answer = await self.http.get(f"{API}/app/version")
             if not answer.ok:
                 raise RuntimeLostError("the runtime is not ready", status=answer.status)
-            await self.models.keep()
+            await self.models.ensure_registered()
 
     async def upload(self, name: str, body: Body) -> str:
         kind = file_type(body).content_type  # the server takes images only
-        with opened(body) as image:
+        with open_body(body) as image:
             form = aiohttp.FormData()
             form.add_field("file", image, filename=name, content_type=kind)
             answer = await self.http.post(_UPLOAD, form=form)
@@ -77,9 +80,11 @@ class InvokeAiRuntime:
         return replace(job, inputs={}, request=await encoded(body, job.inputs))
 
     def loading(self, job: Job) -> timedelta:
-        return self.warmth.loading(_models(job))
+        return self.stall_limit.loading(_models(job))
 
-    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
+    async def run(
+        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+    ) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
             raise TaskFailedError(
                 f"InvokeAI does not do {job.tasktype}", code="runtime_rejected"
@@ -90,7 +95,7 @@ class InvokeAiRuntime:
             for earlier in range(1, job.attempt):
                 await self._cancel(f"{job.uid}-{earlier}")
             queued = await self._enqueued(job, destination)
-            with self.warmth.run(_models(job)):
+            with self.stall_limit.run(_models(job)):
                 item = await self._follow(queued, report)
                 item.check_ending()
         except asyncio.CancelledError:
@@ -98,13 +103,13 @@ class InvokeAiRuntime:
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._cancel(destination)
             raise
-        await free()
+        await release_early()
         files = [await self._file(name) for name in item.image_names()]
         return Generated(files=tuple(files), answer=_answer(item))
 
-    async def forget(self, remains: Remains) -> None:
-        item = await self._find(f"{remains.uid}-{remains.attempt}")
-        names = [*remains.uploads, *(item.made() if item else ())]
+    async def forget(self, leftovers: Leftovers) -> None:
+        item = await self._find(f"{leftovers.uid}-{leftovers.attempt}")
+        names = [*leftovers.uploads, *(item.made() if item else ())]
         for start in range(0, len(names), DELETED_AT_ONCE):
             part = {"image_names": names[start : start + DELETED_AT_ONCE]}
             answer = await self.http.post(f"{API}/images/delete", json=part)
@@ -114,7 +119,7 @@ class InvokeAiRuntime:
             await self.http.delete(f"{QUEUE}/i/{item.item_id}")  # names the images: last
 
     async def _enqueued(self, job: Job, destination: str) -> Item:
-        """Give the item of this attempt, which is queued once however often this is called."""
+        """The item of this attempt, which is queued once however often this is called."""
         found = await self._find(destination)
         if found is not None:
             return found
@@ -180,6 +185,18 @@ class InvokeAiRuntime:
         return File(body=body, name=name)
 
 
+def invokeai_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
+    """An InvokeAI knows the models of a folder; its `.out` has the form of ComfyUI's."""
+    runtime = InvokeAiRuntime(
+        http=http,
+        poll=options.poll,
+        silence=options.silence,
+        models=ModelLibrary(http=http, folder=options.models_folder, poll=options.poll),
+        stall_limit=options.stall_limit,
+    )
+    return RuntimeParts(runtime=runtime, find_inputs=find_in_nodes, out=ComfyUiOut())
+
+
 def _destination(job: Job) -> str:
     return f"{job.uid}-{job.attempt}"
 
@@ -201,7 +218,7 @@ def _given_batch(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _models(job: Job) -> frozenset[str]:
-    """Give the models that a graph needs in memory."""
+    """The models that a graph needs in memory."""
     graph = _given_batch(job.content).get("graph")
     return frozenset(map(str, references(graph) if isinstance(graph, Mapping) else ()))
 

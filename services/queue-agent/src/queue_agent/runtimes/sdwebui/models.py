@@ -26,7 +26,7 @@ class Checkpoint:
     filename: str
 
     def answers_to(self, name: str) -> bool:
-        """Tell whether `name` is its file name, title (with or without hash) or model name."""
+        """Whether `name` is its file name, title (with or without hash) or model name."""
         plain = _HASH.sub("", name)
         return name == self.title or plain in {
             _HASH.sub("", self.title),
@@ -37,7 +37,7 @@ class Checkpoint:
 
     @property
     def run_names(self) -> frozenset[str]:
-        """Give the names by which `info.sd_model_name` may call it."""
+        """The names by which `info.sd_model_name` may call it."""
         return frozenset({self.model_name, PurePosixPath(self.filename).stem})
 
 
@@ -49,7 +49,7 @@ class CheckpointShelf:
     api: str
 
     async def find(self, name: str) -> Checkpoint:
-        """Give a checkpoint, letting the server look at its folder again if it is not listed.
+        """A checkpoint; the server looks at its folder again if it does not list it.
 
         Raises `TaskFailedError` with the code `model_not_found`.
         """
@@ -62,7 +62,7 @@ class CheckpointShelf:
         return found
 
     async def load(self, checkpoint: Checkpoint) -> None:
-        """Make it the loaded one; nothing is done if it is already."""
+        """Have the server load it; nothing is done if it is loaded already."""
         options = await self.http.get(f"{self.api}/options")
         loaded = options.body.get(_KEY) if isinstance(options.body, dict) else None
         if isinstance(loaded, str) and checkpoint.answers_to(loaded):
@@ -81,7 +81,7 @@ class CheckpointShelf:
 
 
 def asked_checkpoint(job: Job) -> str | None:
-    """Give the checkpoint that a job asks for: its body's own before the message's."""
+    """The checkpoint that a job asks for: its body's own before the message's."""
     for field in ("override_settings", "alwayson_scripts"):
         inner = job.content.get(field)
         name = inner.get(_KEY) if isinstance(inner, Mapping) else None
@@ -91,7 +91,7 @@ def asked_checkpoint(job: Job) -> str | None:
 
 
 def without_routing(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the body without the checkpoint among its scripts, which the server would refuse."""
+    """The body without the checkpoint among its scripts, which the server would refuse."""
     scripts = content.get("alwayson_scripts")
     if not isinstance(scripts, Mapping) or not isinstance(scripts.get(_KEY), str):
         return dict(content)

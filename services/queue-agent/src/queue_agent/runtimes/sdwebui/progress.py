@@ -52,7 +52,7 @@ async def watch_progress(
 
 
 def progress_of(state: State, before: State) -> Progress | None:
-    """Give the progress that a state shows, None if it may be that of an earlier run.
+    """The progress that a state shows, None if it may be that of an earlier run.
 
     The state names no task, and its step counts are the last run's until the first step is
     done: only a new time stamp and a step of its own show that the present run speaks.

@@ -13,21 +13,23 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from contracts.kinds import TaskType
-from queue_agent.concurrency import beside
+from queue_agent.concurrency import run_with
 from queue_agent.domain import (
     File,
     Generated,
     Job,
-    Remains,
+    Leftovers,
     RunInterruptedError,
     RuntimeHangsError,
     RuntimeLostError,
     TaskFailedError,
 )
 from queue_agent.files.body import Body
-from queue_agent.ports import Free, Report, no_one_waits
+from queue_agent.inputs.find import find_in_body
+from queue_agent.ports import ReleaseEarly, Report, no_one_waits
 from queue_agent.runtimes.http import Answer, RawAnswer, RuntimeHttp, encoded
 from queue_agent.runtimes.json_stream import LongString
+from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.sdwebui.models import (
     Checkpoint,
     CheckpointShelf,
@@ -35,8 +37,8 @@ from queue_agent.runtimes.sdwebui.models import (
     without_routing,
 )
 from queue_agent.runtimes.sdwebui.progress import State, watch_progress
-from queue_agent.runtimes.stall import Warmth
-from queue_agent.task.out_document import read_info
+from queue_agent.runtimes.stall import StallLimit
+from queue_agent.task.out_document import SdWebuiOut, read_info
 from servicekit.errors import FatalError
 
 log = logging.getLogger(__name__)
@@ -73,11 +75,11 @@ class SdWebuiRuntime:
     dynamic: bool
     poll: timedelta
     silence: timedelta
-    warmth: Warmth = field(default_factory=Warmth)
+    stall_limit: StallLimit = field(default_factory=StallLimit)
     known: Known = field(default_factory=Known)
 
     async def probe(self) -> None:
-        with self.warmth.noticing():
+        with self.stall_limit.forgetting_if_lost():
             await self._probe()
 
     async def _probe(self) -> None:
@@ -103,7 +105,9 @@ class SdWebuiRuntime:
             content = {**without_routing(content), **asked}
         return replace(job, inputs={}, request=await encoded(content, job.inputs))
 
-    async def run(self, job: Job, report: Report, free: Free = no_one_waits) -> Generated:
+    async def run(
+        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+    ) -> Generated:
         path = _PATHS.get(job.tasktype)
         if path is None:
             raise TaskFailedError(
@@ -112,42 +116,42 @@ class SdWebuiRuntime:
         ready = job if job.request is not None else await self.encode(job)
         if job.tasktype not in _GENERATIONS:
             raw = await self._work(path, ready, report)
-            await free()
+            await release_early()
             return await _extras(await _read(raw))
         try:
-            answer = await self._generate(path, ready, report, free)
+            answer = await self._generate(path, ready, report, release_early)
         except BaseException:
             self.known.checkpoint = None  # whatever went wrong, it may be another by now
             raise
-        _note_sampler(job, read_info(answer))
+        _warn_of_other_sampler(job, read_info(answer))
         return await _generated(answer)
 
     def loading(self, job: Job) -> timedelta:
-        return self.warmth.loading(_checkpoints(job))
+        return self.stall_limit.loading(_checkpoints(job))
 
-    async def forget(self, remains: Remains) -> None:
+    async def forget(self, leftovers: Leftovers) -> None:
         """Return. It keeps nothing: images are not saved, and inputs are in the request."""
 
     async def _generate(
-        self, path: str, job: Job, report: Report, free: Free
+        self, path: str, job: Job, report: Report, release_early: ReleaseEarly
     ) -> dict[str, Any]:
         asked = asked_checkpoint(job)
         if asked is None:
             raw = await self._work(path, job, report)
-            await free()
+            await release_early()
             return await _read(raw)
         known = self.known.checkpoint
         if known and known.answers_to(asked):
             answer = await _read(await self._work(path, job, report))
             if read_info(answer).get("sd_model_name") in known.run_names:
-                await free()
+                await release_early()
                 return answer
             # Somebody else has loaded another one.
         checkpoint = await self._provide(asked)
         answer = await _read(await self._work(path, job, report))
         _check_model(checkpoint, read_info(answer), answer)
         self.known.checkpoint = checkpoint
-        await free()
+        await release_early()
         return answer
 
     async def _provide(self, asked: str) -> Checkpoint:
@@ -162,9 +166,9 @@ class SdWebuiRuntime:
         before = self.known.state if self.known.state is not None else await self._state()
         self.known.state = None
         try:
-            with self.warmth.run(_checkpoints(job)) as stall:
-                raw = await beside(
-                    self.http.post_raw(f"{API}/{path}", job.request, self._note_state),
+            with self.stall_limit.run(_checkpoints(job)) as stall:
+                raw = await run_with(
+                    self.http.post_raw(f"{API}/{path}", job.request, self._remember_state),
                     self._watch(before, report, stall),
                 )
         except (asyncio.CancelledError, RuntimeHangsError) as error:
@@ -187,7 +191,7 @@ class SdWebuiRuntime:
             self._state, before, report, poll=self.poll, lost=self.silence, stall=stall
         )
 
-    async def _note_state(self) -> None:
+    async def _remember_state(self) -> None:
         """Look at the state that a run has left: its mark of an interrupt stays until the next.
 
         A server that is gone by now did answer.
@@ -212,8 +216,20 @@ class SdWebuiRuntime:
                         return
 
 
+def sdwebui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
+    """An SD WebUI is handed one run: an interrupt would hit any."""
+    runtime = SdWebuiRuntime(
+        http=http,
+        dynamic=options.dynamic_model,
+        poll=options.poll,
+        silence=options.silence,
+        stall_limit=options.stall_limit,
+    )
+    return RuntimeParts(runtime=runtime, find_inputs=find_in_body, out=SdWebuiOut())
+
+
 def _checkpoints(job: Job) -> frozenset[str]:
-    """Give what a job needs in memory; without a name it is the server's own choice."""
+    """What a job needs in memory; without a name it is the server's own choice."""
     generates = job.tasktype in _GENERATIONS
     return frozenset({asked_checkpoint(job) or ""} if generates else ())
 
@@ -251,7 +267,7 @@ def _check_model(asked: Checkpoint, info: Mapping[str, Any], answer: object) -> 
         )
 
 
-def _note_sampler(job: Job, info: Mapping[str, Any]) -> None:
+def _warn_of_other_sampler(job: Job, info: Mapping[str, Any]) -> None:
     asked = job.content.get("sampler_name")
     used = info.get("sampler_name")
     # Older clients name the schedule with the sampler: "DPM++ 2M Karras".

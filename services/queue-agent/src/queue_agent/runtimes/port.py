@@ -1,0 +1,32 @@
+"""What a type of runtime brings to the agent, and what it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from queue_agent.ports import ImageRuntime
+from queue_agent.runtimes.stall import StallLimit
+from queue_agent.task.out_document import OutFormat
+from queue_agent.task.prepare import FindInputs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOptions:
+    """What the operator sets for a runtime; no type needs all of it."""
+
+    poll: timedelta
+    silence: timedelta  # unanswered polls: the runtime is lost
+    stall_limit: StallLimit
+    dynamic_model: bool  # it may be told to load another checkpoint
+    models_folder: str  # as it sees it; empty if there is none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeParts:
+    """One runtime, and the rules for bodies and answers of its type."""
+
+    runtime: ImageRuntime
+    find_inputs: FindInputs
+    out: OutFormat
+    width: int = 1  # runs that it is handed at once
