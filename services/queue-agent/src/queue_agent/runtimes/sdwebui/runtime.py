@@ -30,11 +30,12 @@ from queue_agent.ports import ReleaseEarly, Report, no_one_waits
 from queue_agent.runtimes.http import Answer, RawAnswer, RuntimeHttp, encoded
 from queue_agent.runtimes.json_stream import LongString
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
+from queue_agent.runtimes.sdwebui.checkpoints import Checkpoint
 from queue_agent.runtimes.sdwebui.models import (
-    Checkpoint,
     CheckpointShelf,
     asked_checkpoint,
-    without_routing,
+    exact,
+    in_body,
 )
 from queue_agent.runtimes.sdwebui.progress import State, watch_progress
 from queue_agent.runtimes.stall import StallLimit
@@ -56,25 +57,36 @@ _PATHS: Final = {
 }
 _IMAGES: Final = ("image", "images")
 _GENERATIONS: Final = (TaskType.TEXT_TO_IMAGE, TaskType.IMAGE_TO_IMAGE)
+_ALWAYS: Final = {
+    "send_images": True,
+    "save_images": False,  # nobody empties its folder
+    "override_settings_restore_afterwards": True,  # the next task is somebody else's
+}
 
 
 @dataclass(slots=True)
 class Known:
     """What earlier calls have shown, so that it need not be asked again before each run."""
 
-    checkpoint: Checkpoint | None = None  # listed, and loaded if that is ours to do
+    checkpoint: Checkpoint | None = None  # of the last run, and loaded if that is ours to do
+    listed: list[Checkpoint] = field(default_factory=list)
     state: dict[str, Any] | None = None  # of `progress`, after the last run
     hanging: float | None = None  # when a run was given up that may still be there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SdWebuiRuntime:
-    """Drives one server; `dynamic` lets it load another checkpoint for a job."""
+    """Drives one server; `dynamic` lets it load another checkpoint for a job.
+
+    One that is not dynamic has its `own`, which it is asked for with each job, whatever
+    somebody else has loaded meanwhile.
+    """
 
     http: RuntimeHttp
     dynamic: bool
     poll: timedelta
     silence: timedelta
+    own: str = ""  # empty if it is not known
     stall_limit: StallLimit = field(default_factory=StallLimit)
     known: Known = field(default_factory=Known)
 
@@ -99,11 +111,15 @@ class SdWebuiRuntime:
         raise FatalError("SD WebUI takes its inputs in the body")
 
     async def encode(self, job: Job) -> Job:
-        content = dict(job.content)
-        if job.tasktype in _GENERATIONS:
-            asked = {"send_images": True, "save_images": False}  # nobody empties its folder
-            content = {**without_routing(content), **asked}
-        return replace(job, inputs={}, request=await encoded(content, job.inputs))
+        if job.tasktype not in _GENERATIONS:
+            return replace(job, inputs={}, request=await encoded(job.content, job.inputs))
+        name = self._asked(job)
+        checkpoint = await self._shelf.find(name) if name else None
+        is_ours = self.dynamic or bool(self.own) or any(in_body(job.content))
+        content = await exact(job.content, checkpoint if is_ours else None, self._shelf)
+        request = await encoded({**content, **_ALWAYS}, job.inputs)
+        chosen = checkpoint.name if checkpoint else None
+        return replace(job, inputs={}, request=request, checkpoint=chosen)
 
     async def run(
         self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
@@ -122,51 +138,61 @@ class SdWebuiRuntime:
             answer = await self._generate(path, ready, report, release_early)
         except BaseException:
             self.known.checkpoint = None  # whatever went wrong, it may be another by now
+            self.known.listed.clear()
             raise
         _warn_of_other_sampler(job, read_info(answer))
         return await _generated(answer)
 
     def loading(self, job: Job) -> timedelta:
-        return self.stall_limit.loading(_checkpoints(job))
+        return self.stall_limit.loading(self._checkpoints(job))
 
     async def forget(self, leftovers: Leftovers) -> None:
         """Return. It keeps nothing: images are not saved, and inputs are in the request."""
 
+    @property
+    def _shelf(self) -> CheckpointShelf:
+        return CheckpointShelf(http=self.http, api=API, listed=self.known.listed)
+
+    def _asked(self, job: Job) -> str | None:
+        """The checkpoint of a job; of one that is encoded, its title."""
+        if job.request is not None:
+            return job.checkpoint
+        return self.own if self.own and not self.dynamic else asked_checkpoint(job)
+
+    def _checkpoints(self, job: Job) -> frozenset[str]:
+        """What a job needs in memory; without a name it is the server's own choice."""
+        generates = job.tasktype in _GENERATIONS
+        return frozenset({self._asked(job) or ""} if generates else ())
+
     async def _generate(
         self, path: str, job: Job, report: Report, release_early: ReleaseEarly
     ) -> dict[str, Any]:
-        asked = asked_checkpoint(job)
-        if asked is None:
+        if job.checkpoint is None:
             raw = await self._work(path, job, report)
             await release_early()
             return await _read(raw)
-        known = self.known.checkpoint
-        if known and known.answers_to(asked):
+        checkpoint = await self._shelf.find(job.checkpoint)
+        if checkpoint == self.known.checkpoint:
             answer = await _read(await self._work(path, job, report))
-            if read_info(answer).get("sd_model_name") in known.run_names:
+            if await self._shelf.made(checkpoint, read_info(answer)):
                 await release_early()
                 return answer
             # Somebody else has loaded another one.
-        checkpoint = await self._provide(asked)
+        self.known.checkpoint = None
+        if self.dynamic:
+            await self._shelf.load(checkpoint)
         answer = await _read(await self._work(path, job, report))
-        _check_model(checkpoint, read_info(answer), answer)
+        if not await self._shelf.made(checkpoint, read_info(answer)):
+            raise _mismatch(checkpoint, read_info(answer))
         self.known.checkpoint = checkpoint
         await release_early()
         return answer
-
-    async def _provide(self, asked: str) -> Checkpoint:
-        self.known.checkpoint = None
-        shelf = CheckpointShelf(http=self.http, api=API)
-        checkpoint = await shelf.find(asked)
-        if self.dynamic:
-            await shelf.load(checkpoint)
-        return checkpoint
 
     async def _work(self, path: str, job: Job, report: Report) -> RawAnswer:
         before = self.known.state if self.known.state is not None else await self._state()
         self.known.state = None
         try:
-            with self.stall_limit.run(_checkpoints(job)) as stall:
+            with self.stall_limit.run(self._checkpoints(job)) as stall:
                 raw = await run_with(
                     self.http.post_raw(f"{API}/{path}", job.request, self._remember_state),
                     self._watch(before, report, stall),
@@ -221,17 +247,12 @@ def sdwebui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
     runtime = SdWebuiRuntime(
         http=http,
         dynamic=options.dynamic_model,
+        own=options.own_model,
         poll=options.poll,
         silence=options.silence,
         stall_limit=options.stall_limit,
     )
     return RuntimeParts(runtime=runtime, find_inputs=find_in_body, out=SdWebuiOut())
-
-
-def _checkpoints(job: Job) -> frozenset[str]:
-    """What a job needs in memory; without a name it is the server's own choice."""
-    generates = job.tasktype in _GENERATIONS
-    return frozenset({asked_checkpoint(job) or ""} if generates else ())
 
 
 async def _read(raw: RawAnswer) -> dict[str, Any]:
@@ -257,14 +278,14 @@ def _field_error(one: Mapping[str, Any]) -> str:
     return f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg', '')}"
 
 
-def _check_model(asked: Checkpoint, info: Mapping[str, Any], answer: object) -> None:
-    used = info.get("sd_model_name")
-    if used not in asked.run_names:
-        raise TaskFailedError(
-            f"{asked.model_name} was asked for, but the runtime used {used}",
-            code="model_mismatch",
-            answer={"sd_model_name": used},
-        )
+def _mismatch(asked: Checkpoint, info: Mapping[str, Any]) -> TaskFailedError:
+    used = {key: info.get(key) for key in ("sd_model_name", "sd_model_hash")}
+    return TaskFailedError(
+        f"'{asked.title}' was asked for, but the runtime used "
+        f"{used['sd_model_name']} [{used['sd_model_hash']}]",
+        code="model_mismatch",
+        answer=used,
+    )
 
 
 def _warn_of_other_sampler(job: Job, info: Mapping[str, Any]) -> None:
