@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 import aiohttp
+from pydantic_core import from_json
 
 from queue_agent.concurrency import run_with
 from queue_agent.domain import (
-    Progress,
     RuntimeHangsError,
     RuntimeLostError,
     RuntimeSilentError,
 )
 from queue_agent.ports import Report
 from queue_agent.runtimes.http import RuntimeHttp
+from queue_agent.runtimes.shape import items, mapping, progress
 
 FRAME_BYTES: Final = 64 * 2**20  # previews of large images come as one frame
 _ENDS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
@@ -66,13 +65,13 @@ class Follower:
     async def entry(self, prompt_id: str) -> dict[str, Any] | None:
         """The history entry of a prompt; None if it has not ended."""
         answer = await self.http.get(f"/history/{prompt_id}")
-        found = answer.body.get(prompt_id) if isinstance(answer.body, dict) else None
+        found = mapping(answer.body).get(prompt_id)
         return found if isinstance(found, dict) else None
 
     async def queued(self) -> tuple[set[str], set[str]]:
         """The ids that run and the ids that wait."""
         answer = await self.http.get("/queue")
-        body = answer.body if isinstance(answer.body, dict) else {}
+        body = mapping(answer.body)
         return _ids(body.get("queue_running")), _ids(body.get("queue_pending"))
 
     async def knows(self, prompt_id: str) -> bool:
@@ -133,23 +132,21 @@ class Follower:
 
 def _hear(text: str, prompt_id: str, report: Report, signs: _Signs) -> None:
     try:
-        event = json.loads(text)
-        content = event["data"]
-    except (ValueError, TypeError, KeyError):
+        event = mapping(from_json(text))
+    except ValueError:
         return
-    if not isinstance(content, Mapping) or content.get("prompt_id") != prompt_id:
+    kind, content = event.get("type"), mapping(event.get("data"))
+    if not isinstance(kind, str) or content.get("prompt_id") != prompt_id:
         return
     signs.moved()
-    kind = event.get("type")
     if kind == "progress":
-        step, total = content.get("value"), content.get("max")
-        if isinstance(step, int) and isinstance(total, int) and 0 <= step <= total > 0:
-            report(Progress(step=step, total=total))
+        if news := progress(content.get("value"), content.get("max")):
+            report(news)
     # `executing` with no node follows failures and interrupts, too: a reason to look.
     elif kind in _ENDS or (kind == "executing" and content.get("node") is None):
         signs.wake.set()
 
 
-def _ids(items: object) -> set[str]:
+def _ids(shown: object) -> set[str]:
     # An item is [number, prompt_id, prompt, extra_data, outputs].
-    return {str(item[1]) for item in items} if isinstance(items, list) else set()
+    return {str(item[1]) for item in items(shown) if len(items(item)) > 1}

@@ -66,7 +66,8 @@ def with_references(
     for reference, model in found:
         if model is not None:
             names = ("key", "hash", "name")
-            values |= {(*reference.path, name): str(model[name]) for name in names}
+            known = {name: model[name] for name in names if isinstance(model.get(name), str)}
+            values |= {(*reference.path, name): value for name, value in known.items()}
     return replaced(graph, values)
 
 

@@ -29,6 +29,8 @@ from queue_agent.inputs.find import find_in_body
 from queue_agent.ports import ReleaseEarly, Report, no_one_waits
 from queue_agent.runtimes.http import Answer, RawAnswer, RuntimeHttp, encoded
 from queue_agent.runtimes.json_stream import LongString
+from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
+from queue_agent.runtimes.memory import is_out_of_memory
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.sdwebui.checkpoints import Checkpoint
 from queue_agent.runtimes.sdwebui.models import (
@@ -38,6 +40,7 @@ from queue_agent.runtimes.sdwebui.models import (
     in_body,
 )
 from queue_agent.runtimes.sdwebui.progress import State, watch_progress
+from queue_agent.runtimes.shape import items, mapping, probing, understood, whole
 from queue_agent.runtimes.stall import StallLimit
 from queue_agent.task.out_document import SdWebuiOut, read_info
 from servicekit.errors import FatalError
@@ -70,7 +73,7 @@ class Known:
 
     checkpoint: Checkpoint | None = None  # of the last run, and loaded if that is ours to do
     listed: list[Checkpoint] = field(default_factory=list)
-    state: dict[str, Any] | None = None  # of `progress`, after the last run
+    state: State | None = None  # of `progress`, after the last run
     hanging: float | None = None  # when a run was given up that may still be there
 
 
@@ -90,6 +93,7 @@ class SdWebuiRuntime:
     stall_limit: StallLimit = field(default_factory=StallLimit)
     known: Known = field(default_factory=Known)
 
+    @probing
     async def probe(self) -> None:
         with self.stall_limit.forgetting_if_lost():
             await self._probe()
@@ -110,6 +114,7 @@ class SdWebuiRuntime:
     async def upload(self, name: str, body: Body) -> str:
         raise FatalError("SD WebUI takes its inputs in the body")
 
+    @understood
     async def encode(self, job: Job) -> Job:
         if job.tasktype not in _GENERATIONS:
             return replace(job, inputs={}, request=await encoded(job.content, job.inputs))
@@ -121,6 +126,7 @@ class SdWebuiRuntime:
         chosen = checkpoint.name if checkpoint else None
         return replace(job, inputs={}, request=request, checkpoint=chosen)
 
+    @understood
     async def run(
         self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
     ) -> Generated:
@@ -222,18 +228,17 @@ class SdWebuiRuntime:
 
         A server that is gone by now did answer.
         """
-        with suppress(RuntimeLostError, TimeoutError):
+        with suppress(RuntimeLostError, TaskFailedError, TimeoutError):
             async with asyncio.timeout(STATE_BUDGET.total_seconds()):
                 self.known.state = await self._state()
 
-    async def _state(self) -> dict[str, Any]:
+    async def _state(self) -> State:
         answer = await self.http.get(f"{API}/progress", {"skip_current_image": "true"})
-        state = answer.body.get("state") if isinstance(answer.body, dict) else None
-        return state if isinstance(state, dict) else {}
+        return mapping(mapping(answer.body).get("state"))
 
     async def _interrupt(self) -> None:
         """Interrupt until nothing runs: a call that has only just arrived forgets the first."""
-        with suppress(RuntimeLostError, TimeoutError):
+        with suppress(RuntimeLostError, TaskFailedError, TimeoutError):
             async with asyncio.timeout(INTERRUPT_BUDGET.total_seconds()):
                 while True:
                     await self.http.post(f"{API}/interrupt")
@@ -265,17 +270,19 @@ async def _read(raw: RawAnswer) -> dict[str, Any]:
 
 
 def _failure(answer: Answer) -> TaskFailedError:
-    body = answer.body if isinstance(answer.body, Mapping) else {}
+    body = mapping(answer.body)
     kind, errors, detail = body.get("error"), body.get("errors"), body.get("detail")
     if isinstance(detail, list):  # pydantic's: never its `input`, which is the client's
-        detail = "; ".join(_field_error(one) for one in detail if isinstance(one, Mapping))
+        detail = "; ".join(_field_error(mapping(one)) for one in detail)
     parts = [str(part) for part in (kind, detail or errors) if part]
     message = ": ".join(parts) or f"the runtime answered {answer.status}"
-    return answer.failure(message, retryable=kind == "OutOfMemoryError")
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_out_of_memory(*parts):
+        return TaskFailedError(message, code=OUT_OF_MEMORY, retryable=True, answer=answer.body)
+    return answer.failure(message)
 
 
 def _field_error(one: Mapping[str, Any]) -> str:
-    return f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg', '')}"
+    return f"{'.'.join(map(str, items(one.get('loc'))))}: {one.get('msg', '')}"
 
 
 def _mismatch(asked: Checkpoint, info: Mapping[str, Any]) -> TaskFailedError:
@@ -297,25 +304,35 @@ def _warn_of_other_sampler(job: Job, info: Mapping[str, Any]) -> None:
 
 
 async def _generated(answer: dict[str, Any]) -> Generated:
-    images = answer.pop("images", None) or []
-    start = read_info(answer).get("index_of_first_image", 0)
+    images = _list_of_images(answer.pop("images", None))
+    start = max(0, whole(read_info(answer).get("index_of_first_image")))
     files = await asyncio.to_thread(_decode_all, images[start:])
     return Generated(files=files, answer=answer)
 
 
 async def _extras(answer: dict[str, Any]) -> Generated:
     single = answer.pop("image", None)
-    images = answer.pop("images", None) or ([single] if single else [])
+    images = _list_of_images(answer.pop("images", None)) or ([single] if single else [])
     return Generated(files=await asyncio.to_thread(_decode_all, images), answer=answer)
 
 
-def _decode_all(images: list[str | LongString]) -> tuple[File, ...]:
+def _list_of_images(value: object) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise _no_images("not a list")
+    return value or []
+
+
+def _decode_all(images: list[Any]) -> tuple[File, ...]:
+    if not all(isinstance(image, str | LongString) for image in images):
+        raise _no_images("not all text")
     try:
         return tuple(File(body=_decode(image)) for image in images)
-    except (TypeError, ValueError) as error:
-        raise TaskFailedError(
-            "the runtime's images are not base64", code="runtime_error"
-        ) from error
+    except ValueError as error:
+        raise _no_images("not base64") from error
+
+
+def _no_images(reason: str) -> TaskFailedError:
+    return TaskFailedError(f"the runtime's images are {reason}", code="runtime_error")
 
 
 def _decode(image: str | LongString) -> Body:
