@@ -18,23 +18,40 @@ from queue_agent.domain import (
     RuntimeSilentError,
 )
 from queue_agent.ports import Report
+from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.http import RuntimeHttp
-from queue_agent.runtimes.shape import items, mapping, progress
+from queue_agent.runtimes.shape import items, mapping
 
 FRAME_BYTES: Final = 64 * 2**20  # previews of large images come as one frame
+END_POLL: Final = timedelta(milliseconds=15)
+END_WITHIN: Final = timedelta(seconds=2)
+MISSED_WITHIN: Final = timedelta(
+    seconds=0.1
+)  # ends that were told before the websocket was open
 _ENDS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 
 class _Signs:
-    """What the websocket tells of one prompt besides its progress."""
+    """What the websocket tells of one prompt."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: GraphProgress) -> None:
+        self.progress = progress
         self.wake = asyncio.Event()  # there may be an end to see
+        self.hurry_until = 0.0
         self.heard = False  # the websocket is open, so a prompt that moves is heard
         self.moved()
 
     def moved(self) -> None:
         self.last = asyncio.get_running_loop().time()
+
+    def look(self, within: timedelta) -> None:
+        """Have the history looked into often: it has an end a little after it was told."""
+        self.hurry_until = asyncio.get_running_loop().time() + within.total_seconds()
+        self.wake.set()
+
+    def pause(self, usual: timedelta) -> float:
+        hurries = asyncio.get_running_loop().time() < self.hurry_until
+        return min(usual, END_POLL if hurries else usual).total_seconds()
 
     def still_for(self) -> float:
         return asyncio.get_running_loop().time() - self.last if self.heard else 0.0
@@ -49,7 +66,7 @@ class Follower:
     silence: timedelta
 
     async def follow(
-        self, prompt_id: str, client_id: str, report: Report, stall: timedelta
+        self, prompt_id: str, progress: GraphProgress, report: Report, stall: timedelta
     ) -> dict[str, Any]:
         """The history entry of a prompt, when it has ended.
 
@@ -58,8 +75,8 @@ class Follower:
         prompt any more, `RuntimeHangsError` when it runs the prompt without any progress for
         `stall`.
         """
-        signs = _Signs()
-        listening = self._listen(prompt_id, client_id, report, signs)
+        signs = _Signs(progress)
+        listening = self._listen(prompt_id, report, signs)
         return await run_with(self._wait(prompt_id, signs, stall), listening)
 
     async def entry(self, prompt_id: str) -> dict[str, Any] | None:
@@ -86,6 +103,7 @@ class Follower:
         loop = asyncio.get_running_loop()
         heard = loop.time()
         while True:
+            signs.wake.clear()  # before the look: what is told meanwhile is worth another one
             try:
                 async with asyncio.timeout(self.silence.total_seconds()):
                     if entry := await self.entry(prompt_id):
@@ -100,9 +118,8 @@ class Follower:
                 heard = loop.time()
             if not known:
                 raise RuntimeLostError("the runtime has forgotten the prompt")
-            signs.wake.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.poll.total_seconds()):
+                async with asyncio.timeout(signs.pause(self.poll)):
                     await signs.wake.wait()
 
     async def _check_moving(self, prompt_id: str, signs: _Signs, stall: timedelta) -> None:
@@ -113,16 +130,15 @@ class Follower:
             raise RuntimeHangsError("the runtime makes no progress")
         signs.moved()  # it waits for others: its time has not begun
 
-    async def _listen(
-        self, prompt_id: str, client_id: str, report: Report, signs: _Signs
-    ) -> None:
+    async def _listen(self, prompt_id: str, report: Report, signs: _Signs) -> None:
         while True:
             with suppress(aiohttp.ClientError, OSError):
                 async with self.http.session.ws_connect(
-                    "/ws", params={"clientId": client_id}, max_msg_size=FRAME_BYTES
+                    "/ws", params={"clientId": prompt_id}, max_msg_size=FRAME_BYTES
                 ) as socket:
                     signs.heard = True
                     signs.moved()
+                    signs.look(within=MISSED_WITHIN)
                     async for frame in socket:
                         if frame.type is aiohttp.WSMsgType.TEXT:
                             _hear(frame.data, prompt_id, report, signs)
@@ -139,12 +155,11 @@ def _hear(text: str, prompt_id: str, report: Report, signs: _Signs) -> None:
     if not isinstance(kind, str) or content.get("prompt_id") != prompt_id:
         return
     signs.moved()
-    if kind == "progress":
-        if news := progress(content.get("value"), content.get("max")):
-            report(news)
+    if news := signs.progress.hear(kind, content):
+        report(news)
     # `executing` with no node follows failures and interrupts, too: a reason to look.
-    elif kind in _ENDS or (kind == "executing" and content.get("node") is None):
-        signs.wake.set()
+    if kind in _ENDS or (kind == "executing" and content.get("node") is None):
+        signs.look(within=END_WITHIN)
 
 
 def _ids(shown: object) -> set[str]:

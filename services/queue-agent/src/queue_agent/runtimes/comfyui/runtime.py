@@ -35,7 +35,9 @@ from queue_agent.runtimes.comfyui.answers import (
     results,
 )
 from queue_agent.runtimes.comfyui.follow import Follower
+from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.comfyui.prompt_ids import earlier_prompts, prompt_id_of
+from queue_agent.runtimes.forward import forward
 from queue_agent.runtimes.http import Answer, RuntimeHttp, encoded
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.shape import mapping, probing, text, understood
@@ -105,7 +107,8 @@ class ComfyUiRuntime:
                 await self._drop_earlier(job)
                 await self._submit(job, prompt_id)
             with self.stall_limit.run(_model_files(job)) as stall:
-                entry = await self._follower.follow(prompt_id, prompt_id, report, stall)
+                progress = GraphProgress.of(_graph(job))
+                entry = await self._follower.follow(prompt_id, progress, forward(report), stall)
                 check_ending(entry)
         except (asyncio.CancelledError, RuntimeHangsError) as error:
             if isinstance(error, RuntimeHangsError):
@@ -204,13 +207,16 @@ def comfyui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
 
 def _model_files(job: Job) -> frozenset[str]:
     """The files of models that the nodes of a graph name."""
-    content = job.content
-    graph = content["prompt"] if is_wrapped(content) else content
-    nodes = [mapping(mapping(node).get("inputs")) for node in graph.values()]
+    nodes = [mapping(mapping(node).get("inputs")) for node in _graph(job).values()]
     values = [value for one in nodes for value in one.values()]
     return frozenset(
         one for one in values if isinstance(one, str) and one.endswith(_MODEL_SUFFIXES)
     )
+
+
+def _graph(job: Job) -> Mapping[str, Any]:
+    content = job.content
+    return mapping(content["prompt"]) if is_wrapped(content) else content
 
 
 def _body(job: Job, prompt_id: str) -> dict[str, Any]:

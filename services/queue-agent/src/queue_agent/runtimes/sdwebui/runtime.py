@@ -27,6 +27,7 @@ from queue_agent.domain import (
 from queue_agent.files.body import Body
 from queue_agent.inputs.find import find_in_body
 from queue_agent.ports import ReleaseEarly, Report, no_one_waits
+from queue_agent.runtimes.forward import forward
 from queue_agent.runtimes.http import Answer, RawAnswer, RuntimeHttp, encoded
 from queue_agent.runtimes.json_stream import LongString
 from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
@@ -220,7 +221,7 @@ class SdWebuiRuntime:
 
     async def _watch(self, before: State, report: Report, stall: timedelta) -> None:
         await watch_progress(
-            self._state, before, report, poll=self.poll, lost=self.silence, stall=stall
+            self._state, before, forward(report), poll=self.poll, lost=self.silence, stall=stall
         )
 
     async def _remember_state(self) -> None:
