@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from queue_agent.inputs.find import Path, replaced
+from contracts.fields import Path
+from queue_agent.inputs.find import replaced
 
 _METADATA: Final = "core_metadata"  # the type of the node that only notes what others do
 
