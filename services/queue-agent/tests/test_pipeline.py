@@ -99,7 +99,7 @@ class Plant:
                 claims=self.store,
                 fetcher=Fetcher(
                     readers={"s3": FakeInputReader()},
-                    limits=InputLimits(count=1, bytes_each=1, bytes_total=1),
+                    limits=InputLimits(count=1, bytes_each={}, bytes_total=1),
                 ),
                 find_inputs=find_in_body,
                 runtime=self.runtime,

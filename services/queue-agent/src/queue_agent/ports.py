@@ -109,7 +109,10 @@ class ImageRuntime(Protocol):
         ...
 
     async def upload(self, name: str, body: Body) -> str:
-        """Store an input image at the server; returns the name under which a job finds it."""
+        """Store an input at the server; returns the name under which a job finds it.
+
+        A folder in `name` is one that the server looks into for such files.
+        """
         ...
 
     async def encode(self, job: Job) -> Job:
