@@ -10,8 +10,9 @@ from notifier_fakes import DONE, NEVER, NOW, RECORD, UID, World
 
 from awsio import clients
 from contracts.ids import Uid, new_uid
+from contracts.kinds import RuntimeType
 from contracts.message import TaskMessage
-from contracts.runtimes import Runtime, RuntimeType
+from contracts.runtimes import Runtime
 from ledger.record import POISONED
 from notifier.adapters.sqs import SqsDeadLetters
 from notifier.domain import callback_of

@@ -14,6 +14,7 @@ from servicekit.errors import AppError
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
+    from types_aiobotocore_sqs.type_defs import ChangeMessageVisibilityBatchRequestEntryTypeDef
 
 BATCH: Final = 10  # the most that SQS gives or takes at once
 HELD: Final = timedelta(minutes=5)  # how long a look may take
@@ -61,7 +62,7 @@ class SqsDeadLetters:
 
     async def _give_back(self, receipts: list[str]) -> None:
         for start in range(0, len(receipts), BATCH):
-            entries = [
+            entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
                 {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
                 for number, receipt in enumerate(receipts[start : start + BATCH])
             ]
