@@ -11,7 +11,6 @@ from typing import Any, Final
 import aiohttp
 from pydantic_core import from_json
 
-from contracts.state import Progress
 from queue_agent.concurrency import run_with
 from queue_agent.domain import RuntimeHangsError, RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report
