@@ -118,6 +118,11 @@ class Settle:
         await self._ended(record, committed=committed, repeated=record.state is result.state)
         return committed
 
+    async def is_open(self, uid: Uid) -> bool:
+        """Whether the task has a record and has not ended."""
+        record = await self.ledger.get(uid)
+        return record is not None and not record.terminal
+
     async def close_parked(self, uid: Uid) -> bool:
         """End a task whose message is in a dead-letter queue; gives whether this call did.
 
