@@ -87,7 +87,7 @@ def make_buf(root: Path) -> None:
 
 
 def known(version: str, file: Path) -> str:
-    """Give Pants' `known_versions` for one tool on this platform."""
+    """Pants' `known_versions` for one tool on this platform."""
     system = {"Linux": "linux", "Darwin": "macos"}[platform.system()]
     machine = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
     content = file.read_bytes()

@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def base() -> Path:
-    """Give the folder under which each version of the tools has its own."""
+    """The folder under which each version of the tools has its own."""
     named = os.environ.get("DARKROOM_DEPLOY_TOOLS_DIR")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(named) if named else Path(cache) / "darkroom-deploy-tools"

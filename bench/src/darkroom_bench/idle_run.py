@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 
 from darkroom_bench.one_agent import Work, input_server, one_agent
-from darkroom_cli.embedded.processes import Report
+from darkroom_cli.embedded.processes import Announce
 
 PATIENCE_SECONDS: Final = 60  # besides the runtime's own work
 INPUT_SIDE: Final = 707  # a picture of about 500 KB
@@ -41,7 +41,7 @@ class Idle:
 
 
 def summed_up(point: Point, spans: Sequence[tuple[float, float]]) -> Idle:
-    """Give the figures of the spans in which the runtime worked, at least two."""
+    """The figures of the spans in which the runtime worked, at least two."""
     ordered = sorted(spans)
     gaps = [later[0] - earlier[1] for earlier, later in pairwise(ordered)]
     whole = ordered[-1][1] - ordered[0][0]
@@ -55,19 +55,19 @@ def summed_up(point: Point, spans: Sequence[tuple[float, float]]) -> Idle:
     )
 
 
-async def measure_idle(point: Point, folder: Path, report: Report) -> Idle:
-    """Give the figures of one run, whose processes keep their state in `folder`.
+async def measure_idle(point: Point, folder: Path, announce: Announce) -> Idle:
+    """The figures of one run, whose processes keep their state in `folder`.
 
     Raises `CommandError` when a task is not completed or anything does not start; an `AppError`
     when the emulator fails. Both may come in an exception group.
     """
     async with (
         input_server(INPUT_SIDE) as url,
-        one_agent(folder, report, latency_ms=point.latency_ms) as stack,
+        one_agent(folder, announce, latency_ms=point.latency_ms) as stack,
     ):
         work = Work(tasks=point.tasks, input_url=url if point.with_input else "")
         uids = await stack.fill(work)
-        report(f"{point.tasks} tasks wait; starting the agent")
+        announce(f"{point.tasks} tasks wait; starting the agent")
         await stack.start(seconds=point.seconds, depth=point.depth)
         own = 3 * point.tasks * (point.seconds + point.latency_ms / 100)
         await stack.emptied(PATIENCE_SECONDS + own)

@@ -26,7 +26,7 @@ _WIDTH: Final = re.compile(rb'"width":\s*(\d+)')
 
 
 def noise(side: int) -> bytes:
-    """Give a PNG of random grey pixels, of about `side` squared bytes."""
+    """A PNG of random grey pixels, of about `side` squared bytes."""
     rows = b"".join(b"\0" + os.urandom(side) for _ in range(side))
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
@@ -34,7 +34,7 @@ def noise(side: int) -> bytes:
 
 
 def create_app(seconds: float) -> web.Application:
-    """Give the server."""
+    """The server."""
     device = _Device(seconds)
     app = web.Application(client_max_size=BODY_BYTES)
     app.router.add_post("/sdapi/v1/txt2img", device.generate)

@@ -127,7 +127,7 @@ async def show_progress(api: Api, tasks: list[Submitted], console: Console) -> N
 
 
 async def receive_callbacks(queue_url: str, uids: set[str]) -> dict[str, dict[str, Any]]:
-    """Give the callback of each task, by uid; raises `CommandError` if one does not come."""
+    """The callback of each task, by uid; raises `CommandError` if one does not come."""
     found: dict[str, dict[str, Any]] = {}
     deadline = time.monotonic() + CALLBACK_SECONDS
     async with clients.sqs() as sqs:

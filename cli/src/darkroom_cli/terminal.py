@@ -55,7 +55,7 @@ DataDir = Annotated[
 
 
 def folder_of(path: Path | None) -> Folder:
-    """Give the data folder that was named, or the user's own."""
+    """The data folder that was named, or the user's own."""
     return Folder((path or default_folder()).absolute())
 
 
@@ -65,7 +65,7 @@ def say(text: str) -> None:
 
 
 def running_stack(data_dir: Path | None) -> Running:
-    """Give the stack that runs here; ends the command if there is none."""
+    """The stack that runs here; ends the command if there is none."""
     return attempt(folder_of(data_dir).running)
 
 
@@ -78,12 +78,12 @@ class Target:
     running: Running | None = None  # None: it does not run here
 
     def api(self) -> Api:
-        """Give a client; only what is elsewhere may be behind this user's proxy."""
+        """A client; only what is elsewhere may be behind this user's proxy."""
         return Api(self.endpoint, self.api_key, trust_env=self.running is None)
 
 
 def target(endpoint: str | None, api_key_file: Path | None, data_dir: Path | None) -> Target:
-    """Give the stack at `endpoint`, or the one that runs here; ends the command without one.
+    """The stack at `endpoint`, or the one that runs here; ends the command without one.
 
     A key comes from a file or DARKROOM_API_KEY: other users can see command lines.
     """
@@ -171,7 +171,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 def attempt(read: Callable[[], T]) -> T:
-    """Give what `read` gives; ends the command with its `CommandError`."""
+    """What `read` gives; ends the command with its `CommandError`."""
     try:
         return read()
     except CommandError as error:

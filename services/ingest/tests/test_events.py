@@ -35,7 +35,7 @@ async def stream(
 
 
 async def parsed(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
-    """Give each event as its fields, a comment under an empty name."""
+    """Each event as its fields, a comment under an empty name."""
     fields: dict[str, str] = {}
     async for line in lines:
         if line:

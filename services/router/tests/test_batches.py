@@ -54,7 +54,7 @@ def stopped(topic: Topic) -> AbstractAsyncContextManager[Batches[str]]:
 async def running(
     topic: Topic, **given: Any
 ) -> AsyncIterator[tuple[Batches[str], asyncio.TaskGroup]]:
-    """Give batches and a group for callers, who have their ends before the batches close."""
+    """Batches and a group for callers, who have their ends before the batches close."""
     async with (
         asyncio.timeout(5),
         batching(topic.send, limits(**given)) as batches,

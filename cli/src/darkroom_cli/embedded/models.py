@@ -28,7 +28,7 @@ async def seed_models(bucket: str) -> None:
 
 
 def sample_weights() -> bytes:
-    """Give a valid safetensors file with one tensor of one number."""
+    """A valid safetensors file with one tensor of one number."""
     header = json.dumps({"sample": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})
     return struct.pack("<Q", len(header)) + header.encode() + struct.pack("<f", 0.0)
 
