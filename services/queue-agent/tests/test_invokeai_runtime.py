@@ -209,7 +209,7 @@ async def test_failure_of_a_node_is_a_failure_with_its_words(
     http: RuntimeHttp, content: dict[str, Any], said: str
 ) -> None:
     server, wanted = runtime(http), job(content)
-    server.stall_limit.cold_stall = timedelta(hours=1)
+    server.loaded.load_time = timedelta(hours=1)
 
     with pytest.raises(TaskFailedError) as caught:
         await server.run(wanted, ignore)

@@ -293,7 +293,7 @@ async def test_another_agent_has_the_task_within_a_second_of_the_stop(
             await _until(lambda: servicer.begun == ["first", "second"], seconds=1)
 
 
-async def test_hung_runtime_is_interrupted_and_its_task_fails_an_attempt(
+async def test_run_that_never_ends_is_ended_by_its_own_limit(
     aws: str, sdwebui_url: str
 ) -> None:
     made = await provision("hung", [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)])
@@ -307,18 +307,14 @@ async def test_hung_runtime_is_interrupted_and_its_task_fails_an_attempt(
             claim_bucket=made.claim_bucket,
             notifier_target=target,
             runtime_url=sdwebui_url,
-            runtime_stall=0.3,
-            runtime_cold_stall=0.3,
         ),
     ):
-        await _send(made, message(bucket=made.output_bucket, content=content))
-        # The second attempt: it was not ready, then ready again.
-        await _until(lambda: len(servicer.released) == 2, seconds=30)
+        sent = message(bucket=made.output_bucket, content=content, timeout_seconds=1)
+        await _send(made, sent)
+        end = await asyncio.wait_for(servicer.ends.get(), 60)
 
-    assert {(one.interrupted, one.reason) for one in servicer.released} == {
-        (False, "the runtime makes no progress")
-    }
-    assert servicer.ends.empty()
+    assert (end.error.code, end.error.retryable) == ("timeout", True)
+    assert servicer.released == []
 
 
 async def test_invokeai_has_its_models_before_a_task_and_keeps_none_of_its_images(

@@ -15,30 +15,15 @@ import aiohttp
 from queue_agent.concurrency import run_with
 from queue_agent.domain import (
     Progress,
-    RuntimeHangsError,
     RuntimeLostError,
     RuntimeSilentError,
 )
-from queue_agent.ports import Report
+from queue_agent.ports import Report, Started
 from queue_agent.runtimes.http import RuntimeHttp
+from queue_agent.runtimes.turn import Turn
 
 FRAME_BYTES: Final = 64 * 2**20  # previews of large images come as one frame
 _ENDS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
-
-
-class _Signs:
-    """What the websocket tells of one prompt besides its progress."""
-
-    def __init__(self) -> None:
-        self.wake = asyncio.Event()  # there may be an end to see
-        self.heard = False  # the websocket is open, so a prompt that moves is heard
-        self.moved()
-
-    def moved(self) -> None:
-        self.last = asyncio.get_running_loop().time()
-
-    def still_for(self) -> float:
-        return asyncio.get_running_loop().time() - self.last if self.heard else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +35,21 @@ class Follower:
     silence: timedelta
 
     async def follow(
-        self, prompt_id: str, client_id: str, report: Report, stall: timedelta
+        self, prompt_id: str, client_id: str, report: Report, started: Started
     ) -> dict[str, Any]:
         """The history entry of a prompt, when it has ended.
 
         The websocket tells progress and wakes us early; only the history tells the end. Raises
         `RuntimeLostError` when the server is gone, silent for too long or does not know the
-        prompt any more, `RuntimeHangsError` when it runs the prompt without any progress for
-        `stall`.
+        prompt any more. `started` is called before that, too, unless the prompt was last seen
+        to wait for others.
         """
-        signs = _Signs()
-        listening = self._listen(prompt_id, client_id, report, signs)
-        return await run_with(self._wait(prompt_id, signs, stall), listening)
+        turn, wake = Turn(started), asyncio.Event()
+        listening = self._listen(prompt_id, client_id, report, turn, wake)
+        with turn.judged_if_lost():
+            entry = await run_with(self._wait(prompt_id, turn, wake), listening)
+        turn.begun()
+        return entry
 
     async def entry(self, prompt_id: str) -> dict[str, Any] | None:
         """The history entry of a prompt; None if it has not ended."""
@@ -79,20 +67,18 @@ class Follower:
         """Whether the server has taken a prompt, whatever became of it."""
         if await self.entry(prompt_id):
             return True
-        running, waiting = await self.queued()
-        # It may have moved from the queue to the history in between.
-        return prompt_id in running | waiting or await self.entry(prompt_id) is not None
+        return await self._is_there(prompt_id)
 
-    async def _wait(self, prompt_id: str, signs: _Signs, stall: timedelta) -> dict[str, Any]:
+    async def _wait(self, prompt_id: str, turn: Turn, wake: asyncio.Event) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         heard = loop.time()
         while True:
+            wake.clear()  # before the look: what comes meanwhile is a reason for another one
             try:
                 async with asyncio.timeout(self.silence.total_seconds()):
                     if entry := await self.entry(prompt_id):
                         return entry
-                    known = await self.knows(prompt_id)
-                    await self._check_moving(prompt_id, signs, stall)
+                    known = await self._is_there(prompt_id, turn)
             except (RuntimeSilentError, TimeoutError):
                 if loop.time() - heard >= self.silence.total_seconds():
                     raise RuntimeLostError("the runtime fell silent") from None
@@ -101,37 +87,35 @@ class Follower:
                 heard = loop.time()
             if not known:
                 raise RuntimeLostError("the runtime has forgotten the prompt")
-            signs.wake.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.poll.total_seconds()):
-                    await signs.wake.wait()
+                    await wake.wait()
 
-    async def _check_moving(self, prompt_id: str, signs: _Signs, stall: timedelta) -> None:
-        if signs.still_for() < stall.total_seconds():
-            return
-        running, _ = await self.queued()
-        if prompt_id in running:
-            raise RuntimeHangsError("the runtime makes no progress")
-        signs.moved()  # it waits for others: its time has not begun
+    async def _is_there(self, prompt_id: str, turn: Turn | None = None) -> bool:
+        """Whether the server still has a prompt that has not ended; `turn` hears how far."""
+        running, waiting = await self.queued()
+        if turn and prompt_id in running:
+            turn.begun()
+        elif turn and prompt_id in waiting:
+            turn.waits()
+        # It may have moved from the queue to the history in between.
+        return prompt_id in running | waiting or await self.entry(prompt_id) is not None
 
     async def _listen(
-        self, prompt_id: str, client_id: str, report: Report, signs: _Signs
+        self, prompt_id: str, client_id: str, report: Report, turn: Turn, wake: asyncio.Event
     ) -> None:
         while True:
             with suppress(aiohttp.ClientError, OSError):
                 async with self.http.session.ws_connect(
                     "/ws", params={"clientId": client_id}, max_msg_size=FRAME_BYTES
                 ) as socket:
-                    signs.heard = True
-                    signs.moved()
                     async for frame in socket:
                         if frame.type is aiohttp.WSMsgType.TEXT:
-                            _hear(frame.data, prompt_id, report, signs)
-            signs.heard = False
+                            _hear(frame.data, prompt_id, report, turn, wake)
             await asyncio.sleep(self.poll.total_seconds())
 
 
-def _hear(text: str, prompt_id: str, report: Report, signs: _Signs) -> None:
+def _hear(text: str, prompt_id: str, report: Report, turn: Turn, wake: asyncio.Event) -> None:
     try:
         event = json.loads(text)
         content = event["data"]
@@ -139,7 +123,7 @@ def _hear(text: str, prompt_id: str, report: Report, signs: _Signs) -> None:
         return
     if not isinstance(content, Mapping) or content.get("prompt_id") != prompt_id:
         return
-    signs.moved()
+    turn.begun()  # nothing is told of a prompt that waits
     kind = event.get("type")
     if kind == "progress":
         step, total = content.get("value"), content.get("max")
@@ -147,7 +131,7 @@ def _hear(text: str, prompt_id: str, report: Report, signs: _Signs) -> None:
             report(Progress(step=step, total=total))
     # `executing` with no node follows failures and interrupts, too: a reason to look.
     elif kind in _ENDS or (kind == "executing" and content.get("node") is None):
-        signs.wake.set()
+        wake.set()
 
 
 def _ids(items: object) -> set[str]:

@@ -24,7 +24,7 @@ from queue_agent.domain import (
 )
 from queue_agent.files.body import Body, open_body
 from queue_agent.inputs.find import find_in_graph, is_wrapped
-from queue_agent.ports import ReleaseEarly, Report, no_one_waits
+from queue_agent.ports import ReleaseEarly, Report, Started, no_one_asks, no_one_waits
 from queue_agent.runtimes.comfyui.answers import (
     FileRef,
     check_ending,
@@ -37,8 +37,8 @@ from queue_agent.runtimes.comfyui.answers import (
 from queue_agent.runtimes.comfyui.follow import Follower
 from queue_agent.runtimes.comfyui.prompt_ids import earlier_prompts, prompt_id_of
 from queue_agent.runtimes.http import Answer, RuntimeHttp, encoded
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
-from queue_agent.runtimes.stall import StallLimit
 from queue_agent.task.out_document import ComfyUiOut
 
 _MODEL_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
@@ -52,22 +52,23 @@ class ComfyUiRuntime:
     http: RuntimeHttp
     poll: timedelta
     silence: timedelta
-    stall_limit: StallLimit = field(default_factory=StallLimit)
-    hanging: set[str] = field(default_factory=set)  # prompts given up for that
+    loaded: LoadedModels = field(default_factory=LoadedModels)
+    hanging: set[str] = field(default_factory=set)  # prompts that were interrupted
     _order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def probe(self) -> None:
-        with self.stall_limit.forgetting_if_lost():
+        with self.loaded.forgetting_if_lost():
             await self._probe()
 
     async def _probe(self) -> None:
         answer = await self.http.get("/system_stats")
-        if not answer.ok:
-            raise RuntimeLostError("the runtime is not ready", status=answer.status)
+        answer.check_ready()
         if self.hanging:
             running, _ = await self._follower.queued()
             if running & self.hanging:
-                raise RuntimeLostError("the runtime still hangs")
+                raise RuntimeHangsError(
+                    "the runtime goes on with a prompt that was interrupted"
+                )
             self.hanging.clear()
 
     async def upload(self, name: str, body: Body) -> str:
@@ -87,7 +88,11 @@ class ComfyUiRuntime:
         return replace(job, inputs={}, request=await encoded(body, job.inputs))
 
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
             raise TaskFailedError(
@@ -98,12 +103,11 @@ class ComfyUiRuntime:
             async with self._order:  # prompts run in the order in which they are queued
                 await self._drop_earlier(job)
                 await self._submit(job, prompt_id)
-            with self.stall_limit.run(_model_files(job)) as stall:
-                entry = await self._follower.follow(prompt_id, prompt_id, report, stall)
+            with self.loaded.run(_model_files(job)):
+                entry = await self._follower.follow(prompt_id, prompt_id, report, started)
                 check_ending(entry)
-        except (asyncio.CancelledError, RuntimeHangsError) as error:
-            if isinstance(error, RuntimeHangsError):
-                self.hanging.add(prompt_id)
+        except asyncio.CancelledError:
+            self.hanging.add(prompt_id)
             with suppress(RuntimeLostError, TimeoutError):
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._drop(prompt_id)
@@ -116,7 +120,7 @@ class ComfyUiRuntime:
         return Generated(files=tuple(files), answer=answer, has_text=has_text(outputs))
 
     def loading(self, job: Job) -> timedelta:
-        return self.stall_limit.loading(_model_files(job))
+        return self.loaded.loading(_model_files(job))
 
     async def forget(self, leftovers: Leftovers) -> None:
         """Have its graph forgotten; a server cannot be asked to delete its files."""
@@ -190,7 +194,7 @@ def comfyui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
         http=http,
         poll=options.poll,
         silence=options.silence,
-        stall_limit=options.stall_limit,
+        loaded=options.loaded,
     )
     return RuntimeParts(runtime=runtime, find_inputs=find_in_graph, out=ComfyUiOut(), width=2)
 

@@ -11,6 +11,7 @@ from queue_agent.domain import Progress, RunInterruptedError, TaskFailedError
 from queue_agent.runtimes.http import Answer
 from queue_agent.runtimes.invokeai.graph import image_names
 
+PENDING: Final = "pending"
 ENDS: Final = frozenset({"completed", "failed", "canceled"})
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}")
 

@@ -24,13 +24,14 @@ from queue_agent.domain import (
 from queue_agent.files.body import Body, open_body
 from queue_agent.files.types import file_type
 from queue_agent.inputs.find import find_in_nodes
-from queue_agent.ports import ReleaseEarly, Report, no_one_waits
+from queue_agent.ports import ReleaseEarly, Report, Started, no_one_asks, no_one_waits
 from queue_agent.runtimes.http import RuntimeHttp, encoded
-from queue_agent.runtimes.invokeai.answers import ENDS, Item, is_image_name, refusal
+from queue_agent.runtimes.invokeai.answers import ENDS, PENDING, Item, is_image_name, refusal
 from queue_agent.runtimes.invokeai.graph import references, without_reuse
 from queue_agent.runtimes.invokeai.models import ModelLibrary
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
-from queue_agent.runtimes.stall import StallLimit
+from queue_agent.runtimes.turn import Turn
 from queue_agent.task.out_document import ComfyUiOut
 
 API: Final = "/api/v1"
@@ -50,13 +51,12 @@ class InvokeAiRuntime:
     poll: timedelta
     silence: timedelta
     models: ModelLibrary
-    stall_limit: StallLimit = field(default_factory=StallLimit)
+    loaded: LoadedModels = field(default_factory=LoadedModels)
 
     async def probe(self) -> None:
-        with self.stall_limit.forgetting_if_lost():
+        with self.loaded.forgetting_if_lost():
             answer = await self.http.get(f"{API}/app/version")
-            if not answer.ok:
-                raise RuntimeLostError("the runtime is not ready", status=answer.status)
+            answer.check_ready()
             await self.models.ensure_registered()
 
     async def upload(self, name: str, body: Body) -> str:
@@ -80,10 +80,14 @@ class InvokeAiRuntime:
         return replace(job, inputs={}, request=await encoded(body, job.inputs))
 
     def loading(self, job: Job) -> timedelta:
-        return self.stall_limit.loading(_models(job))
+        return self.loaded.loading(_models(job))
 
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
             raise TaskFailedError(
@@ -95,8 +99,8 @@ class InvokeAiRuntime:
             for earlier in range(1, job.attempt):
                 await self._cancel(f"{job.uid}-{earlier}")
             queued = await self._enqueued(job, destination)
-            with self.stall_limit.run(_models(job)):
-                item = await self._follow(queued, report)
+            with self.loaded.run(_models(job)):
+                item = await self._follow(queued, report, started)
                 item.check_ending()
         except asyncio.CancelledError:
             with suppress(RuntimeLostError, TimeoutError):
@@ -152,7 +156,14 @@ class InvokeAiRuntime:
         answer = await self.http.get(f"{QUEUE}/i/{int(item_id)}")
         return Item.read(answer.body) if answer.ok else None
 
-    async def _follow(self, item: Item, report: Report) -> Item:
+    async def _follow(self, item: Item, report: Report, started: Started) -> Item:
+        turn = Turn(started)
+        with turn.judged_if_lost():
+            ended = await self._ended(item, report, turn)
+        turn.begun()
+        return ended
+
+    async def _ended(self, item: Item, report: Report, turn: Turn) -> Item:
         loop = asyncio.get_running_loop()
         heard, silence = loop.time(), self.silence.total_seconds()
         while item.status not in ENDS:
@@ -169,6 +180,10 @@ class InvokeAiRuntime:
             if newer is None:
                 raise RuntimeLostError("the runtime has forgotten the item")
             item, heard = newer, loop.time()
+            if item.status == PENDING:  # not at first: an idle server takes a moment, too
+                turn.waits()
+            else:
+                turn.begun()
         return item
 
     async def _cancel(self, destination: str) -> None:
@@ -192,7 +207,7 @@ def invokeai_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
         poll=options.poll,
         silence=options.silence,
         models=ModelLibrary(http=http, folder=options.models_folder, poll=options.poll),
-        stall_limit=options.stall_limit,
+        loaded=options.loaded,
     )
     return RuntimeParts(runtime=runtime, find_inputs=find_in_nodes, out=ComfyUiOut())
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
-from queue_agent.domain import Progress, RuntimeHangsError, RuntimeLostError, RuntimeSilentError
+from queue_agent.domain import Progress, RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report
 
 State = Mapping[str, Any]
-_MOVING: Final = ("job", "job_no", "job_timestamp", "sampling_step")
 
 
 async def watch_progress(
@@ -21,16 +20,14 @@ async def watch_progress(
     *,
     poll: timedelta,
     lost: timedelta,
-    stall: timedelta,
 ) -> None:
     """Report progress until cancelled.
 
-    Raises `RuntimeLostError` when the server is gone, or silent for longer than `lost`, and
-    `RuntimeHangsError` when nothing moves for longer than `stall`.
+    Raises `RuntimeLostError` when the server is gone, or silent for longer than `lost`. That
+    nothing moves is no reason: some servers never move it, and some work shows none.
     """
     loop = asyncio.get_running_loop()
-    heard = moved = loop.time()
-    place: object = None
+    heard = loop.time()
     while True:
         await asyncio.sleep(poll.total_seconds())
         try:
@@ -41,11 +38,6 @@ async def watch_progress(
                 raise RuntimeLostError("the runtime fell silent") from None
             continue
         heard = loop.time()
-        now = tuple(state.get(key) for key in _MOVING)
-        if now != place:
-            place, moved = now, heard
-        elif heard - moved >= stall.total_seconds():
-            raise RuntimeHangsError("the runtime makes no progress")
         progress = progress_of(state, before)
         if progress:
             report(progress)

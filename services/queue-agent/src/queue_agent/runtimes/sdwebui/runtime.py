@@ -26,9 +26,10 @@ from queue_agent.domain import (
 )
 from queue_agent.files.body import Body
 from queue_agent.inputs.find import find_in_body
-from queue_agent.ports import ReleaseEarly, Report, no_one_waits
+from queue_agent.ports import ReleaseEarly, Report, Started, no_one_asks, no_one_waits
 from queue_agent.runtimes.http import Answer, RawAnswer, RuntimeHttp, encoded
 from queue_agent.runtimes.json_stream import LongString
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.sdwebui.models import (
     Checkpoint,
@@ -37,7 +38,6 @@ from queue_agent.runtimes.sdwebui.models import (
     without_routing,
 )
 from queue_agent.runtimes.sdwebui.progress import State, watch_progress
-from queue_agent.runtimes.stall import StallLimit
 from queue_agent.task.out_document import SdWebuiOut, read_info
 from servicekit.errors import FatalError
 
@@ -64,7 +64,7 @@ class Known:
 
     checkpoint: Checkpoint | None = None  # listed, and loaded if that is ours to do
     state: dict[str, Any] | None = None  # of `progress`, after the last run
-    hanging: float | None = None  # when a run was given up that may still be there
+    hanging: float | None = None  # when a run was interrupted that may go on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +75,18 @@ class SdWebuiRuntime:
     dynamic: bool
     poll: timedelta
     silence: timedelta
-    stall_limit: StallLimit = field(default_factory=StallLimit)
+    loaded: LoadedModels = field(default_factory=LoadedModels)
     known: Known = field(default_factory=Known)
 
     async def probe(self) -> None:
-        with self.stall_limit.forgetting_if_lost():
+        with self.loaded.forgetting_if_lost():
             await self._probe()
 
     async def _probe(self) -> None:
         answer = await self.http.get(f"{API}/memory")
-        if not answer.ok:
-            raise RuntimeLostError("the runtime is not ready", status=answer.status)
+        answer.check_ready()
         if self._may_hang() and (await self._state()).get("job"):
-            raise RuntimeLostError("the runtime still hangs")
+            raise RuntimeHangsError("the runtime goes on with a run that was interrupted")
         self.known.hanging = None
 
     def _may_hang(self) -> bool:
@@ -106,7 +105,11 @@ class SdWebuiRuntime:
         return replace(job, inputs={}, request=await encoded(content, job.inputs))
 
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         path = _PATHS.get(job.tasktype)
         if path is None:
@@ -114,6 +117,7 @@ class SdWebuiRuntime:
                 f"SD WebUI does not do {job.tasktype}", code="runtime_rejected"
             )
         ready = job if job.request is not None else await self.encode(job)
+        started()  # it does not tell whether others are before us
         if job.tasktype not in _GENERATIONS:
             raw = await self._work(path, ready, report)
             await release_early()
@@ -127,7 +131,7 @@ class SdWebuiRuntime:
         return await _generated(answer)
 
     def loading(self, job: Job) -> timedelta:
-        return self.stall_limit.loading(_checkpoints(job))
+        return self.loaded.loading(_checkpoints(job))
 
     async def forget(self, leftovers: Leftovers) -> None:
         """Return. It keeps nothing: images are not saved, and inputs are in the request."""
@@ -166,16 +170,15 @@ class SdWebuiRuntime:
         before = self.known.state if self.known.state is not None else await self._state()
         self.known.state = None
         try:
-            with self.stall_limit.run(_checkpoints(job)) as stall:
+            with self.loaded.run(_checkpoints(job)):
                 raw = await run_with(
                     self.http.post_raw(f"{API}/{path}", job.request, self._remember_state),
-                    self._watch(before, report, stall),
+                    self._watch(before, report),
                 )
-        except (asyncio.CancelledError, RuntimeHangsError) as error:
+        except asyncio.CancelledError:
             # The answer to an interrupted call is a partial image with status 200. It is never
             # seen, because the call itself was given up above.
-            if isinstance(error, RuntimeHangsError):
-                self.known.hanging = asyncio.get_running_loop().time()
+            self.known.hanging = asyncio.get_running_loop().time()
             await self._interrupt()
             raise
         self._check_whole(raw)
@@ -186,10 +189,8 @@ class SdWebuiRuntime:
         if raw.status == HTTPStatus.OK and (self.known.state or {}).get("interrupted"):
             raise RunInterruptedError("somebody else interrupted the runtime")
 
-    async def _watch(self, before: State, report: Report, stall: timedelta) -> None:
-        await watch_progress(
-            self._state, before, report, poll=self.poll, lost=self.silence, stall=stall
-        )
+    async def _watch(self, before: State, report: Report) -> None:
+        await watch_progress(self._state, before, report, poll=self.poll, lost=self.silence)
 
     async def _remember_state(self) -> None:
         """Look at the state that a run has left: its mark of an interrupt stays until the next.
@@ -213,6 +214,7 @@ class SdWebuiRuntime:
                     await self.http.post(f"{API}/interrupt")
                     await asyncio.sleep(INTERRUPT_PAUSE.total_seconds())
                     if not (await self._state()).get("job"):
+                        self.known.hanging = None
                         return
 
 
@@ -223,7 +225,7 @@ def sdwebui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
         dynamic=options.dynamic_model,
         poll=options.poll,
         silence=options.silence,
-        stall_limit=options.stall_limit,
+        loaded=options.loaded,
     )
     return RuntimeParts(runtime=runtime, find_inputs=find_in_body, out=SdWebuiOut())
 
