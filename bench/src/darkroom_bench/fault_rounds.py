@@ -22,10 +22,10 @@ from darkroom_bench.fault_load import Box, Client, Handed, client, task
 from darkroom_bench.fault_proxy import fault_proxy
 from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder
-from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT
 from darkroom_cli.embedded.processes import Announce, Processes
 from darkroom_cli.embedded.programs import HOST, Attached
 from darkroom_cli.embedded.stack import STACK, Options, stack
+from darkroom_cli.requests import SAMPLE_CHECKPOINT
 from provisioning import emulator
 from provisioning.resources import Resources, provision, subscribe_queue
 from servicekit.listen import free_port

@@ -20,10 +20,10 @@ from darkroom_bench.times import Percentiles, read_spans, summed_up
 from darkroom_cli.api import Api
 from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder
-from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT
 from darkroom_cli.embedded.processes import Announce, Processes
 from darkroom_cli.embedded.programs import HOST, Attached
 from darkroom_cli.embedded.stack import Options, stack
+from darkroom_cli.requests import SAMPLE_CHECKPOINT
 from provisioning.resources import subscribe_queue
 from servicekit.listen import free_port
 

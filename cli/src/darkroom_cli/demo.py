@@ -21,10 +21,9 @@ from awsio.errors import translated
 from darkroom.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 from darkroom_cli.api import TERMINAL, Api
 from darkroom_cli.embedded.folder import Folder, Running
-from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT
 from darkroom_cli.errors import CommandError
 from darkroom_cli.objects import download
-from darkroom_cli.requests import comfyui_content, sdwebui_content
+from darkroom_cli.requests import SAMPLE_CHECKPOINT, comfyui_content, sdwebui_content
 from darkroom_cli.timeline import EVENTS, timeline
 from provisioning.resources import subscribe_queue
 from servicekit.rpc import channel

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from darkroom_cli.errors import CommandError
 
+SAMPLE_CHECKPOINT: Final = "v1-5-pruned-emaonly.safetensors"
 STEPS = 16
 NEGATIVE = "text, watermark"
 

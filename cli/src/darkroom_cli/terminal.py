@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import typer
@@ -18,11 +18,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from darkroom_cli.api import Api
-from darkroom_cli.embedded.folder import Folder, Running, default_folder
 from darkroom_cli.errors import CommandError
-from provisioning import emulator
 from servicekit.errors import AppError
+
+if TYPE_CHECKING:
+    from darkroom_cli.api import Api
+    from darkroom_cli.embedded.folder import Folder, Running
 
 T = TypeVar("T")
 # A pipe has no width: tables are written whole.
@@ -56,6 +57,8 @@ DataDir = Annotated[
 
 def folder_of(path: Path | None) -> Folder:
     """The data folder that was named, or the user's own."""
+    from darkroom_cli.embedded.folder import Folder, default_folder
+
     return Folder((path or default_folder()).absolute())
 
 
@@ -79,6 +82,8 @@ class Target:
 
     def api(self) -> Api:
         """A client; only what is elsewhere may be behind this user's proxy."""
+        from darkroom_cli.api import Api
+
         return Api(self.endpoint, self.api_key, trust_env=self.running is None)
 
 
@@ -156,6 +161,8 @@ def show_json(value: object) -> None:
 
 def use_aws_of(running: Running) -> None:
     """Point the SDK of this process to the AWS of a stack."""
+    from provisioning import emulator
+
     if running.aws_endpoint_url:
         os.environ["AWS_ENDPOINT_URL"] = running.aws_endpoint_url
         for name, value in emulator.CREDENTIALS.items():

@@ -17,10 +17,10 @@ from queue_agent_fakes import whole
 
 from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
+from contracts.state import Progress
 from queue_agent.domain import (
     Generated,
     Job,
-    Progress,
     RuntimeHangsError,
     RuntimeLostError,
     TaskFailedError,
@@ -236,7 +236,7 @@ async def test_failure_has_the_servers_own_words(
 
 async def running(http: RuntimeHttp) -> None:
     """Wait until the server works."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await http.get("/sdapi/v1/progress")).body["state"]["job"]:  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from awsio import clients
 from awsio.errors import translated
+from darkroom_cli.requests import SAMPLE_CHECKPOINT
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
-SAMPLE_CHECKPOINT: Final = "v1-5-pruned-emaonly.safetensors"
 PART_BYTES: Final = 16 * 2**20
 
 

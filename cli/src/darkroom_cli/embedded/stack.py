@@ -15,11 +15,12 @@ from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime
 from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder, Running
-from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT, seed_models
+from darkroom_cli.embedded.models import seed_models
 from darkroom_cli.embedded.processes import Announce, Processes, Program
 from darkroom_cli.embedded.programs import HOST, Addresses, Attached
 from darkroom_cli.errors import CommandError
 from darkroom_cli.interruption import unless
+from darkroom_cli.requests import SAMPLE_CHECKPOINT
 from provisioning import emulator
 from provisioning.resources import Resources, provision
 from servicekit.errors import AppError

@@ -12,12 +12,9 @@ from typing import Any, Final
 
 import aiohttp
 
+from contracts.state import Progress
 from queue_agent.concurrency import run_with
-from queue_agent.domain import (
-    Progress,
-    RuntimeLostError,
-    RuntimeSilentError,
-)
+from queue_agent.domain import RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report, Started
 from queue_agent.runtimes.http import RuntimeHttp
 from queue_agent.runtimes.turn import Turn

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from queue_agent.domain import Progress, RuntimeLostError, RuntimeSilentError
+from contracts.state import Progress
+from queue_agent.domain import RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report
 
 State = Mapping[str, Any]
