@@ -25,7 +25,7 @@
 {{/* The settings of the agent that are not facts of the deployment. */}}
 {{- define "runtime.agentKnobs" -}}
 answer_bytes depth input_buckets input_bytes input_count input_ports input_private_hosts input_redirects
-input_timeout input_total_bytes invokeai_models_folder lease log_level receive_wait run_timeout_cap run_timeout_floor
+input_timeout input_total_bytes invokeai_models_folder lease log_level receive_wait refusal_pause run_timeout_cap run_timeout_floor
 run_timeout_per_megapixel_step runtime_load_time runtime_poll runtime_silence settle_budget
 {{- end }}
 

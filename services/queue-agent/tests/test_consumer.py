@@ -17,7 +17,6 @@ from queue_agent.domain import (
 from queue_agent.files.body import NoRoomError, check_room
 from queue_agent.metrics import Metrics
 from queue_agent.pipeline import consumer as consumer_module
-from queue_agent.pipeline import readiness as readiness_module
 from queue_agent.pipeline.consumer import Consumer, Handle
 from queue_agent.pipeline.delivery_state import DeliveryState, Stage
 from queue_agent.pipeline.readiness import Readiness, nothing_else
@@ -59,6 +58,7 @@ class Agent:
                 poll=POLL,
                 check_room=self.check_room,
                 check_notifier=self._check_notifier,
+                refusal_pause=timedelta(milliseconds=1),
             ),
             metrics=self.metrics,
             slots=Slots(depth),
@@ -299,7 +299,7 @@ async def test_full_disk_gives_the_task_back_and_makes_the_agent_unready_until_t
 
 
 async def test_refusal_by_aws_is_an_interruption_and_nothing_more_is_taken_for_a_while(
-    agent: Agent, monkeypatch: pytest.MonkeyPatch
+    agent: Agent,
 ) -> None:
     """D4: IAM denies the bucket. Readiness says why, and work tells when that is over."""
     pause = asyncio.Event()
@@ -323,7 +323,6 @@ async def test_refusal_by_aws_is_an_interruption_and_nothing_more_is_taken_for_a
         agent.check_notifier = waiting
         raise FatalError("AWS refused s3.write: AccessDenied")
 
-    monkeypatch.setattr(readiness_module, "REFUSAL_PAUSE", timedelta(milliseconds=1))
     agent.source.put(b"one")
     agent.source.put(b"two")
 
@@ -343,10 +342,7 @@ async def test_refusal_by_aws_is_an_interruption_and_nothing_more_is_taken_for_a
     assert agent.source.settled == [b"two"]
 
 
-async def test_refusal_by_the_queue_is_waited_out_and_told(
-    agent: Agent, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readiness_module, "REFUSAL_PAUSE", timedelta(milliseconds=1))
+async def test_refusal_by_the_queue_is_waited_out_and_told(agent: Agent) -> None:
     receive, refusals, told = agent.source.receive, iter([True]), list[str | None]()
 
     async def denied() -> Delivery | None:

@@ -362,7 +362,10 @@ async def _busy(session: aiohttp.ClientSession, url: str) -> bool:
 async def test_process_without_its_queue_ends_with_an_error(aws: str, sdwebui_url: str) -> None:
     missing = f"{aws}/000000000000/no-such-queue"
 
-    async with agent(queue_url=missing, runtime_url=sdwebui_url) as process:
+    async with (
+        notifier(Servicer()) as target,
+        agent(queue_url=missing, runtime_url=sdwebui_url, notifier_target=target) as process,
+    ):
         _, logged = await asyncio.wait_for(process.communicate(), 60)
 
     assert process.returncode == 1

@@ -72,6 +72,7 @@ async def _work(
         health=health,
         poll=settings.runtime_poll,
         check_notifier=notifier.check,
+        refusal_pause=settings.refusal_pause,
     )
     ops = ops_app(health, runtime_liveness(lambda: readiness.restart_reason))
     await stack.enter_async_context(http_serving(ops, settings.host, settings.ops_port))

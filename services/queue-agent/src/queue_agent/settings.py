@@ -50,6 +50,9 @@ class Settings(ServiceSettings):
     settle_budget: Duration = timedelta(minutes=5)
     """Patience with S3 and the notifier."""
 
+    refusal_pause: Duration = Field(default=timedelta(minutes=1), gt=timedelta())
+    """Takes nothing for so long after a refusal by AWS, and longer when it is refused again."""
+
     depth: int = Field(default=1, ge=0, le=8)
     """Tasks staged while one runs; 0: no overlap."""
 

@@ -30,7 +30,6 @@ UNWELL: Final = timedelta(minutes=3)
 """For so long a runtime may be silent or hang until its restart is asked for."""
 BROKEN_POLL: Final = timedelta(seconds=0.2)  # so that a quick restart is not missed
 OUTAGE_PAUSE: Final = timedelta(seconds=1)
-REFUSAL_PAUSE: Final = timedelta(minutes=1)
 LONGEST_PAUSE: Final = timedelta(minutes=15)
 
 
@@ -55,6 +54,7 @@ class Readiness:
     poll: timedelta
     check_notifier: Callable[[], Awaitable[None]] = nothing_else
     check_room: Callable[[], None] = check_room
+    refusal_pause: timedelta = timedelta(minutes=1)  # after AWS has refused a call
     proven: bool = False  # by work just now, so that the next `wait` need not ask
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _open: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -133,7 +133,7 @@ class Readiness:
         """Report that the platform failed a task, and leave it alone for a while."""
         now = asyncio.get_running_loop().time()
         if now >= self._paused_until:
-            first = REFUSAL_PAUSE if isinstance(error, FatalError) else OUTAGE_PAUSE
+            first = self.refusal_pause if isinstance(error, FatalError) else OUTAGE_PAUSE
             self._pause = min(max(2 * self._pause, first), LONGEST_PAUSE)
             self._paused_until = now + self._pause.total_seconds()
         await self.lost(error)
