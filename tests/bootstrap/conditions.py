@@ -113,8 +113,9 @@ def half_finished(folder: Path, seed: Place | None) -> None:
     os.killpg(process.pid, 9)
     process.communicate()
     assert not any(tools.joinpath(".ok").exists() for tools in here.tools())
-    files = here.cache / "pants-bootstrap/files"
-    next(files.iterdir()).rename(files / ".part")
+    next((here.cache / "pants-bootstrap/files").glob("*.whl"), folder / "none").unlink(
+        missing_ok=True
+    )
     here.version().held()
 
 

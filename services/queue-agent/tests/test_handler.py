@@ -102,6 +102,18 @@ async def test_more_files_than_a_callback_has_room_for_are_a_failure(room: Room)
     assert len(room.store.objects) == 1  # the document
 
 
+async def test_out_document_is_json_whatever_numbers_the_runtime_said(room: Room) -> None:
+    async def make(job: Job, report: Report) -> Generated:
+        said = {"outputs": {"9": {"score": [float("nan"), float("-inf"), 0.5]}}}
+        return Generated(files=(File(body=PNG),), answer=said)
+
+    room.runtime.script = make
+
+    await room.handle(message(), comfy=True)
+
+    assert room.out()["outputs"] == {"9": {"score": [None, None, 0.5]}}
+
+
 async def test_files_are_gone_when_their_task_has_ended(room: Room) -> None:
     body = FileBody()
     body.write(PNG)

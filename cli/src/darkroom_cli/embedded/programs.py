@@ -148,6 +148,7 @@ def services(
             runtime_name=each.runtime.name,
             runtime_type=each.runtime.type,
             runtime_url=each.url,
+            model_filename=each.runtime.model_filename or "",
             dynamic_model=each.runtime.dynamic_model,
             notifier_target=f"{HOST}:{addresses.notifier}",
             receive_wait="PT1S",  # a stop waits out the poll

@@ -126,6 +126,7 @@ def _parts(settings: Settings, http: RuntimeHttp) -> RuntimeParts:
         silence=settings.runtime_silence,
         loaded=LoadedModels(load_time=settings.runtime_load_time),
         dynamic_model=settings.dynamic_model,
+        own_model=settings.model_filename,
         models_folder=settings.invokeai_models_folder,
     )
     match settings.runtime_type:

@@ -33,10 +33,10 @@ _STICKY: Final = (
     "No (?:CUDA|HIP) GPUs are available",
     "(?:CUDA|HIP)(?: driver)? error: (?:unknown error|initialization error)",
     "GPU (?:is|has been) lost|fallen off the bus|DEVICE_LOST|device lost",
-    # Calls of the libraries that fail for what they were asked are the task's: those are named
-    # INVALID_VALUE, NOT_SUPPORTED, ARCH_MISMATCH, BAD_PARAM.
+    # Of the libraries, what does not lie in what they were asked (INVALID_VALUE, NOT_SUPPORTED,
+    # ARCH_MISMATCH, BAD_PARAM) or in too little memory (ALLOC_FAILED).
     "(?:CU|HIP|ROC)BLAS_STATUS_(?:EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR"
-    "|NOT_INITIALIZED|ALLOC_FAILED)",
+    "|NOT_INITIALIZED)",
     "(?:CUDNN_STATUS|MIOPEN_STATUS|miopenStatus)\\w*(?:EXECUTION_FAILED|INTERNAL_?ERROR"
     "|MAPPING_ERROR|NOT_?INITIALIZED|UNKNOWN_?ERROR)",
     "CU(?:SPARSE|SOLVER|FFT|RAND)(?:_STATUS)?_(?:EXECUTION_FAILED|EXEC_FAILED|INTERNAL_ERROR"
@@ -61,9 +61,11 @@ class Evidence:
     def weigh(self, job: Job, error: TaskFailedError) -> None:
         """Return if a failure is the task's own; raises `RuntimeBrokenError` if it is not."""
         message = str(error)
-        if error.failure.code not in _RAN:
+        code = error.failure.code
+        if code not in _RAN:
             return
-        if named := broken_device(message):
+        named = broken_device(message) if code == "runtime_error" else None
+        if named:
             raise RuntimeBrokenError(f"{RESTART}: its device is broken ({named})")
         words = _without_numbers(_NODE.sub("", message))
         if words != self._words:

@@ -6,12 +6,13 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from opentelemetry import trace
+from pydantic_core import from_json, to_json
 
 from queue_agent.concurrency import unwrap_group
 from queue_agent.domain import File, Outcome, Stored, Task
@@ -68,8 +69,8 @@ class ResultPublisher:
                     self._write(key, file, kind.content_type), name=f"upload-{number}"
                 )
         # Last: whoever sees the document may count on the images.
-        document = json.dumps(outcome.document, ensure_ascii=False).encode(errors="replace")
-        await self._write(place.out_key, File(body=document), "application/json")
+        document = File(body=_written(outcome.document))
+        await self._write(place.out_key, document, "application/json")
         return Stored(
             image_url=tuple(urls),
             output_url=place.url(place.out_key),
@@ -81,6 +82,16 @@ class ResultPublisher:
         await self.store.write(key, file.body, content_type)
         self.metrics.uploads.add(1)
         self.metrics.uploaded.add(len(file.body))
+
+
+def _written(document: Mapping[str, Any]) -> bytes:
+    """A document as JSON, which has no NaN although runtimes answer with it."""
+    try:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        finite = from_json(to_json(document, inf_nan_mode="null"))
+        text = json.dumps(finite, ensure_ascii=False)
+    return text.encode(errors="replace")
 
 
 async def insist(call: Callable[[], Awaitable[T]], budget: timedelta) -> T:

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 import aiohttp
+from pydantic_core import from_json
 
-from contracts.state import Progress
 from queue_agent.concurrency import run_with
 from queue_agent.domain import RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report, Started
+from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.http import RuntimeHttp
+from queue_agent.runtimes.shape import items, mapping
 from queue_agent.runtimes.turn import Turn
 
 FRAME_BYTES: Final = 64 * 2**20  # previews of large images come as one frame
+END_POLL: Final = timedelta(milliseconds=15)
+END_WITHIN: Final = timedelta(seconds=2)
+MISSED_WITHIN: Final = timedelta(seconds=0.1)  # of ends told before the websocket was open
 _ENDS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
+
+
+class _Signs:
+    """What the websocket tells of one prompt."""
+
+    def __init__(self, progress: GraphProgress, turn: Turn) -> None:
+        self.progress = progress
+        self.turn = turn
+        self.wake = asyncio.Event()  # there may be an end to see
+        self.hurry_until = 0.0
+
+    def look(self, within: timedelta) -> None:
+        """Have the history looked into often: it has an end a little after it was told."""
+        self.hurry_until = asyncio.get_running_loop().time() + within.total_seconds()
+        self.wake.set()
+
+    def pause(self, usual: timedelta) -> float:
+        hurries = asyncio.get_running_loop().time() < self.hurry_until
+        return min(usual, END_POLL if hurries else usual).total_seconds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +54,7 @@ class Follower:
     silence: timedelta
 
     async def follow(
-        self, prompt_id: str, client_id: str, report: Report, started: Started
+        self, prompt_id: str, progress: GraphProgress, report: Report, started: Started
     ) -> dict[str, Any]:
         """The history entry of a prompt, when it has ended.
 
@@ -41,23 +63,24 @@ class Follower:
         prompt any more. `started` is called before that, too, unless the prompt was last seen
         to wait for others.
         """
-        turn, wake = Turn(started), asyncio.Event()
-        listening = self._listen(prompt_id, client_id, report, turn, wake)
+        turn = Turn(started)
+        signs = _Signs(progress, turn)
+        listening = self._listen(prompt_id, report, signs)
         with turn.judged_if_lost():
-            entry = await run_with(self._wait(prompt_id, turn, wake), listening)
+            entry = await run_with(self._wait(prompt_id, signs), listening)
         turn.begun()
         return entry
 
     async def entry(self, prompt_id: str) -> dict[str, Any] | None:
         """The history entry of a prompt; None if it has not ended."""
         answer = await self.http.get(f"/history/{prompt_id}")
-        found = answer.body.get(prompt_id) if isinstance(answer.body, dict) else None
+        found = mapping(answer.body).get(prompt_id)
         return found if isinstance(found, dict) else None
 
     async def queued(self) -> tuple[set[str], set[str]]:
         """The ids that run and the ids that wait."""
         answer = await self.http.get("/queue")
-        body = answer.body if isinstance(answer.body, dict) else {}
+        body = mapping(answer.body)
         return _ids(body.get("queue_running")), _ids(body.get("queue_pending"))
 
     async def knows(self, prompt_id: str) -> bool:
@@ -66,16 +89,16 @@ class Follower:
             return True
         return await self._is_there(prompt_id)
 
-    async def _wait(self, prompt_id: str, turn: Turn, wake: asyncio.Event) -> dict[str, Any]:
+    async def _wait(self, prompt_id: str, signs: _Signs) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         heard = loop.time()
         while True:
-            wake.clear()  # before the look: what comes meanwhile is a reason for another one
+            signs.wake.clear()  # before the look: what is told meanwhile is worth another one
             try:
                 async with asyncio.timeout(self.silence.total_seconds()):
                     if entry := await self.entry(prompt_id):
                         return entry
-                    known = await self._is_there(prompt_id, turn)
+                    known = await self._is_there(prompt_id, signs.turn)
             except (RuntimeSilentError, TimeoutError):
                 if loop.time() - heard >= self.silence.total_seconds():
                     raise RuntimeLostError("the runtime fell silent") from None
@@ -85,8 +108,8 @@ class Follower:
             if not known:
                 raise RuntimeLostError("the runtime has forgotten the prompt")
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.poll.total_seconds()):
-                    await wake.wait()
+                async with asyncio.timeout(signs.pause(self.poll)):
+                    await signs.wake.wait()
 
     async def _is_there(self, prompt_id: str, turn: Turn | None = None) -> bool:
         """Whether the server still has a prompt that has not ended; `turn` hears how far."""
@@ -98,39 +121,35 @@ class Follower:
         # It may have moved from the queue to the history in between.
         return prompt_id in running | waiting or await self.entry(prompt_id) is not None
 
-    async def _listen(
-        self, prompt_id: str, client_id: str, report: Report, turn: Turn, wake: asyncio.Event
-    ) -> None:
+    async def _listen(self, prompt_id: str, report: Report, signs: _Signs) -> None:
         while True:
             with suppress(aiohttp.ClientError, OSError):
                 async with self.http.session.ws_connect(
-                    "/ws", params={"clientId": client_id}, max_msg_size=FRAME_BYTES
+                    "/ws", params={"clientId": prompt_id}, max_msg_size=FRAME_BYTES
                 ) as socket:
+                    signs.look(within=MISSED_WITHIN)
                     async for frame in socket:
                         if frame.type is aiohttp.WSMsgType.TEXT:
-                            _hear(frame.data, prompt_id, report, turn, wake)
+                            _hear(frame.data, prompt_id, report, signs)
             await asyncio.sleep(self.poll.total_seconds())
 
 
-def _hear(text: str, prompt_id: str, report: Report, turn: Turn, wake: asyncio.Event) -> None:
+def _hear(text: str, prompt_id: str, report: Report, signs: _Signs) -> None:
     try:
-        event = json.loads(text)
-        content = event["data"]
-    except (ValueError, TypeError, KeyError):
+        event = mapping(from_json(text))
+    except ValueError:
         return
-    if not isinstance(content, Mapping) or content.get("prompt_id") != prompt_id:
+    kind, content = event.get("type"), mapping(event.get("data"))
+    if not isinstance(kind, str) or content.get("prompt_id") != prompt_id:
         return
-    turn.begun()  # nothing is told of a prompt that waits
-    kind = event.get("type")
-    if kind == "progress":
-        step, total = content.get("value"), content.get("max")
-        if isinstance(step, int) and isinstance(total, int) and 0 <= step <= total > 0:
-            report(Progress(step=step, total=total))
+    signs.turn.begun()  # nothing is told of a prompt that waits
+    if news := signs.progress.hear(kind, content):
+        report(news)
     # `executing` with no node follows failures and interrupts, too: a reason to look.
-    elif kind in _ENDS or (kind == "executing" and content.get("node") is None):
-        wake.set()
+    if kind in _ENDS or (kind == "executing" and content.get("node") is None):
+        signs.look(within=END_WITHIN)
 
 
-def _ids(items: object) -> set[str]:
+def _ids(shown: object) -> set[str]:
     # An item is [number, prompt_id, prompt, extra_data, outputs].
-    return {str(item[1]) for item in items} if isinstance(items, list) else set()
+    return {str(item[1]) for item in items(shown) if len(items(item)) > 1}

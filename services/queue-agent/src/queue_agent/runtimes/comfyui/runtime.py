@@ -35,10 +35,13 @@ from queue_agent.runtimes.comfyui.answers import (
     results,
 )
 from queue_agent.runtimes.comfyui.follow import Follower
+from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.comfyui.prompt_ids import earlier_prompts, prompt_id_of
+from queue_agent.runtimes.forward import forward
 from queue_agent.runtimes.http import Answer, RuntimeHttp, encoded
 from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
+from queue_agent.runtimes.shape import mapping, probing, text, understood
 from queue_agent.task.out_document import ComfyUiOut
 
 _MODEL_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
@@ -56,6 +59,7 @@ class ComfyUiRuntime:
     hanging: set[str] = field(default_factory=set)  # prompts that were interrupted
     _order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @probing
     async def probe(self) -> None:
         with self.loaded.forgetting_if_lost():
             await self._probe()
@@ -71,22 +75,26 @@ class ComfyUiRuntime:
                 )
             self.hanging.clear()
 
+    @understood
     async def upload(self, name: str, body: Body) -> str:
         with open_body(body) as image:
             form = aiohttp.FormData()
             kind = "application/octet-stream"
             form.add_field("image", image, filename=name, content_type=kind)
             answer = await self.http.post("/upload/image", form=form)
-        if not answer.ok or not isinstance(answer.body, dict) or "name" not in answer.body:
-            raise answer.failure("the runtime did not take an input image")
         # Not the name that was asked for: an existing file gets another one.
-        taken, folder = str(answer.body["name"]), answer.body.get("subfolder")
+        said = mapping(answer.body)
+        taken, folder = text(said.get("name")), text(said.get("subfolder"))
+        if not answer.ok or not taken:
+            raise answer.failure("the runtime did not take an input image")
         return f"{folder}/{taken}" if folder else taken
 
+    @understood
     async def encode(self, job: Job) -> Job:
         body = _body(job, prompt_id_of(job.uid, job.attempt))
         return replace(job, inputs={}, request=await encoded(body, job.inputs))
 
+    @understood
     async def run(
         self,
         job: Job,
@@ -104,24 +112,27 @@ class ComfyUiRuntime:
                 await self._drop_earlier(job)
                 await self._submit(job, prompt_id)
             with self.loaded.run(_model_files(job)):
-                entry = await self._follower.follow(prompt_id, prompt_id, report, started)
+                progress = GraphProgress.of(_graph(job))
+                follow = self._follower.follow(prompt_id, progress, forward(report), started)
+                entry = await follow
                 check_ending(entry)
         except asyncio.CancelledError:
             self.hanging.add(prompt_id)
-            with suppress(RuntimeLostError, TimeoutError):
+            with suppress(RuntimeLostError, TaskFailedError, TimeoutError):
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._drop(prompt_id)
             raise
         await release_early()
-        outputs = entry.get("outputs") or {}
+        outputs = mapping(entry.get("outputs"))
         # At once, by name: the next prompt may write over them.
         files = await self._files(entry)
-        answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry["status"]}
+        answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry.get("status")}
         return Generated(files=tuple(files), answer=answer, has_text=has_text(outputs))
 
     def loading(self, job: Job) -> timedelta:
         return self.loaded.loading(_model_files(job))
 
+    @understood
     async def forget(self, leftovers: Leftovers) -> None:
         """Have its graph forgotten; a server cannot be asked to delete its files."""
         done = prompt_id_of(leftovers.uid, leftovers.attempt)
@@ -147,7 +158,7 @@ class ComfyUiRuntime:
         await self._check_whole(answer, prompt_id)
 
     async def _check_whole(self, answer: Answer, prompt_id: str) -> None:
-        body = answer.body if isinstance(answer.body, dict) else {}
+        body = mapping(answer.body)
         taken_as = str(body.get("prompt_id", prompt_id))
         if taken_as != prompt_id:
             await self._drop(taken_as)
@@ -173,7 +184,7 @@ class ComfyUiRuntime:
             await self.http.post("/interrupt", json={"prompt_id": prompt_id})
 
     async def _files(self, entry: Mapping[str, Any]) -> list[File]:
-        return [await self._file(ref, entry) for ref in results(entry.get("outputs") or {})]
+        return [await self._file(ref, entry) for ref in results(mapping(entry.get("outputs")))]
 
     async def _file(self, ref: FileRef, entry: Mapping[str, Any]) -> File:
         body = await self.http.get_file("/view", ref.as_query())
@@ -201,13 +212,16 @@ def comfyui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
 
 def _model_files(job: Job) -> frozenset[str]:
     """The files of models that the nodes of a graph name."""
-    content = job.content
-    graph = content["prompt"] if is_wrapped(content) else content
-    nodes = [node.get("inputs") for node in graph.values() if isinstance(node, Mapping)]
-    values = [value for one in nodes if isinstance(one, Mapping) for value in one.values()]
+    nodes = [mapping(mapping(node).get("inputs")) for node in _graph(job).values()]
+    values = [value for one in nodes for value in one.values()]
     return frozenset(
         one for one in values if isinstance(one, str) and one.endswith(_MODEL_SUFFIXES)
     )
+
+
+def _graph(job: Job) -> Mapping[str, Any]:
+    content = job.content
+    return mapping(content["prompt"]) if is_wrapped(content) else content
 
 
 def _body(job: Job, prompt_id: str) -> dict[str, Any]:
