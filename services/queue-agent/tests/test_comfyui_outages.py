@@ -150,6 +150,23 @@ async def test_prompt_begins_when_the_server_begins_with_it(http: RuntimeHttp) -
     assert begun.is_set()
 
 
+async def test_prompt_that_tells_nothing_goes_on_while_the_server_answers(
+    http: RuntimeHttp,
+) -> None:
+    """E2: upscalers and decoders are silent for long; the task's own limit ends them."""
+    wanted = job(graph("HANG"))
+    watched = Watched(session=http.session)
+
+    run = asyncio.create_task(runtime(watched).run(wanted, ignore))
+    await watched.looks(100)
+    assert not run.done()
+
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    await emptied(http)
+
+
 async def test_only_the_prompt_that_was_executing_has_begun_when_the_server_dies(
     own_comfyui: SampleRuntime,
 ) -> None:

@@ -31,7 +31,7 @@ from provisioning.resources import Resources, provision
 from queue_agent.runtimes.http import runtime_http
 from queue_agent.settings import Settings
 from servicekit.listen import free_port
-from testkit.sample_runtimes import SampleRuntime
+from testkit.sample_runtimes import SampleRuntime, sample_runtime
 
 SOON = 60  # seconds; half a lease, after which a message comes back by itself
 REQUIRED = {
@@ -318,6 +318,43 @@ async def test_run_that_never_ends_is_ended_by_its_own_limit(
     assert servicer.released == []
 
 
+async def test_agent_has_a_runtime_with_a_broken_device_restarted_and_fails_no_task(
+    aws: str, tmp_path: Path
+) -> None:
+    made = await provision("broken", [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)])
+    servicer, runtime_port, port = Servicer(), free_port(), free_port()
+    broken = tmp_path / "broken"
+    options = ("--port", str(runtime_port), "--break-file", str(broken))
+    content = {"prompt": "sound", "steps": 1, "width": 64, "height": 64}
+    broken.touch()
+    async with (
+        notifier(servicer) as target,
+        agent(
+            queue_url=made.queues["sdruntime"],
+            output_bucket=made.output_bucket,
+            claim_bucket=made.claim_bucket,
+            notifier_target=target,
+            runtime_url=f"http://127.0.0.1:{runtime_port}",
+            ops_port=port,
+        ),
+    ):
+        with sample_runtime("sdwebui", *options):
+            await _ready(port)
+            for _ in range(3):
+                await _send(made, message(bucket=made.output_bucket, content=content))
+            asked = await _asked(f"http://127.0.0.1:{port}/runtimez", 503)
+            assert "an illegal memory access was encountered" in asked["reason"]
+            readiness = await _asked(f"http://127.0.0.1:{port}/readyz", 503)
+            assert readiness["reason"] == asked["reason"]
+            assert len(servicer.begun) == 1
+        await _asked(f"http://127.0.0.1:{port}/runtimez", 200)  # seen to be gone
+        with sample_runtime("sdwebui", *options):
+            ends = [await asyncio.wait_for(servicer.ends.get(), SOON) for _ in range(3)]
+
+    assert not any(end.HasField("error") for end in ends)
+    assert [one.interrupted for one in servicer.released] == [True]
+
+
 async def test_invokeai_has_its_models_before_a_task_and_keeps_none_of_its_images(
     aws: str, own_invokeai: SampleRuntime, tmp_path: Path
 ) -> None:
@@ -352,6 +389,17 @@ async def _until(claim: Callable[[], bool]) -> None:
     async with asyncio.timeout(SOON):
         while not claim():  # noqa: ASYNC110  # another process
             await asyncio.sleep(0.01)
+
+
+async def _asked(url: str, status: int) -> dict[str, str]:
+    """What a URL says when it answers with a status, which is waited for."""
+    async with aiohttp.ClientSession() as session, asyncio.timeout(SOON):
+        while True:
+            async with session.get(url) as answer:
+                if answer.status == status:
+                    said: dict[str, str] = await answer.json()
+                    return said
+            await asyncio.sleep(0.05)
 
 
 async def _busy(session: aiohttp.ClientSession, url: str) -> bool:
