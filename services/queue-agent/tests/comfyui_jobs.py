@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +11,7 @@ from contracts.kinds import TaskType
 from contracts.state import Progress
 from queue_agent.domain import Job
 from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
-from queue_agent.runtimes.http import CALL_BUDGET, Answer, RuntimeHttp
+from queue_agent.runtimes.http import RuntimeHttp
 
 POLL = timedelta(milliseconds=20)
 CHECKPOINT = "v1-5-pruned-emaonly.safetensors"
@@ -77,27 +75,3 @@ async def emptied(http: RuntimeHttp) -> None:
     async with asyncio.timeout(60):
         while await queue(http):  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watched(RuntimeHttp):
-    """Records which paths are asked for."""
-
-    asked: list[str] = field(default_factory=list)
-
-    async def get(
-        self,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        budget: timedelta = CALL_BUDGET,
-    ) -> Answer:
-        answer = await super().get(path, params, budget)
-        self.asked.append(path)
-        return answer
-
-    async def looks(self, count: int = 3) -> None:
-        """Wait until the queue was asked for some more times."""
-        wanted = self.asked.count("/queue") + count
-        async with asyncio.timeout(60):
-            while self.asked.count("/queue") < wanted:  # noqa: ASYNC110  # another process
-                await asyncio.sleep(0)

@@ -12,7 +12,6 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from comfyui_jobs import (
     POLL,
-    Watched,
     emptied,
     graph,
     ignore,
@@ -21,6 +20,7 @@ from comfyui_jobs import (
     running,
     runtime,
 )
+from watched_http import Watched
 
 from queue_agent.domain import (
     Job,

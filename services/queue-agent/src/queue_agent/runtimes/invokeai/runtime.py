@@ -38,6 +38,7 @@ from queue_agent.task.out_document import ComfyUiOut
 API: Final = "/api/v1"
 QUEUE: Final = f"{API}/queue/default"
 ORIGIN: Final = "darkroom"
+FIRST_LOOK: Final = timedelta(seconds=0.1)  # an idle server has begun by then
 CANCEL_BUDGET: Final = timedelta(seconds=3)
 DELETED_AT_ONCE: Final = 1000  # the server takes no more
 _CREATED: Final = 201
@@ -172,10 +173,12 @@ class InvokeAiRuntime:
     async def _ended(self, item: Item, report: Report, turn: Turn) -> Item:
         loop = asyncio.get_running_loop()
         heard, silence = loop.time(), self.silence.total_seconds()
+        pause = min(FIRST_LOOK, self.poll)
         while item.status not in ENDS:
             if progress := item.progress():
                 report(progress)
-            await asyncio.sleep(self.poll.total_seconds())
+            await asyncio.sleep(pause.total_seconds())
+            pause = min(2 * pause, self.poll)
             try:
                 async with asyncio.timeout(silence):
                     newer = await self._item(item.item_id)
@@ -207,7 +210,10 @@ class InvokeAiRuntime:
 
 
 def invokeai_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
-    """An InvokeAI knows the models of a folder; its `.out` has the form of ComfyUI's."""
+    """An InvokeAI knows the models of a folder; its `.out` has the form of ComfyUI's.
+
+    It has a queue of its own, where the next item waits while one runs.
+    """
     runtime = InvokeAiRuntime(
         http=http,
         poll=options.poll,
@@ -215,7 +221,7 @@ def invokeai_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
         models=ModelLibrary(http=http, folder=options.models_folder, poll=options.poll),
         loaded=options.loaded,
     )
-    return RuntimeParts(runtime=runtime, find_inputs=find_in_nodes, out=ComfyUiOut())
+    return RuntimeParts(runtime=runtime, find_inputs=find_in_nodes, out=ComfyUiOut(), width=2)
 
 
 def _destination(job: Job) -> str:
