@@ -119,6 +119,7 @@ def services(
         grpc_port=addresses.notifier,
         result_topic_arn=resources.result_topic_arn,
         table=resources.table,
+        dead_letter_queues=json.dumps(list(resources.dead_letter_queues.values())),
     )
     router = service(
         "router",

@@ -17,6 +17,7 @@ from queue_agent.concurrency import run_with
 from queue_agent.inputs.addresses import AddressRules
 from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.http import http_inputs
+from queue_agent.inputs.kinds import Kind
 from queue_agent.inputs.s3 import S3InputReader
 from queue_agent.metrics import Metrics
 from queue_agent.notifier_client import GrpcNotifier
@@ -152,6 +153,7 @@ async def _handler(
         http_inputs(
             patience=settings.input_timeout,
             redirects=settings.input_redirects,
+            agent=settings.input_user_agent,
             rules=AddressRules.read(settings.input_private_hosts, settings.input_ports),
         )
     )
@@ -163,7 +165,12 @@ async def _handler(
     readers: dict[str, InputReader] = {"http": by_http, "https": by_http, "s3": by_s3}
     limits = InputLimits(
         count=settings.input_count,
-        bytes_each=settings.input_bytes,
+        bytes_each={
+            Kind.IMAGE: settings.input_bytes,
+            Kind.AUDIO: settings.input_audio_bytes,
+            Kind.VIDEO: settings.input_video_bytes,
+            Kind.MODEL: settings.input_model_bytes,
+        },
         bytes_total=settings.input_total_bytes,
     )
     return Handler(

@@ -75,6 +75,12 @@ class GrpcNotifier:
             answer = await self.stub.FinishTask(request, timeout=CALL_BUDGET.total_seconds())
         return answer.committed
 
+    async def is_open(self, uid: Uid) -> bool:
+        request = pb.CheckTaskRequest(uid=uid)
+        with translated("notifier.check"):
+            answer = await self.stub.CheckTask(request, timeout=CALL_BUDGET.total_seconds())
+        return answer.open
+
     async def check(self) -> None:
         # A read of a record that is not there, which takes the whole way to the ledger.
         request = pb.ReportProgressRequest(uid=NOBODY)

@@ -67,6 +67,10 @@ class Notifier(Protocol):
         """Commit the end and send its callback; returns whether this attempt's end counts."""
         ...
 
+    async def is_open(self, uid: Uid) -> bool:
+        """Whether the task has not ended, so that an end of it could still count."""
+        ...
+
     async def check(self) -> None:
         """Return if it can commit; changes nothing."""
         ...
@@ -83,8 +87,13 @@ class ClaimStore(Protocol):
 class OutputStore(Protocol):
     """The output bucket."""
 
-    async def write(self, key: str, body: Body, content_type: str) -> None:
-        """Store an object, over an older one; raises `TransientError`. Safe to repeat."""
+    async def write(
+        self, key: str, body: Body, content_type: str, owner: str, *, anyway: bool = False
+    ) -> str:
+        """Store an object if nobody else's has that key, or `anyway`; gives whose it is then.
+
+        Raises `TransientError`. Safe to repeat.
+        """
         ...
 
 
@@ -118,7 +127,10 @@ class ImageRuntime(Protocol):
         ...
 
     async def upload(self, name: str, body: Body) -> str:
-        """Store an input image at the server; returns the name under which a job finds it."""
+        """Store an input at the server; returns the name under which a job finds it.
+
+        A folder in `name` is one that the server looks into for such files.
+        """
         ...
 
     async def encode(self, job: Job) -> Job:

@@ -23,7 +23,7 @@ from queue_agent.domain import (
     TaskFailedError,
 )
 from queue_agent.files.body import Body, open_body
-from queue_agent.inputs.find import find_in_graph, is_wrapped
+from queue_agent.inputs.find import is_wrapped
 from queue_agent.ports import ReleaseEarly, Report, Started, no_one_asks, no_one_waits
 from queue_agent.runtimes.comfyui.answers import (
     FileRef,
@@ -35,6 +35,7 @@ from queue_agent.runtimes.comfyui.answers import (
     results,
 )
 from queue_agent.runtimes.comfyui.follow import Follower
+from queue_agent.runtimes.comfyui.node_definitions import NodeDefinitions
 from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.comfyui.prompt_ids import earlier_prompts, prompt_id_of
 from queue_agent.runtimes.forward import forward
@@ -45,6 +46,7 @@ from queue_agent.runtimes.shape import mapping, probing, text, understood
 from queue_agent.task.out_document import ComfyUiOut
 
 _MODEL_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
+UPLOAD_BUDGET: Final = timedelta(minutes=2)  # videos
 CANCEL_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
 
 
@@ -57,16 +59,18 @@ class ComfyUiRuntime:
     silence: timedelta
     loaded: LoadedModels = field(default_factory=LoadedModels)
     hanging: set[str] = field(default_factory=set)  # prompts that were interrupted
+    nodes: NodeDefinitions = field(default_factory=NodeDefinitions)
     _order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @probing
     async def probe(self) -> None:
-        with self.loaded.forgetting_if_lost():
+        with self.nodes.forgotten_if_lost(), self.loaded.forgetting_if_lost():
             await self._probe()
 
     async def _probe(self) -> None:
         answer = await self.http.get("/system_stats")
         answer.check_ready()
+        await self.nodes.look(self.http)
         if self.hanging:
             running, _ = await self._follower.queued()
             if running & self.hanging:
@@ -80,13 +84,16 @@ class ComfyUiRuntime:
         with open_body(body) as image:
             form = aiohttp.FormData()
             kind = "application/octet-stream"
-            form.add_field("image", image, filename=name, content_type=kind)
-            answer = await self.http.post("/upload/image", form=form)
+            within, _, base = name.rpartition("/")
+            form.add_field("image", image, filename=base, content_type=kind)  # of any kind
+            if within:
+                form.add_field("subfolder", within)
+            answer = await self.http.post("/upload/image", form=form, budget=UPLOAD_BUDGET)
         # Not the name that was asked for: an existing file gets another one.
         said = mapping(answer.body)
         taken, folder = text(said.get("name")), text(said.get("subfolder"))
         if not answer.ok or not taken:
-            raise answer.failure("the runtime did not take an input image")
+            raise answer.failure("the runtime did not take an input")
         return f"{folder}/{taken}" if folder else taken
 
     @understood
@@ -207,7 +214,9 @@ def comfyui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
         silence=options.silence,
         loaded=options.loaded,
     )
-    return RuntimeParts(runtime=runtime, find_inputs=find_in_graph, out=ComfyUiOut(), width=2)
+    return RuntimeParts(
+        runtime=runtime, find_inputs=runtime.nodes.find_inputs, out=ComfyUiOut(), width=2
+    )
 
 
 def _model_files(job: Job) -> frozenset[str]:
