@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from queue_agent.concurrency import unwrap_group
 from queue_agent.domain import InputUnavailableError, TaskFailedError
 from queue_agent.files.body import Body
-from queue_agent.files.types import is_image
+from queue_agent.files.types import is_image, unread_image
 from queue_agent.inputs.find import Input, shown
 from queue_agent.ports import InputReader, Take
 
@@ -64,6 +64,8 @@ class Fetcher:
         body = await self._reader(url).read(url, take)
         # What a server calls it proves nothing.
         if not await asyncio.to_thread(is_image, body):
+            if kind := await asyncio.to_thread(unread_image, body):
+                raise InputUnavailableError(f"runtimes do not read {kind}: send PNG or JPEG")
             raise InputUnavailableError("its bytes are not an image")
         return body
 
