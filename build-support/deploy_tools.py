@@ -34,6 +34,7 @@ LAYERS = {
 
 def main() -> None:
     """Install what is missing; raises `CalledProcessError` when an index can't be reached."""
+    os.environ["PIP_CONFIG_FILE"] = os.devnull  # as in ./pants
     known = Path(__file__).read_bytes() + REQUIREMENTS.read_bytes()
     root = base() / hashlib.sha256(known).hexdigest()[:16]
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,7 @@ def main() -> None:
 
 
 def base() -> Path:
-    """Give the folder under which each version of the tools has its own."""
+    """The folder under which each version of the tools has its own."""
     named = os.environ.get("DARKROOM_DEPLOY_TOOLS_DIR")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(named) if named else Path(cache) / "darkroom-deploy-tools"

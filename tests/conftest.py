@@ -51,7 +51,7 @@ def callbacks(stack: Stack) -> Callbacks:
 
 @pytest.fixture(scope="session")
 def picture_url() -> Iterator[str]:
-    """Give the URL of a PNG of 96 x 64 on a server of our own."""
+    """The URL of a PNG of 96 x 64 on a server of our own."""
     encoded = io.BytesIO()
     Image.new("RGB", (96, 64), "orange").save(encoded, "PNG")
 

@@ -31,12 +31,12 @@ HOLD_FILE = "hold"
 
 
 def command(*arguments: str) -> list[str]:
-    """Give the `darkroom` command as tests run it."""
+    """The `darkroom` command as tests run it."""
     return [sys.executable, "-m", "darkroom_cli.main", *arguments]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give an environment in which this process's packages are found."""
+    """An environment in which this process's packages are found."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(extra or {})}
 
 
@@ -69,7 +69,7 @@ class Stack:
         )
 
     def find(self, *words: str) -> psutil.Process:
-        """Give the one child whose command line or settings have all the words."""
+        """The one child whose command line or settings have all the words."""
         found = [child for child in self.children() if all(_mentions(child, w) for w in words)]
         assert len(found) == 1, f"{len(found)} processes have {words}"
         return found[0]
@@ -109,7 +109,7 @@ class Stack:
         raise AssertionError(f"not {state} after {TASK_SECONDS} s: {task}")
 
     async def object(self, url: str) -> tuple[bytes, str]:
-        """Give the content and Content-Type of an `s3://` object."""
+        """The content and Content-Type of an `s3://` object."""
         bucket, _, key = url.removeprefix("s3://").partition("/")
         async with clients.s3() as s3:
             answer = await s3.get_object(Bucket=bucket, Key=key)
@@ -213,14 +213,14 @@ class Callbacks:
 
 
 def task_service(channel: aio.Channel) -> tasks_pb2_grpc.TaskServiceAsyncStub:
-    """Give the public gRPC API."""
+    """The public gRPC API."""
     return tasks_pb2_grpc.TaskServiceStub(channel)
 
 
 def text_to_image(
     task_id: str, *, runtime: str = "sdruntime", **content: Any
 ) -> dict[str, Any]:
-    """Give a small v1alpha2 task for an SD WebUI runtime."""
+    """A small v1alpha2 task for an SD WebUI runtime."""
     return {
         "metadata": {
             "id": task_id,
@@ -233,7 +233,7 @@ def text_to_image(
 
 
 def pipeline(task_id: str, prompt: str = "A dog", *, seed: int = 1) -> dict[str, Any]:
-    """Give a small v1alpha2 task for a ComfyUI runtime."""
+    """A small v1alpha2 task for a ComfyUI runtime."""
     graph = {
         "1": {
             "class_type": "CheckpointLoaderSimple",

@@ -49,7 +49,7 @@ async def test_program_that_dies_is_reported_and_started_again(tmp_path: Path) -
         processes = Processes(report, lock)
         await processes.start(sample)
         first = processes.pid("sample")
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             watch = group.create_task(processes.watch(sample))
             os.kill(first, signal.SIGKILL)
             await told.wait()
@@ -99,7 +99,7 @@ async def test_interrupted_start_ends_at_once_and_leaves_no_process(tmp_path: Pa
     with Folder(tmp_path / "lock").locked() as lock:
         processes = Processes(lambda _: stop.set(), lock, ids.update, patience_seconds=0.02)
         with pytest.raises(CommandError, match="interrupted"):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await unless(stop, processes.start(sample))
         await processes.stop()
 

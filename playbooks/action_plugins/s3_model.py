@@ -22,7 +22,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible comes without t
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Give what the module returns."""
+        """What the module returns."""
         super().run(tmp, task_vars)
         with tempfile.TemporaryDirectory() as folder:
             given = dict(self._task.args)
@@ -55,7 +55,7 @@ def watch(file: Path, done: Event) -> None:
 
 
 def line(now: dict[str, Any]) -> str:
-    """Give one line on how far it is."""
+    """One line on how far it is."""
     taken = now["bytes"] / MIB
     speed = taken / now["seconds"] if now["seconds"] else 0
     if not now["of"]:

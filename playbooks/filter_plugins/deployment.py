@@ -23,7 +23,7 @@ short_description: Check and read the configuration file
 def deployment_findings(
     config: str | Mapping[str, object], region: str | None = None
 ) -> list[dict[str, Any]]:
-    """Give what is wrong with the text of a file, or with the mapping read from it.
+    """What is wrong with the text of a file, or with the mapping read from it.
 
     Each finding has `level` (`error` or `warning`), `key` (`modelsRuntime[1].name`), `found`,
     `allowed`, `line` (null for a mapping) and `text`, one sentence with all of them. Errors
@@ -35,7 +35,7 @@ def deployment_findings(
 def deployment_normalised(
     config: str | Mapping[str, object], region: str | None = None
 ) -> dict[str, Any]:
-    """Give the fact `deployment` of the text of a file, or of the mapping read from it.
+    """The fact `deployment` of the text of a file, or of the mapping read from it.
 
     Its keys are `stack`, `model_bucket`, `model_bucket_arn`, `stage_name`, `rate_limit`,
     `burst_limit` and `runtimes`, a list of `name`, `namespace`, `type`, `model_filename`,
@@ -52,7 +52,7 @@ class FilterModule:
     """What Ansible looks for."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Give the filters by name."""
+        """The filters by name."""
         return {
             "deployment_findings": deployment_findings,
             "deployment_normalised": deployment_normalised,

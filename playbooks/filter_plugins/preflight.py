@@ -21,7 +21,7 @@ Finding = dict[str, str]
 def runtime_needs(
     runtimes: Iterable[Mapping[str, Any]], types: list[str], max_replicas: int
 ) -> list[dict[str, Any]]:
-    """Give what each runtime may start: `name`, `types`, `replicas`, `on_demand`, `spot`.
+    """What each runtime may start: `name`, `types`, `replicas`, `on_demand`, `spot`.
 
     `types` and `max_replicas` hold where the configuration does not say.
     """
@@ -43,7 +43,7 @@ def runtime_needs(
 
 
 def quota_codes(needs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Give the codes of the quotas that these needs are compared with."""
+    """The codes of the quotas that these needs are compared with."""
     letters = {name[0] for need in needs for name in need["types"]} & FAMILIES.keys()
     codes = {code for letter in letters for code in FAMILIES[letter][1:]}
     return sorted(codes | {VPCS, ADDRESSES, NAT_GATEWAYS})
@@ -134,7 +134,7 @@ def quota_findings(
 
 
 def model_keys(runtimes: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Give the keys of the files that runtimes of SD WebUI start with."""
+    """The keys of the files that runtimes of SD WebUI start with."""
     return sorted({key for runtime in runtimes if (key := _model_key(runtime))})
 
 
@@ -169,7 +169,7 @@ def model_findings(
 def busiest_zone(
     gateways: Iterable[Mapping[str, str]], subnets: Iterable[Mapping[str, str]]
 ) -> int:
-    """Give how many NAT gateways are in the zone that has most of them."""
+    """How many NAT gateways are in the zone that has most of them."""
     zones = {subnet["subnet_id"]: subnet["availability_zone"] for subnet in subnets}
     counts = Counter(zones.get(gateway["subnet_id"], "") for gateway in gateways)
     return max(counts.values(), default=0)
@@ -242,7 +242,7 @@ class FilterModule:
     """What Ansible looks for."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Give the filters by name."""
+        """The filters by name."""
         return {
             "preflight_runtime_needs": runtime_needs,
             "preflight_quota_codes": quota_codes,

@@ -121,7 +121,7 @@ def create(client: Any, name: str, tags: dict[str, str], value: str) -> dict[str
 
 
 def secret_of(module: Any) -> str:
-    """Give the value of the secret; empty without one, or in check mode if it is not there."""
+    """The value of the secret; empty without one, or in check mode if it is not there."""
     if not module.params["secret"]:
         return ""
     client = module.client("secretsmanager", retry_decorator=AWSRetry.jittered_backoff())
@@ -135,7 +135,7 @@ def secret_of(module: Any) -> str:
 
 
 def value_of(client: Any, key: dict[str, Any] | None) -> str:
-    """Give the value of a key, or nothing if there is no key."""
+    """The value of a key, or nothing if there is no key."""
     if key is None:
         return ""
     found = client.get_api_key(apiKey=key["id"], includeValue=True, aws_retry=True)
@@ -143,7 +143,7 @@ def value_of(client: Any, key: dict[str, Any] | None) -> str:
 
 
 def hashed(value: str) -> str:
-    """Give what may be shown of a value."""
+    """What may be shown of a value."""
     return hashlib.sha256(value.encode()).hexdigest() if value else ""
 
 

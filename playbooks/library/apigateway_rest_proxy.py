@@ -206,7 +206,7 @@ def create(module: Any, client: Any) -> dict[str, Any]:
 
 
 def as_it_should_be(given: dict[str, Any]) -> dict[str, Any]:
-    """Give what the task asks for; `deployed` is a hash of what a stage serves."""
+    """What the task asks for; `deployed` is a hash of what a stage serves."""
     routes = {
         f"{method} {route['path']}": wanted_method(given, route["path"], method)
         for route in given["routes"]
@@ -224,7 +224,7 @@ def as_it_should_be(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def wanted_method(given: dict[str, Any], path: str, method: str) -> dict[str, Any]:
-    """Give a method and its integration as they are compared."""
+    """A method and its integration as they are compared."""
     names = re.findall(r"{(\w+)\+?}", path)
     taken = {f"path.{name}": f"method.request.path.{name}" for name in names}
     link = given["vpc_link_id"]

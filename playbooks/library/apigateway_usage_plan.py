@@ -108,7 +108,7 @@ def make(module: Any, client: Any, found: dict[str, Any] | None) -> None:
 
 
 def as_it_should_be(module: Any) -> dict[str, Any]:
-    """Give what the task asks for."""
+    """What the task asks for."""
     given = module.params
     return {
         "rate": given["rate"],
@@ -120,7 +120,7 @@ def as_it_should_be(module: Any) -> dict[str, Any]:
 
 
 def as_it_is(module: Any, client: Any, plan: dict[str, Any]) -> dict[str, Any]:
-    """Give what AWS has, in the same form."""
+    """What AWS has, in the same form."""
     throttle = plan.get("throttle", {})
     keys = {key["id"] for key in listed(client, "get_usage_plan_keys", usagePlanId=plan["id"])}
     return {
@@ -170,7 +170,7 @@ def update(
 
 
 def stage_patches(before: list[str], after: list[str]) -> list[dict[str, str]]:
-    """Give the patches that take stages from a plan and add others."""
+    """The patches that take stages from a plan and add others."""
     changes = [("remove", sorted(set(before) - set(after)))]
     changes += [("add", sorted(set(after) - set(before)))]
     return [

@@ -180,7 +180,7 @@ def main() -> None:
 
 
 def as_they_are(client: Any, prefix: str) -> dict[str, dict[str, Any]]:
-    """Give the alarms of AWS by name, in the form of PutMetricAlarm."""
+    """The alarms of AWS by name, in the form of PutMetricAlarm."""
     pages = client.get_paginator("describe_alarms").paginate(
         AlarmNamePrefix=prefix, AlarmTypes=["MetricAlarm"]
     )
@@ -189,13 +189,13 @@ def as_they_are(client: Any, prefix: str) -> dict[str, dict[str, Any]]:
 
 
 def differs(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
-    """Tell whether an alarm has to be written."""
+    """Whether an alarm has to be written."""
     # AWS always shows the queries of an alarm that has some; an emulator may not.
     return before is None or before != {key: after[key] for key in after if key in before}
 
 
 def comparable(alarm: dict[str, Any]) -> dict[str, Any]:
-    """Give an alarm with what a task can ask for, in one order."""
+    """An alarm with what a task can ask for, in one order."""
     kept = {key: alarm[key] for key in KEYS if key in alarm}
     if "Metrics" in kept:
         kept["Metrics"] = [query(each) for each in kept["Metrics"]]
@@ -204,7 +204,7 @@ def comparable(alarm: dict[str, Any]) -> dict[str, Any]:
 
 
 def query(given: dict[str, Any]) -> dict[str, Any]:
-    """Give a query with what AWS fills in, and without what it leaves empty."""
+    """A query with what AWS fills in, and without what it leaves empty."""
     found = {key: value for key, value in given.items() if value not in (None, "")}
     found.setdefault("ReturnData", True)
     if "MetricStat" in found:
@@ -216,7 +216,7 @@ def query(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_they_should_be(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Give the wanted alarms by name, in the same form."""
+    """The wanted alarms by name, in the same form."""
     alarms = [
         {
             "AlarmName": given["prefix"] + alarm["name"],

@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def body_of(client: Any, name: str) -> Any:
-    """Give the dashboard as it is, or None."""
+    """The dashboard as it is, or None."""
     try:
         found = client.get_dashboard(DashboardName=name, aws_retry=True)
     except is_boto3_error_code(["ResourceNotFound", "DashboardNotFoundError"]):

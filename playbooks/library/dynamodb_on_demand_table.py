@@ -114,7 +114,7 @@ class Table:
         self.changes = []
 
     def find(self):
-        """Give what the table is, or None."""
+        """What the table is, or None."""
         try:
             return self.client.describe_table(TableName=self.name, aws_retry=True)["Table"]
         except is_boto3_error_code(MISSING):
@@ -160,14 +160,14 @@ class Table:
         )
 
     def attributes(self):
-        """Give the definitions of all keys."""
+        """The definitions of all keys."""
         keys = {self.params["hash_key"]}
         for index in self.params["indexes"]:
             keys |= {index["hash_key"], index["range_key"]} - {None}
         return [{"AttributeName": key, "AttributeType": "S"} for key in sorted(keys)]
 
     def lacking(self, found):
-        """Give the indexes that the table has not."""
+        """The indexes that the table has not."""
         known = {index["IndexName"] for index in found.get("GlobalSecondaryIndexes", [])}
         return [index_of(i) for i in self.params["indexes"] if i["name"] not in known]
 
@@ -247,7 +247,7 @@ class Table:
 
 
 def index_of(index):
-    """Give an index as DynamoDB takes it."""
+    """An index as DynamoDB takes it."""
     keys = [{"AttributeName": index["hash_key"], "KeyType": "HASH"}]
     if index["range_key"]:
         keys.append({"AttributeName": index["range_key"], "KeyType": "RANGE"})

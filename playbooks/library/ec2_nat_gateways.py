@@ -63,7 +63,7 @@ POLL_SECONDS = 5
 
 
 def find(client, subnets):
-    """Give the gateways that work or will, by subnet."""
+    """The gateways that work or will, by subnet."""
     pages = client.get_paginator("describe_nat_gateways").paginate()
     return {
         gateway["SubnetId"]: gateway
@@ -74,7 +74,7 @@ def find(client, subnets):
 
 
 def address(client, tags):
-    """Give an address with these tags that nothing uses, allocated if there is none."""
+    """An address with these tags that nothing uses, allocated if there is none."""
     for known in client.describe_addresses(aws_retry=True)["Addresses"]:
         current = boto3_tag_list_to_ansible_dict(known.get("Tags", []))
         if not missing_tags(current, tags) and "AssociationId" not in known:
@@ -84,7 +84,7 @@ def address(client, tags):
 
 
 def specifications(kind, tags):
-    """Give tags as EC2 takes them when it makes something."""
+    """Tags as EC2 takes them when it makes something."""
     return [{"ResourceType": kind, "Tags": ansible_dict_to_boto3_tag_list(tags)}]
 
 

@@ -72,7 +72,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 
 def find(client, name):
-    """Give the repository, or None."""
+    """The repository, or None."""
     try:
         answer = client.describe_repositories(repositoryNames=[name], aws_retry=True)
     except is_boto3_error_code("RepositoryNotFoundException"):

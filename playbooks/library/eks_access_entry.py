@@ -102,7 +102,7 @@ class AccessEntry(Resource):
         }
 
     def find(self) -> dict[str, Any] | None:
-        """Give the entry as it is."""
+        """The entry as it is."""
         answer = self.eks.find("describe_access_entry", **self.names)
         return answer["accessEntry"] if answer else None
 
@@ -114,7 +114,7 @@ class AccessEntry(Resource):
             )
 
     def managed(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Give the part that this module may change."""
+        """The part that this module may change."""
         listed = self.eks.items(
             "list_associated_access_policies", "associatedAccessPolicies", **self.names
         )
@@ -130,7 +130,7 @@ class AccessEntry(Resource):
         return part
 
     def wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
-        """Give that part as it shall be."""
+        """That part as it shall be."""
         scopes = {each["arn"]: sorted(each["namespaces"]) for each in self.asked["policies"]}
         part: dict[str, Any] = {"policies": scopes}
         if self.asked["kubernetes_groups"] is not None:
@@ -160,7 +160,7 @@ class AccessEntry(Resource):
         return self.find()
 
     def associate(self, before: Scopes, after: Scopes) -> None:
-        """Give the entry exactly these policies."""
+        """Let the entry have exactly these policies."""
         for policy in set(before) - set(after):
             self.eks.call("disassociate_access_policy", **self.names, policyArn=policy)
         for policy, namespaces in after.items():

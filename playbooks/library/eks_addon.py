@@ -102,12 +102,12 @@ class Addon(Resource):
         }
 
     def find(self) -> dict[str, Any] | None:
-        """Give the add-on as it is."""
+        """The add-on as it is."""
         answer = self.eks.find("describe_addon", **self.names)
         return answer["addon"] if answer else None
 
     def managed(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Give the part that this module may change."""
+        """The part that this module may change."""
         part = {
             "version": found["addonVersion"],
             "configuration": json.loads(found.get("configurationValues") or "{}"),
@@ -117,7 +117,7 @@ class Addon(Resource):
         return part
 
     def wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
-        """Give that part as it shall be."""
+        """That part as it shall be."""
         part = {
             "version": self.version or (found["addonVersion"] if found else None),
             "configuration": self.asked["configuration"],
@@ -128,7 +128,7 @@ class Addon(Resource):
 
     @cached_property
     def version(self) -> str | None:
-        """Give the version to install; None lets EKS choose."""
+        """The version to install; None lets EKS choose."""
         asked: str = self.asked["version"] or ""
         if asked not in {"most_recent", "default"} and not asked.endswith(".x"):
             return asked or None

@@ -121,7 +121,7 @@ class Cluster(Resource):
         self.patience = self.asked["wait_timeout"]
 
     def find(self) -> dict[str, Any] | None:
-        """Give the cluster as it is."""
+        """The cluster as it is."""
         answer = self.eks.find("describe_cluster", name=self.name)
         return answer["cluster"] if answer else None
 
@@ -147,7 +147,7 @@ class Cluster(Resource):
             )
 
     def managed(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Give the part that this module may change."""
+        """The part that this module may change."""
         network = found["resourcesVpcConfig"]
         public = network["endpointPublicAccess"]
         part = {
@@ -164,7 +164,7 @@ class Cluster(Resource):
         return part
 
     def wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
-        """Give that part as it shall be."""
+        """That part as it shall be."""
         public = self.asked["public_access"]
         part = {
             "version": self.asked["version"] or (found["version"] if found else None),
@@ -244,7 +244,7 @@ class Cluster(Resource):
             self.eks.wait("cluster_deleted", self.patience, name=self.name)
 
     def access(self) -> dict[str, Any]:
-        """Give who reaches the API server, as EKS takes it."""
+        """Who reaches the API server, as EKS takes it."""
         access = {
             "endpointPublicAccess": self.asked["public_access"],
             "endpointPrivateAccess": True,
@@ -254,14 +254,14 @@ class Cluster(Resource):
         return access
 
     def logging(self) -> dict[str, Any]:
-        """Give which logs are kept, as EKS takes it."""
+        """Which logs are kept, as EKS takes it."""
         kept = self.asked["log_types"]
         dropped = [name for name in LOG_TYPES if name not in kept]
         setups = [{"types": kept, "enabled": True}, {"types": dropped, "enabled": False}]
         return {"clusterLogging": [setup for setup in setups if setup["types"]]}
 
     def encryption(self) -> list[dict[str, Any]]:
-        """Give how secrets are encrypted, as EKS takes it."""
+        """How secrets are encrypted, as EKS takes it."""
         key = self.asked["encryption_key_arn"]
         return [{"resources": ["secrets"], "provider": {"keyArn": key}}]
 

@@ -155,7 +155,7 @@ class NodeGroup(Resource):
         self.patience = self.asked["wait_timeout"]
 
     def find(self) -> Part | None:
-        """Give the group as it is."""
+        """The group as it is."""
         answer = self.eks.find("describe_nodegroup", **self.names)
         return answer["nodegroup"] if answer else None
 
@@ -172,7 +172,7 @@ class NodeGroup(Resource):
             self.module.fail_json(msg=f"a node group's {', '.join(wrong)} cannot be changed")
 
     def managed(self, found: Part) -> Part:
-        """Give the part that this module may change."""
+        """The part that this module may change."""
         template = found.get("launchTemplate")
         part = {
             "scaling": found["scalingConfig"],
@@ -186,7 +186,7 @@ class NodeGroup(Resource):
         return part
 
     def wanted(self, found: Part | None) -> Part:
-        """Give that part as it shall be."""
+        """That part as it shall be."""
         part = {
             "scaling": self.scaling(found),
             "version": self.asked["version"] or (found["version"] if found else None),
@@ -199,7 +199,7 @@ class NodeGroup(Resource):
         return part
 
     def scaling(self, found: Part | None) -> dict[str, int]:
-        """Give the size as EKS takes it, with as many nodes as there are if that may be."""
+        """The size as EKS takes it, with as many nodes as there are if that may be."""
         size = self.asked["size"]
         now = found["scalingConfig"]["desiredSize"] if found else size["desired"]
         return {
@@ -209,7 +209,7 @@ class NodeGroup(Resource):
         }
 
     def template_version(self) -> str | None:
-        """Give the version of the launch template that is asked for."""
+        """The version of the launch template that is asked for."""
         template = self.asked["launch_template"]
         return template["version"] if template else None
 
@@ -259,7 +259,7 @@ class NodeGroup(Resource):
             self.update("update_nodegroup_version", **release)
 
     def config(self, before: Part, after: Part) -> Part:
-        """Give what differs in size, labels and taints, as EKS takes it."""
+        """What differs in size, labels and taints, as EKS takes it."""
         config: Part = {}
         if before["scaling"] != after["scaling"]:
             config["scalingConfig"] = after["scaling"]

@@ -84,7 +84,7 @@ class Association(Resource):
         }
 
     def find(self) -> dict[str, Any] | None:
-        """Give the association as it is."""
+        """The association as it is."""
         listed = self.eks.items(
             "list_pod_identity_associations", "associations", **self.account
         )
@@ -94,14 +94,14 @@ class Association(Resource):
         return None
 
     def managed(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Give the part that this module may change."""
+        """The part that this module may change."""
         part: dict[str, Any] = {"role_arn": found["roleArn"]}
         if self.asked["tags"] is not None:
             part["tags"] = user_tags(found.get("tags", {}))
         return part
 
     def wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
-        """Give that part as it shall be."""
+        """That part as it shall be."""
         part: dict[str, Any] = {"role_arn": self.asked["role_arn"]}
         if self.asked["tags"] is not None:
             part["tags"] = self.asked["tags"]
@@ -131,7 +131,7 @@ class Association(Resource):
             self.eks.call("delete_pod_identity_association", **self.id_of(found))
 
     def id_of(self, found: dict[str, Any]) -> dict[str, str]:
-        """Give what names an association to EKS."""
+        """What names an association to EKS."""
         return {
             "clusterName": self.asked["cluster_name"],
             "associationId": found["associationId"],

@@ -87,7 +87,7 @@ class Rule:
         )
 
     def managed(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Give the part that this module may change."""
+        """The part that this module may change."""
         targets = self.events.call("list_targets_by_rule", Rule=self.name)["Targets"]
         part = {
             "description": found.get("Description", ""),
@@ -101,7 +101,7 @@ class Rule:
         return part
 
     def wanted(self) -> dict[str, Any]:
-        """Give that part as it shall be."""
+        """That part as it shall be."""
         part = {
             "description": self.asked["description"],
             "pattern": self.asked["pattern"],
@@ -134,7 +134,7 @@ class Rule:
         return made
 
     def tag(self, arn: str, found: dict[str, str]) -> None:
-        """Give the rule exactly the tags asked for."""
+        """Let the rule have exactly the tags asked for."""
         wanted = self.asked["tags"]
         if wanted is None:
             return

@@ -59,7 +59,7 @@ DEAD_LETTERS = "-dlq"
 
 
 def left(module: Any, stack: Stack) -> list[dict[str, Any]]:
-    """Give the runtimes that have queues and are not in the configuration."""
+    """The runtimes that have queues and are not in the configuration."""
     urls = {name: url for url, name in queues(stack)}
     # A queue of dead letters is what only runtimes have.
     had = {
@@ -74,7 +74,7 @@ def left(module: Any, stack: Stack) -> list[dict[str, Any]]:
 
 
 def commands(module: Any, stack: Stack, name: str, urls: dict[str, str]) -> Iterator[str]:
-    """Give what removes a runtime: first who works on tasks, then who sends them."""
+    """What removes a runtime: first who works on tasks, then who sends them."""
     there = f"--region {module.region}"
     associations = AwsCalls(module, "eks").items(
         "list_pod_identity_associations", "associations", clusterName=stack.name

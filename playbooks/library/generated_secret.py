@@ -86,13 +86,13 @@ class Secret:
         )
 
     def tags(self, found: dict[str, Any] | None) -> dict[str, str]:
-        """Give the tags of the secret."""
+        """The tags of the secret."""
         listed = (found or {}).get("Tags") or []
         tags: dict[str, str] = user_tags({tag["Key"]: tag["Value"] for tag in listed})
         return tags
 
     def shown(self, found: dict[str, Any] | None) -> dict[str, str] | None:
-        """Give what the caller may know of the secret."""
+        """What the caller may know of the secret."""
         if found is None:
             return None
         value = self.store.call("get_secret_value", SecretId=self.name)["SecretString"]
@@ -116,7 +116,7 @@ class Secret:
         return self.shown(self.store.find("describe_secret", SecretId=self.name))
 
     def retag(self, found: dict[str, str], wanted: dict[str, str] | None) -> None:
-        """Give the secret exactly the tags asked for."""
+        """Let the secret have exactly the tags asked for."""
         if wanted is None:
             return
         if gone := sorted(set(found) - set(wanted)):

@@ -40,7 +40,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 
 def find(client, service):
-    """Give the ARN of the service's role, or an empty string."""
+    """The ARN of the service's role, or an empty string."""
     pages = client.get_paginator("list_roles")
     for page in pages.paginate(PathPrefix=f"/aws-service-role/{service}/"):
         for role in page["Roles"]:

@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def digest_of(module: Any, image: str) -> str:
-    """Give what tells this image from another of the same name."""
+    """What tells this image from another of the same name."""
     if "@" in image:
         return image.partition("@")[2]
     found = ECR.match(image)
@@ -101,7 +101,7 @@ def digest_of(module: Any, image: str) -> str:
 
 
 def asked(module: Any, named: dict[str, str]) -> str | None:
-    """Give the digest that ECR has for a tag, or None."""
+    """The digest that ECR has for a tag, or None."""
     client = module.client(
         "ecr", region=named["region"], retry_decorator=AWSRetry.jittered_backoff()
     )
@@ -118,7 +118,7 @@ def asked(module: Any, named: dict[str, str]) -> str | None:
 
 
 def arns(module: Any, image: str) -> list[str]:
-    """Give the ARN of the repository, if it is in ECR."""
+    """The ARN of the repository, if it is in ECR."""
     found = ECR.match(image)
     if not found:
         return []

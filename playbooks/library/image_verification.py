@@ -190,7 +190,7 @@ def send(module: Any, request: dict[str, Any], key: str) -> dict[str, Any]:
 def await_all(
     module: Any, sqs: Any, waiting: dict[str, str], begun: float
 ) -> list[dict[str, Any]]:
-    """Give the callbacks of all tasks; raises `UnexpectedError` when one takes too long."""
+    """The callbacks of all tasks; raises `UnexpectedError` when one takes too long."""
     left = dict(waiting)
     found = []
     while left:
@@ -205,7 +205,7 @@ def await_all(
 
 
 def receive(sqs: Any, url: str) -> list[dict[str, Any]]:
-    """Give what arrives within 10 seconds."""
+    """What arrives within 10 seconds."""
     answer = sqs.receive_message(
         QueueUrl=url, WaitTimeSeconds=10, MaxNumberOfMessages=10, aws_retry=True
     )
@@ -216,7 +216,7 @@ def receive(sqs: Any, url: str) -> list[dict[str, Any]]:
 
 
 def checked(module: Any, s3: Any, callback: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give what is known of a task's images; raises `UnexpectedError` if one is not one."""
+    """What is known of a task's images; raises `UnexpectedError` if one is not one."""
     name = callback["id"]
     if callback.get("result") is not True:
         raise UnexpectedError(
@@ -245,7 +245,7 @@ def checked(module: Any, s3: Any, callback: dict[str, Any]) -> list[dict[str, An
 
 
 def place(url: str) -> dict[str, str]:
-    """Give bucket and key of an `s3://` URL."""
+    """Bucket and key of an `s3://` URL."""
     parts = urlsplit(url)
     return {"Bucket": parts.netloc, "Key": parts.path.lstrip("/")}
 
@@ -265,7 +265,7 @@ def clean(s3: Any, callback: dict[str, Any]) -> None:
 
 
 def decoded(content: bytes) -> tuple[int, int]:
-    """Give the size of a PNG whose every chunk and pixel is there; raises `ValueError`."""
+    """The size of a PNG whose every chunk and pixel is there; raises `ValueError`."""
     if not content.startswith(SIGNATURE):
         raise ValueError("its signature is wrong")
     chunks = list(chunks_of(content))
@@ -280,7 +280,7 @@ def decoded(content: bytes) -> tuple[int, int]:
 
 
 def chunks_of(content: bytes) -> list[tuple[bytes, bytes]]:
-    """Give kind and body of each chunk; raises `ValueError` at one that is damaged."""
+    """Kind and body of each chunk; raises `ValueError` at one that is damaged."""
     found, at = [], len(SIGNATURE)
     while at < len(content):
         (length,) = struct.unpack_from(">I", content, at)

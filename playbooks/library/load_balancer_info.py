@@ -82,14 +82,14 @@ def main() -> None:
 
 
 def wanted(given: dict[str, Any], arn: str, tags: dict[str, dict[str, str]]) -> bool:
-    """Tell whether a load balancer is the one."""
+    """Whether a load balancer is the one."""
     if given["arn"]:
         return bool(arn == given["arn"])
     return any(asked.items() <= tags[arn].items() for asked in given["tags"])
 
 
 def tags_of(client: Any, arns: list[str]) -> dict[str, dict[str, str]]:
-    """Give the tags of load balancers by ARN; AWS takes 20 at a time."""
+    """The tags of load balancers by ARN; AWS takes 20 at a time."""
     return {
         each["ResourceArn"]: {tag["Key"]: tag["Value"] for tag in each["Tags"]}
         for start in range(0, len(arns), 20)

@@ -80,14 +80,14 @@ class Template(Resource):
         self.names = {"LaunchTemplateName": self.asked["name"]}
 
     def find(self) -> dict[str, Any] | None:
-        """Give the template as it is."""
+        """The template as it is."""
         names = [self.asked["name"]]
         answer = self.ec2.find("describe_launch_templates", LaunchTemplateNames=names)
         found: list[dict[str, Any]] = answer["LaunchTemplates"] if answer else []
         return found[0] if found else None
 
     def managed(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Give the part that this module may change, of the newest version."""
+        """The part that this module may change, of the newest version."""
         answer = self.ec2.call(
             "describe_launch_template_versions", **self.names, Versions=["$Latest"]
         )
@@ -106,13 +106,13 @@ class Template(Resource):
         }
 
     def wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
-        """Give that part as it shall be."""
+        """That part as it shall be."""
         wanted = {name: self.asked[name] for name in ("disk_gib", "disk_device")}
         wanted |= {"metadata_hops": self.asked["metadata_hops"], "tokens": "required"}
         return wanted | {"tags": self.asked["tags"], "node_tags": self.asked["tags"]}
 
     def data(self) -> dict[str, Any]:
-        """Give what the template shall say, as EC2 takes it."""
+        """What the template shall say, as EC2 takes it."""
         disk = {
             "VolumeSize": self.asked["disk_gib"],
             "VolumeType": "gp3",
@@ -132,7 +132,7 @@ class Template(Resource):
         }
 
     def tags(self) -> list[dict[str, str]]:
-        """Give the tags as EC2 takes them."""
+        """The tags as EC2 takes them."""
         return [{"Key": name, "Value": text} for name, text in self.asked["tags"].items()]
 
     def apply(self, found: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -84,7 +84,7 @@ def main():
 
 
 def missing_keys(module, client):
-    """Give the keys that the bucket does not have."""
+    """The keys that the bucket does not have."""
     bucket, missing = module.params["name"], []
     for key in module.params["keys"]:
         try:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from ansible.module_utils.darkroom_errors import told
-from ansible.module_utils.darkroom_safetensors import Head, MalformedError
+from ansible.module_utils.modelfiles.safetensors import Head, MalformedError
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -119,7 +119,7 @@ def main() -> None:
 
 
 def key_of(module: Any) -> str:
-    """Give the key of the file; ends the module when a name is not one name."""
+    """The key of the file; ends the module when a name is not one name."""
     given = module.params
     last = urlsplit(given["source"]).path.rpartition("/")[2]
     name = given["filename"] or last
@@ -130,7 +130,7 @@ def key_of(module: Any) -> str:
 
 
 def origin(source: str) -> str:
-    """Give the source without login and query, which may have a secret."""
+    """The source without login and query, which may have a secret."""
     parts = urlsplit(source)
     if parts.scheme not in {"http", "https"}:
         return source
@@ -140,14 +140,14 @@ def origin(source: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Give what went wrong, without the URL."""
+    """What went wrong, without the URL."""
     if isinstance(error, urllib.error.HTTPError):
         return f"the server answered {error.code} {error.reason}"
     return str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error)
 
 
 def head_of(client: Any, bucket: str, key: str) -> dict[str, Any] | None:
-    """Give what is known of the object, or None."""
+    """What is known of the object, or None."""
     try:
         found: dict[str, Any] = client.head_object(Bucket=bucket, Key=key, aws_retry=True)
     except is_boto3_error_code(["404", "NoSuchKey"]):
@@ -171,7 +171,7 @@ def bring(module: Any, client: Any, key: str, found: dict[str, Any] | None) -> N
 
 
 def same(found: dict[str, Any], source: str, size: int | None) -> bool:
-    """Tell whether the object came from this source and has its size, as far as one knows."""
+    """Whether the object came from this source and has its size, as far as one knows."""
     if size is None:
         return str(found["Metadata"].get(SOURCE)) == origin(source)
     return int(found["ContentLength"]) == size
@@ -227,7 +227,7 @@ def send(
 
 
 def pieces(module: Any, stream: BinaryIO, size: int | None, key: str) -> Iterator[bytes]:
-    """Give the parts of a stream, checked as they pass; raises `MalformedError`."""
+    """The parts of a stream, checked as they pass; raises `MalformedError`."""
     head = Head() if key.endswith(WEIGHTS) else None
     tell = progress(module.params["progress_file"], key, size)
     taken = 0
@@ -246,7 +246,7 @@ def pieces(module: Any, stream: BinaryIO, size: int | None, key: str) -> Iterato
 
 
 def read_fully(stream: BinaryIO, size: int) -> bytes:
-    """Give `size` bytes, or what is left; a socket gives less at a time."""
+    """`size` bytes, or what is left; a socket gives less at a time."""
     block = bytearray()
     while len(block) < size and (more := stream.read(size - len(block))):
         block += more
@@ -254,7 +254,7 @@ def read_fully(stream: BinaryIO, size: int) -> bytes:
 
 
 def progress(file: str | None, key: str, size: int | None) -> Callable[[int], None]:
-    """Give what writes the progress."""
+    """What writes the progress."""
     begun = time.monotonic()
 
     def tell(taken: int) -> None:

@@ -42,7 +42,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 
 def value_of(client, service, code):
-    """Give the value that holds here."""
+    """The value that holds here."""
     try:
         answer = client.get_service_quota(ServiceCode=service, QuotaCode=code, aws_retry=True)
     except is_boto3_error_code("NoSuchResourceException"):

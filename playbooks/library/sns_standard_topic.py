@@ -101,7 +101,7 @@ def absent(module, client, arn):
 
 
 def wanted_attributes(params, arn):
-    """Give the attributes that the parameters stand for."""
+    """The attributes that the parameters stand for."""
     wanted = {
         "KmsMasterKeyId": params["kms_key"],
         "TracingConfig": "Active" if params["active_tracing"] else "PassThrough",
@@ -112,7 +112,7 @@ def wanted_attributes(params, arn):
 
 
 def attributes(client, arn):
-    """Give what the topic has, or None if there is no such topic."""
+    """What the topic has, or None if there is no such topic."""
     try:
         return client.get_topic_attributes(TopicArn=arn, aws_retry=True)["Attributes"]
     except is_boto3_error_code(["NotFound", "NotFoundException"]):
@@ -120,7 +120,7 @@ def attributes(client, arn):
 
 
 def tags_of(client, arn):
-    """Give the tags of the topic."""
+    """The tags of the topic."""
     return boto3_tag_list_to_ansible_dict(
         client.list_tags_for_resource(ResourceArn=arn)["Tags"]
     )

@@ -111,7 +111,7 @@ def present(module, client):
 
 
 def result(arn, *, changed, before, after):
-    """Give what the module returns."""
+    """What the module returns."""
     return {
         "changed": changed,
         "subscription_arn": arn,
@@ -129,7 +129,7 @@ def absent(module, client):
 
 
 def wanted_attributes(params):
-    """Give the attributes that the parameters stand for; `{}` is no policy."""
+    """The attributes that the parameters stand for; `{}` is no policy."""
     redrive = {"deadLetterTargetArn": params["dead_letter_queue_arn"]}
     return {
         "RawMessageDelivery": "true" if params["raw_message_delivery"] else "false",
@@ -141,7 +141,7 @@ def wanted_attributes(params):
 
 
 def find(client, params):
-    """Give the ARN of the subscription, or None if there is none or no such topic."""
+    """The ARN of the subscription, or None if there is none or no such topic."""
     pages = client.get_paginator("list_subscriptions_by_topic")
     try:
         for page in pages.paginate(TopicArn=params["topic_arn"]):
@@ -155,7 +155,7 @@ def find(client, params):
 
 
 def attributes(client, arn):
-    """Give what the subscription has."""
+    """What the subscription has."""
     answer = client.get_subscription_attributes(SubscriptionArn=arn, aws_retry=True)
     return UNSET | answer["Attributes"]
 

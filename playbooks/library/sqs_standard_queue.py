@@ -123,7 +123,7 @@ def absent(module, client):
 
 
 def wanted_attributes(params):
-    """Give the attributes that the parameters stand for; an empty one removes a policy."""
+    """The attributes that the parameters stand for; an empty one removes a policy."""
     wanted = {
         "VisibilityTimeout": str(params["visibility_seconds"]),
         "MessageRetentionPeriod": str(params["retention_seconds"]),
@@ -148,7 +148,7 @@ def wanted_attributes(params):
 
 
 def url_of(client, name):
-    """Give the queue's URL, or None if there is no such queue."""
+    """The queue's URL, or None if there is no such queue."""
     try:
         return client.get_queue_url(QueueName=name, aws_retry=True)["QueueUrl"]
     except is_boto3_error_code(MISSING):
@@ -156,13 +156,13 @@ def url_of(client, name):
 
 
 def attributes(client, url):
-    """Give what the queue has."""
+    """What the queue has."""
     answer = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"], aws_retry=True)
     return answer["Attributes"]
 
 
 def tags_of(client, url):
-    """Give the tags of the queue."""
+    """The tags of the queue."""
     return client.list_queue_tags(QueueUrl=url, aws_retry=True).get("Tags", {})
 
 

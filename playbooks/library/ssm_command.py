@@ -155,7 +155,7 @@ def run(module: Any, client: Any) -> dict[str, Any]:
 
 
 def look(client: Any, command: str, instance: str) -> dict[str, Any]:
-    """Give what is known of the command, which at first may be nothing."""
+    """What is known of the command, which at first may be nothing."""
     try:
         found: dict[str, Any] = client.get_command_invocation(
             CommandId=command, InstanceId=instance, aws_retry=True

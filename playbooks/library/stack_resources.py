@@ -123,12 +123,12 @@ def remove(kind, stack, identifier):
 
 
 def shown(kind, identifier, name):
-    """Give kind and name as text."""
+    """Kind and name as text."""
     return f"{kind.title} {name or identifier}"
 
 
 def messages(stack):
-    """Give the number of messages of each queue that has any and may hold tasks."""
+    """The number of messages of each queue that has any and may hold tasks."""
     counted = {}
     for url, name in queues(stack):
         if name == f"{stack.name}_interruptions":

@@ -121,7 +121,7 @@ def main() -> None:
 
 
 def living(module: Any, client: Any) -> list[dict[str, Any]]:
-    """Give the instances with the tags that are not being removed."""
+    """The instances with the tags that are not being removed."""
     tags = module.params["tags"].items()
     filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags]
     filters.append({"Name": "instance-state-name", "Values": LIVING})
@@ -156,7 +156,7 @@ def settle(module: Any, client: Any, found: list[dict[str, Any]]) -> None:
 
 
 def volume_of(module: Any, instance: dict[str, Any]) -> str:
-    """Give the volume of the device; ends the module if the instance has none there."""
+    """The volume of the device; ends the module if the instance has none there."""
     device = module.params["volume_device"]
     volumes = {
         mapping["DeviceName"]: mapping["Ebs"]["VolumeId"]
@@ -197,7 +197,7 @@ def start(module: Any, client: Any) -> str:
 
 
 def asked(given: dict[str, Any]) -> dict[str, Any]:
-    """Give what an instance is started with."""
+    """What an instance is started with."""
     tags = ansible_dict_to_boto3_tag_list(given["tags"])
     volume = {
         "VolumeSize": given["volume_gib"],

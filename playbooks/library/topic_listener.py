@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def url_of(sqs: Any, name: str) -> str | None:
-    """Give the URL of a queue, or None."""
+    """The URL of a queue, or None."""
     try:
         url: str = sqs.get_queue_url(QueueName=name, aws_retry=True)["QueueUrl"]
     except is_boto3_error_code(MISSING):
@@ -108,14 +108,14 @@ def make(module: Any, sns: Any, sqs: Any, url: str | None) -> None:
 
 
 def arn_of(sqs: Any, url: str) -> str:
-    """Give the ARN of a queue."""
+    """The ARN of a queue."""
     asked = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"], aws_retry=True)
     arn: str = asked["Attributes"]["QueueArn"]
     return arn
 
 
 def allowing(queue_arn: str, topic_arn: str) -> dict[str, Any]:
-    """Give the policy of a queue that only this topic may send to."""
+    """The policy of a queue that only this topic may send to."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -131,7 +131,7 @@ def allowing(queue_arn: str, topic_arn: str) -> dict[str, Any]:
 
 
 def subscriptions(sns: Any, topic: str, queue: str) -> list[str]:
-    """Give the ARNs of the subscriptions of a queue to a topic."""
+    """The ARNs of the subscriptions of a queue to a topic."""
     pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
     return [
         each["SubscriptionArn"]

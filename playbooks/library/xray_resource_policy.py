@@ -51,7 +51,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 
 def find(client, name):
-    """Give the policy of this name, parsed, or None."""
+    """The policy of this name, parsed, or None."""
     for page in client.get_paginator("list_resource_policies").paginate():
         for policy in page.get("ResourcePolicies", []):
             if policy["PolicyName"] == name:

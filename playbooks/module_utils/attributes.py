@@ -9,12 +9,12 @@ from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
 
 def as_json(document: object) -> str:
-    """Give one text for equal documents."""
+    """One text for equal documents."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
 def differing(current: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:
-    """Give the wanted attributes that are not as wanted; an absent one is as if empty."""
+    """The wanted attributes that are not as wanted; an absent one is as if empty."""
     return {
         name: value
         for name, value in wanted.items()
@@ -23,7 +23,7 @@ def differing(current: dict[str, str], wanted: dict[str, str]) -> dict[str, str]
 
 
 def arn_of(module: Any, service: str) -> str:
-    """Give the ARN that a topic or queue of the name has, also while there is none."""
+    """The ARN that a topic or queue of the name has, also while there is none."""
     sts = module.client("sts", retry_decorator=AWSRetry.jittered_backoff())
     account = sts.get_caller_identity(aws_retry=True)["Account"]
     where = f"{sts.meta.region_name}:{account}"
@@ -31,7 +31,7 @@ def arn_of(module: Any, service: str) -> str:
 
 
 def missing_tags(current: dict[str, str], wanted: dict[str, str] | None) -> dict[str, str]:
-    """Give the wanted tags that are not there; tags of others stay."""
+    """The wanted tags that are not there; tags of others stay."""
     return {k: v for k, v in (wanted or {}).items() if current.get(k) != v}
 
 

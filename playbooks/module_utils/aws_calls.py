@@ -36,7 +36,7 @@ class AwsCalls:
         self._client = module.client(service, retry_decorator=retry)
 
     def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Give the answer; ends the module when AWS refuses."""
+        """The answer; ends the module when AWS refuses."""
         try:
             return self._call(operation, arguments)
         except (BotoCoreError, ClientError) as error:
@@ -66,7 +66,7 @@ class AwsCalls:
             raise
 
     def items(self, operation: str, key: str, **arguments: Any) -> Iterator[Any]:
-        """Give the items of all pages; none if what holds them does not exist."""
+        """The items of all pages; none if what holds them does not exist."""
         while (answer := self.find(operation, **arguments)) is not None:
             yield from answer[key]
             if not (token := answer.get("nextToken")):
@@ -96,7 +96,7 @@ class AwsCalls:
             self.module.fail_json(msg=f"the update {update['type']} failed", reasons=reasons)
 
     def tag(self, arn: str, found: Mapping[str, str], wanted: Mapping[str, str] | None) -> None:
-        """Give a resource of EKS exactly these tags; none asked for, none touched."""
+        """Let a resource of EKS have exactly these tags; without any, none is touched."""
         if wanted is None:
             return
         if gone := sorted(set(user_tags(found)) - set(wanted)):
@@ -111,7 +111,7 @@ class AwsCalls:
 
 
 def user_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Give the tags without those that AWS sets itself."""
+    """The tags without those that AWS sets itself."""
     return {name: text for name, text in tags.items() if not name.startswith("aws:")}
 
 
@@ -159,18 +159,18 @@ class Resource(ABC):
 
     @abstractmethod
     def find(self) -> dict[str, Any] | None:
-        """Give the resource as it is."""
+        """The resource as it is."""
 
     def refuse(self, found: dict[str, Any]) -> None:  # noqa: B027  # most have nothing that lasts
         """End the module if something differs that AWS cannot change."""
 
     @abstractmethod
     def managed(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Give the part that the module may change."""
+        """The part that the module may change."""
 
     @abstractmethod
     def wanted(self, found: dict[str, Any] | None) -> dict[str, Any]:
-        """Give that part as it shall be."""
+        """That part as it shall be."""
 
     @abstractmethod
     def apply(self, found: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -6,13 +6,13 @@ from typing import Any
 
 
 def listed(client: Any, operation: str, **arguments: Any) -> list[dict[str, Any]]:
-    """Give every item of a listing."""
+    """Every item of a listing."""
     pages = client.get_paginator(operation).paginate(**arguments)
     return [item for page in pages for item in page.get("items", [])]
 
 
 def named(module: Any, client: Any, operation: str, name: str) -> dict[str, Any] | None:
-    """Give the one item of that name; ends the module if there are two."""
+    """The one item of that name; ends the module if there are two."""
     found = [item for item in listed(client, operation) if item.get("name") == name]
     if len(found) > 1:
         ids = ", ".join(item["id"] for item in found)
@@ -23,13 +23,13 @@ def named(module: Any, client: Any, operation: str, name: str) -> dict[str, Any]
 
 
 def arn(client: Any, path: str) -> str:
-    """Give the ARN of something of API Gateway, such as `restapis/abc`."""
+    """The ARN of something of API Gateway, such as `restapis/abc`."""
     partition = client.meta.partition
     return f"arn:{partition}:apigateway:{client.meta.region_name}::/{path}"
 
 
 def tags_of(client: Any, path: str, wanted: dict[str, str]) -> dict[str, str]:
-    """Give those tags of something that we set; tags of others do not count."""
+    """Those tags of something that we set; tags of others do not count."""
     found = client.get_tags(resourceArn=arn(client, path), aws_retry=True).get("tags", {})
     return {key: value for key, value in found.items() if key in wanted}
 

@@ -10,7 +10,7 @@ _HEADER = "gatewayresponse.header."
 
 
 def wanted_refusals(given: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Give what a task asks for, by AWS's name of the case, as it is compared."""
+    """What a task asks for, by AWS's name of the case, as it is compared."""
     return {each["case"]: _refusal(each) for each in given}
 
 
@@ -36,7 +36,7 @@ def _refusal(asked: dict[str, Any]) -> dict[str, Any]:
 def refusals_as_they_are(
     client: Any, api_id: str, given: list[dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Give those of an API that a task asks for, in the same form."""
+    """Those of an API that a task asks for, in the same form."""
     if not given:
         return {}
     answer = client.get_gateway_responses(restApiId=api_id, limit=500, aws_retry=True)

@@ -10,7 +10,7 @@ from ansible.module_utils.darkroom_refusals import refusals_as_they_are
 
 
 def method_as_it_is(method: dict[str, Any]) -> dict[str, Any]:
-    """Give a method of AWS in the same form."""
+    """A method of AWS in the same form."""
     behind = method.get("methodIntegration", {})
     through = behind.get("connectionType", "INTERNET")
     if through == "VPC_LINK":
@@ -42,13 +42,13 @@ class Api:
         self.resources = {resource["path"]: resource for resource in found}
 
     def methods(self) -> Iterable[tuple[str, str, dict[str, Any]]]:
-        """Give path, name and description of every method."""
+        """Path, name and description of every method."""
         for path, resource in self.resources.items():
             for name, method in (resource.get("resourceMethods") or {}).items():
                 yield path, name, method
 
     def read(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Give everything that a task can ask for, as it is."""
+        """Everything that a task can ask for, as it is."""
         stage = self.stage(given["stage"]) or {}
         every = stage.get("methodSettings", {}).get("*/*", {})
         return {
@@ -66,13 +66,13 @@ class Api:
         }
 
     def stage(self, name: str) -> dict[str, Any] | None:
-        """Give the stage of that name."""
+        """The stage of that name."""
         answer = self.client.get_stages(restApiId=self.id, aws_retry=True)
         stages: list[dict[str, Any]] = answer.get("item", [])
         return next((stage for stage in stages if stage["stageName"] == name), None)
 
     def deployed(self, stage: dict[str, Any]) -> str | None:
-        """Give the hash of the routes that a stage serves."""
+        """The hash of the routes that a stage serves."""
         found = {
             deployment["id"]: deployment.get("description")
             for deployment in listed(self.client, "get_deployments", restApiId=self.id)
@@ -80,7 +80,7 @@ class Api:
         return found.get(stage.get("deploymentId", ""))
 
     def resource(self, path: str) -> str:
-        """Give the id of the resource of a path, which is made if it is missing."""
+        """The id of the resource of a path, which is made if it is missing."""
         if path not in self.resources:
             above, _, part = path.rpartition("/")
             made = self.client.create_resource(

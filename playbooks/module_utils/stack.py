@@ -20,19 +20,19 @@ class Stack:
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
-        """Give the one client of a service."""
+        """The one client of a service."""
         if service not in self._clients:
             self._clients[service] = self._make(service)
         return self._clients[service]
 
     def pages(self, service: str, call: str, key: str, **request: Any) -> Iterator[Any]:
-        """Give all items of a paged call."""
+        """All items of a paged call."""
         paginator = self.client(service).get_paginator(call)
         for page in paginator.paginate(**request):
             yield from page.get(key) or []
 
     def has(self, tags: Any) -> bool:
-        """Tell whether tags, in either form of AWS, are of this stack."""
+        """Whether tags, in either form of AWS, are of this stack."""
         if isinstance(tags, dict):
             return tags.get(TAG) == self.name
         return any(
@@ -54,7 +54,7 @@ class Kind:
 
 
 def by(service: str, call: str, parameter: str, **more: Any) -> Callable[[Stack, str], Any]:
-    """Give a removal that is one call with one id."""
+    """A removal that is one call with one id."""
 
     def remove(stack: Stack, identifier: str) -> Any:
         return getattr(stack.client(service), call)(**{parameter: identifier}, **more)

@@ -36,7 +36,7 @@ def vpcs(stack: Stack) -> Iterator[Found]:
 def in_vpc(
     call: str, key: str, id_key: str, *, besides: Callable[[Any], bool] = lambda _: False
 ) -> Callable[[Stack], Iterator[Found]]:
-    """Give a finder of what EC2 lists in our VPC, whoever made it."""
+    """A finder of what EC2 lists in our VPC, whoever made it."""
 
     def find(stack: Stack) -> Iterator[Found]:
         for vpc, _ in vpcs(stack):
@@ -85,5 +85,5 @@ def remove_security_group(stack: Stack, group: str) -> None:
 
 
 def is_main(table: Any) -> bool:
-    """Tell whether a route table is the one that a VPC always has."""
+    """Whether a route table is the one that a VPC always has."""
     return any(association.get("Main") for association in table.get("Associations", []))

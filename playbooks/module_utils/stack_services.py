@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def api_gateway(call: str, key: str = "items") -> Callable[[Stack], Iterator[Found]]:
-    """Give a finder of what API Gateway lists with its tags."""
+    """A finder of what API Gateway lists with its tags."""
 
     def find(stack: Stack) -> Iterator[Found]:
         for item in stack.pages("apigateway", call, key):

@@ -33,7 +33,7 @@ class Run:
 
     @property
     def changed(self) -> int:
-        """Give the number of tasks that changed something."""
+        """The number of tasks that changed something."""
         return sum(int(count) for count in _COUNT.findall(self.output))
 
 
@@ -67,7 +67,7 @@ class Ansible:
         return self.play(playbook, *given, *(["--check"] if check else []))
 
     def client(self, service: str) -> Any:
-        """Give a client of the emulator, to look at what was made."""
+        """A client of the emulator, to look at what was made."""
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
@@ -108,7 +108,7 @@ class Ansible:
 
 @contextmanager
 def account(folder: Path) -> Iterator[Ansible]:
-    """Give Ansible with a fresh emulator, that is, with an empty account."""
+    """Ansible with a fresh emulator, that is, with an empty account."""
     # What the roles find on the path.
     (folder / "bin").mkdir()
     (folder / "bin" / "helm").symlink_to(tool("helm3"))
@@ -125,6 +125,6 @@ def account(folder: Path) -> Iterator[Ansible]:
 
 @pytest.fixture(scope="module")
 def ansible(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ansible]:
-    """Give Ansible with an account that the tests of one module share."""
+    """Ansible with an account that the tests of one module share."""
     with account(tmp_path_factory.mktemp("ansible")) as running:
         yield running

@@ -11,7 +11,7 @@ DIGEST = "sha256:" + "ab" * 32
 
 
 def runtime(name: str, **others: Any) -> dict[str, Any]:
-    """Give an entry of `deployment.runtimes`."""
+    """An entry of `deployment.runtimes`."""
     image = {"repository": "registry.example/runtimes/sdwebui", "tag": "1.10.1"}
     return {
         "name": name,
@@ -27,7 +27,7 @@ def runtime(name: str, **others: Any) -> dict[str, Any]:
 
 
 def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
-    """Give the facts of these roles, for a stack with the runtimes."""
+    """The facts of these roles, for a stack with the runtimes."""
     china = partition == "aws-cn"
     where = f"{REGION}:{ACCOUNT}"
     names = ["ingest", "router", "notifier", "model-sync", "queue-agent"]

@@ -196,7 +196,7 @@ def _status(error: RefusedError) -> Json:
 
 
 def _discovery(store: Store, parts: list[str]) -> Json | None:
-    """Give what the API tells of itself, or nothing where the path is one of objects."""
+    """What the API tells of itself, or nothing where the path is one of objects."""
     versions = sorted({kind.version for kind in store.kinds})
     version = "/".join(parts[1:])
     match parts:

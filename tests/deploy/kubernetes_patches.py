@@ -19,7 +19,7 @@ _KIND = "x-kubernetes-group-version-kind"
 
 
 def schema(api_version: str, kind: str) -> Json | None:
-    """Give the schema of a kind of Kubernetes' own, or nothing."""
+    """The schema of a kind of Kubernetes' own, or nothing."""
     group, _, version = api_version.rpartition("/")
     wanted = {"group": group, "version": version, "kind": kind}
     found = (each for each in _schemas().values() if isinstance(each, dict))
@@ -28,7 +28,7 @@ def schema(api_version: str, kind: str) -> Json | None:
 
 
 def merged(old: Any, patch: Any, schema: Json | None) -> Any:
-    """Give a value with a patch in it: a strategic one with a schema, else one of JSON."""
+    """A value with a patch in it: a strategic one with a schema, else one of JSON."""
     if not isinstance(patch, dict):
         return patch
     if patch.get("$patch") == "replace":

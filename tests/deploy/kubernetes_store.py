@@ -68,7 +68,7 @@ class Kind:
 
     @property
     def qualified(self) -> str:
-        """Give the name by which messages call it."""
+        """The name by which messages call it."""
         group = self.version.rpartition("/")[0]
         return f"{self.plural}.{group}" if group else self.plural
 
@@ -77,13 +77,13 @@ Key = tuple[Kind, str, str]  # a kind, a namespace or nothing, a name
 
 
 def core_kinds() -> list[Kind]:
-    """Give the kinds that every cluster has."""
+    """The kinds that every cluster has."""
     rows = [line.split() for line in _KINDS.strip().splitlines()]
     return [Kind(row[0], row[1], row[2], "namespaced" in row) for row in rows]
 
 
 def crd_kinds() -> list[Kind]:
-    """Give the kinds of KEDA and Karpenter."""
+    """The kinds of KEDA and Karpenter."""
     return [
         Kind(
             f"{spec['group']}/{version['name']}",
@@ -112,15 +112,15 @@ class Store:
             self.create(self.kind("Namespace"), "", namespace)
 
     def kind(self, name: str) -> Kind:
-        """Give a kind that is served by its name."""
+        """A kind that is served by its name."""
         return next(kind for kind in self.kinds if kind.name == name)
 
     def named(self, name: str) -> dict[str, Json]:
-        """Give the objects of a kind by name, whatever their namespace."""
+        """The objects of a kind by name, whatever their namespace."""
         return {key[2]: item for key, item in self.objects.items() if key[0].name == name}
 
     def list(self, kind: Kind, namespace: str, selector: str = "") -> list[Json]:
-        """Give the objects with these labels, in all namespaces if none is named."""
+        """The objects with these labels, in all namespaces if none is named."""
         self._reconcile()
         return [
             item
@@ -131,7 +131,7 @@ class Store:
         ]
 
     def get(self, key: Key) -> Json:
-        """Give an object; raises `RefusedError` if there is none."""
+        """An object; raises `RefusedError` if there is none."""
         self._reconcile()
         if key not in self.objects:
             raise RefusedError(404, "NotFound", f'{key[0].qualified} "{key[2]}" not found')

@@ -22,7 +22,7 @@ _KEY, _VALUE = 1, 2  # of an entry of a map
 
 
 def decoded(body: bytes) -> Json:
-    """Give the object of a request's body; raises `ValueError` for protobuf of another kind."""
+    """The object of a request's body; raises `ValueError` for protobuf of another kind."""
     if not body.startswith(_MAGIC):
         found: Json = json.loads(body)
         return found
@@ -59,7 +59,7 @@ def _entry(raw: bytes) -> tuple[str, bytes]:
 
 
 def _fields(raw: bytes) -> Iterator[tuple[int, bytes]]:
-    """Give the fields with a length, by number; numbers are left out."""
+    """The fields with a length, by number; numbers are left out."""
     place = 0
     while place < len(raw):
         tag, place = _number(raw, place)

@@ -30,7 +30,7 @@ _PULL = {"Always", "IfNotPresent", "Never"}
 
 
 def problems(item: Json) -> list[str]:
-    """Give what is wrong with an object; nothing for one that the server takes."""
+    """What is wrong with an object; nothing for one that the server takes."""
     if any(item["apiVersion"].startswith(group) for group in ("keda.sh/", "karpenter.")):
         found = _custom(item)
     else:
@@ -62,7 +62,7 @@ def _custom(item: Json) -> list[str]:
 
 @cache
 def custom_kinds() -> list[Json]:
-    """Give the `spec` of each of KEDA's and Karpenter's CRDs."""
+    """The `spec` of each of KEDA's and Karpenter's CRDs."""
     folders = map(schemas, ("keda", "karpenter-aws"))
     files = [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
     return [yaml.safe_load(path.read_text())["spec"] for path in files]
@@ -70,7 +70,7 @@ def custom_kinds() -> list[Json]:
 
 @cache
 def _definitions() -> dict[tuple[str, str], Json]:
-    """Give the schema of each custom kind by its API version and name."""
+    """The schema of each custom kind by its API version and name."""
     found = {}
     for spec in custom_kinds():
         for version in spec["versions"]:
@@ -81,7 +81,7 @@ def _definitions() -> dict[tuple[str, str], Json]:
 
 
 def _closed(schema: Json, *, top: bool = False) -> Json:
-    """Give a schema that refuses fields it does not know; the server drops them silently."""
+    """A schema that refuses fields it does not know; the server drops them silently."""
     closed = dict(schema)
     if "properties" in schema:
         properties = schema["properties"].items()

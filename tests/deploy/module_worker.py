@@ -12,7 +12,6 @@ import runpy
 import sys
 import tempfile
 import traceback
-from pathlib import Path
 from typing import Any
 
 # They come with the tools of deployment, whose Python runs this.
@@ -36,9 +35,9 @@ def run(asked: dict[str, Any], output: int) -> None:
     os._exit(1)
 
 
-def main(module_utils: Path) -> None:
+def main(module_utils: list[str]) -> None:
     """Answer until there is no more to run."""
-    ansible.module_utils.__path__.append(str(module_utils))
+    ansible.module_utils.__path__.extend(module_utils)
     for line in sys.stdin:
         with tempfile.TemporaryFile("w+") as output:
             child = os.fork()
@@ -52,4 +51,4 @@ def main(module_utils: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,13 @@ from toolbox import ROOT, tool
 WORKER = Path(__file__).with_name("module_worker.py")
 
 
+def module_utils() -> list[str]:
+    """The folders of what modules share, as Ansible has them."""
+    config = ConfigParser()
+    config.read(ROOT / "ansible.cfg")
+    return [str(ROOT / folder) for folder in config["defaults"]["module_utils"].split(":")]
+
+
 @dataclass(frozen=True, slots=True)
 class Modules:
     """Runs modules against the AWS at an address."""
@@ -29,7 +37,7 @@ class Modules:
     endpoint: str = ""
 
     def at(self, endpoint: str) -> Modules:
-        """Give the same for another AWS."""
+        """The same for another AWS."""
         return Modules(self.worker, endpoint)
 
     def run(
@@ -53,10 +61,10 @@ class Modules:
 
 @pytest.fixture(scope="session")
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modules]:
-    """Give a way to run modules, which all tests share."""
+    """A way to run modules, which all tests share."""
     folder = tmp_path_factory.mktemp("modules")
     worker = subprocess.Popen(
-        [tool("python"), str(WORKER), str(ROOT / "playbooks" / "module_utils")],
+        [tool("python"), str(WORKER), *module_utils()],
         # Nothing of the test's own: its Python path has other versions of what Ansible uses.
         env={**emulator.CREDENTIALS, "HOME": str(folder), "PATH": os.environ.get("PATH", "")},
         stdin=subprocess.PIPE,

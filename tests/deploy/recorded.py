@@ -26,7 +26,7 @@ class Recorded:
     url: str = ""
 
     def answer(self, call: str, body: Any) -> tuple[int, Any]:
-        """Give the next answer to a call, and keep what it asked."""
+        """The next answer to a call, which is kept."""
         self.asked.append((call, body))
         waiting = self.answers.get(call)
         if not waiting:
@@ -34,7 +34,7 @@ class Recorded:
         return waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
     def calls(self, call: str) -> list[Any]:
-        """Give the bodies of one call."""
+        """The bodies of one call."""
         return [body for name, body in self.asked if name == call]
 
 

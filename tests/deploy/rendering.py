@@ -21,18 +21,18 @@ class RefusedError(Exception):
 
 
 def values_files(chart: str) -> list[Path]:
-    """Give the values files of a chart's tests; each counts on top of `golden.yaml`."""
+    """The values files of a chart's tests; each counts on top of `golden.yaml`."""
     return sorted((VALUES / chart).glob("*.yaml"))
 
 
 def read_values(path: Path) -> Json:
-    """Give a values file with what it stands on."""
+    """A values file with what it stands on."""
     golden = _read(path.parent / "golden.yaml")
     return golden if path.name == "golden.yaml" else merged(golden, _read(path))
 
 
 def merged(below: Json, above: Json) -> Json:
-    """Give two values files as one, as Helm does it: lists and texts are replaced."""
+    """Two values files as one, as Helm does it: lists and texts are replaced."""
     both = dict(below)
     for key, value in above.items():
         old = both.get(key)
@@ -44,22 +44,22 @@ def merged(below: Json, above: Json) -> Json:
 
 
 def render(chart: str, values: Json, helm: str = "helm3", *, namespace: str = "art") -> str:
-    """Give what `helm template` prints; raises `RefusedError` with what it says."""
+    """What `helm template` prints; raises `RefusedError` with what it says."""
     return _helm(helm, "template", "a-release", chart, values, "--namespace", namespace)
 
 
 def lint(chart: str, values: Json, helm: str) -> str:
-    """Give what `helm lint --strict` says; raises `RefusedError`."""
+    """What `helm lint --strict` says; raises `RefusedError`."""
     return _helm(helm, "lint", "--strict", chart, values)
 
 
 def objects(rendered: str) -> list[Json]:
-    """Give the objects; a key that is there twice is an error."""
+    """The objects; a key that is there twice is an error."""
     return [item for item in yaml.load_all(rendered, Loader=_Strict) if item]  # a SafeLoader
 
 
 def only(found: list[Json], kind: str, name: str | None = None) -> Json:
-    """Give the one object of a kind, and of a name."""
+    """The one object of a kind, and of a name."""
     (item,) = (
         item
         for item in found
@@ -69,13 +69,13 @@ def only(found: list[Json], kind: str, name: str | None = None) -> Json:
 
 
 def containers(workload: Json) -> dict[str, Json]:
-    """Give the containers of a workload by name, the initial ones too."""
+    """The containers of a workload by name, the initial ones too."""
     pod = workload["spec"]["template"]["spec"]
     return {c["name"]: c for c in (*pod.get("initContainers", ()), *pod["containers"])}
 
 
 def environment(container: Json) -> dict[str, str]:
-    """Give the variables with a fixed value."""
+    """The variables with a fixed value."""
     return {item["name"]: item["value"] for item in container["env"] if "value" in item}
 
 

@@ -47,7 +47,7 @@ class Site:
     second: Run
 
     def rendered(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Give each object that would be applied, with the file that it is in."""
+        """Each object that would be applied, with the file that it is in."""
         folder = self.ansible.folder / "rendered"
         for path in sorted(folder.rglob("*.yaml")):
             for item in yaml.safe_load_all(path.read_text()):
@@ -55,7 +55,7 @@ class Site:
                     yield str(path.relative_to(folder)), item
 
     def queue(self, runtime: str) -> str:
-        """Give the URL of a runtime's queue."""
+        """The URL of a runtime's queue."""
         sqs = self.ansible.client("sqs")
         url: str = sqs.get_queue_url(QueueName=f"{self.name}-{runtime}")["QueueUrl"]
         return url
@@ -102,7 +102,7 @@ def run(ansible: Ansible, *arguments: str, **variables: Any) -> Run:
 
 @pytest.fixture(scope="session")
 def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Give the stack of three runtimes, for all modules of a batch."""
+    """The stack of three runtimes, for all modules of a batch."""
     options = {"network_nat": "single", "identity_input_buckets": ["inputs"]}
     with account(tmp_path_factory.mktemp("trio")) as ansible:
         configure(ansible, THREE_RUNTIMES)
@@ -121,7 +121,7 @@ def configure(ansible: Ansible, config: Path) -> None:
 
 
 def tags(listed: list[dict[str, str]]) -> dict[str, str]:
-    """Give tags by name, whichever way the service writes them."""
+    """Tags by name, whichever way the service writes them."""
     return {
         tag.get("Key", tag.get("key", "")): tag.get("Value", tag.get("value", ""))
         for tag in listed

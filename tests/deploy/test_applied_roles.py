@@ -72,7 +72,7 @@ class Cluster:
         return self.ansible.play(playbook, *arguments, "-e", json.dumps(given), fails=fails)
 
     def releases(self) -> list[str]:
-        """Give namespace, name and status of each release."""
+        """Namespace, name and status of each release."""
         metadata = [item["metadata"] for item in self.named("Secret").values()]
         return sorted(
             f"{each['namespace']} {each['labels']['name']} {each['labels']['status']}"
@@ -81,16 +81,16 @@ class Cluster:
         )
 
     def named(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Give the objects of a kind by name."""
+        """The objects of a kind by name."""
         with self.api.lock:
             return self.api.store.named(kind)
 
     def everything(self) -> set[tuple[str, str, str]]:
-        """Give kind, namespace and name of each object."""
+        """Kind, namespace and name of each object."""
         return set(self.versions())
 
     def versions(self) -> dict[tuple[str, str, str], str]:
-        """Give the version of each object."""
+        """The version of each object."""
         with self.api.lock:
             return {
                 (key[0].name, *key[1:]): item["metadata"]["resourceVersion"]
@@ -144,7 +144,7 @@ def keda(store: Store) -> None:
 
 
 def karpenter(store: Store) -> None:
-    """Give a node to each NodePool."""
+    """Make a node for each NodePool."""
     claims = store.kind("NodeClaim")
     for name in store.named("NodePool"):
         metadata = {"name": name, "uid": name, "resourceVersion": "1"}
@@ -159,7 +159,7 @@ class StoreOfNodes(Store):
     looks: int = 0
 
     def list(self, kind: Kind, namespace: str, selector: str = "") -> list[Json]:
-        """Give the objects of a kind."""
+        """The objects of a kind."""
         found = super().list(kind, namespace, selector)
         if kind.name == "NodeClaim" and "karpenter-is-here" in self.named("ConfigMap"):
             self.looks += 1
@@ -179,7 +179,7 @@ def _hold(item: dict[str, Any], finalizer: str, *, let_go: bool) -> None:
 
 @pytest.fixture(scope="module")
 def cluster(ansible: Ansible) -> Iterator[Cluster]:
-    """Give an empty cluster; its kubeconfig is not written yet."""
+    """An empty cluster; its kubeconfig is not written yet."""
     folder = ansible.folder / "cluster"
     folder.mkdir()
     # Beside the playbooks, as a role's own would be.
@@ -193,7 +193,7 @@ def cluster(ansible: Ansible) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def first(cluster: Cluster) -> Run:
-    """Give the first run, after a check without a cluster and one of an empty cluster."""
+    """The first run, after a check without a cluster and one of an empty cluster."""
     everything = variables(cluster)
     assert cluster.ansible.roles(*OURS, variables=everything, check=True).changed > 0
     cluster.api.kubeconfig(cluster.kubeconfig)
@@ -206,7 +206,7 @@ def first(cluster: Cluster) -> Run:
 
 @pytest.fixture(scope="module")
 def broken(cluster: Cluster) -> str:
-    """Give a newer chart of runtimes with a Deployment that no API server takes."""
+    """A newer chart of runtimes with a Deployment that no API server takes."""
     chart = cluster.ansible.folder / "charts" / "broken"
     shutil.copytree(ROOT / "charts" / "runtime", chart)
     for file, old, new in (
@@ -221,7 +221,7 @@ def broken(cluster: Cluster) -> str:
 
 @pytest.fixture(scope="module")
 def torn_down(cluster: Cluster, first: Run) -> Run:
-    """Give a teardown after the release of one runtime was interrupted."""
+    """A teardown after the release of one runtime was interrupted."""
     secrets = cluster.named("Secret")
     kept = secrets[max(name for name in secrets if ".comfy." in name)]["data"]
     release = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(kept["release"]))))

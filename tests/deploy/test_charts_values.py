@@ -233,7 +233,7 @@ def _config_schema() -> Json:
 
 
 def _demands(schema: Any, *, names: bool = False) -> Any:
-    """Give a schema without what it tells people; `names`: its keys are names of values."""
+    """A schema without what it tells people; `names`: its keys are names of values."""
     if isinstance(schema, list):
         return [_demands(part) for part in schema]
     if not isinstance(schema, dict):

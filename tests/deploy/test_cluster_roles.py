@@ -148,7 +148,7 @@ def test_karpenter_hears_of_interruptions(trio: Site) -> None:
 
 
 def of_agent(runtime: str) -> dict[str, Any]:
-    """Give what the agent of any runtime may use, by the id of the statement."""
+    """What the agent of any runtime may use, by the id of the statement."""
     buckets = f"{ACCOUNT}-{REGION}"
     return {
         "Tasks": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{TRIO}-{runtime}",
@@ -160,7 +160,7 @@ def of_agent(runtime: str) -> dict[str, Any]:
 
 
 def policy(iam: Any, component: str, name: str) -> list[dict[str, Any]]:
-    """Give the statements of a policy of a component's role."""
+    """The statements of a policy of a component's role."""
     found = iam.get_role_policy(RoleName=f"{PREFIX}-{component}", PolicyName=name)
     statements: list[dict[str, Any]] = found["PolicyDocument"]["Statement"]
     return statements

@@ -16,7 +16,7 @@ GOLDEN = ROOT / "tests" / "contract" / "golden" / "config.yaml"
 
 
 def filtered(folder: Path, expression: str, **variables: object) -> tuple[int, str, Any]:
-    """Give the status and output of a play, and what it made of an expression."""
+    """The status and output of a play, and what it made of an expression."""
     play = {
         "name": "Read a configuration",
         "hosts": "localhost",

@@ -91,7 +91,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def here(ansible: Ansible, modules: Modules) -> Modules:
-    """Give modules whose AWS has a cluster."""
+    """Modules whose AWS has a cluster."""
     ansible.client("eks").create_cluster(
         name="tester", roleArn=ROLE, resourcesVpcConfig={"subnetIds": ["subnet-1"]}
     )

@@ -77,7 +77,7 @@ def make_load_balancer(ansible: Ansible, tags: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def opened(ansible: Ansible, server: int) -> Ansible:
-    """Give an account in which the gateway is open, before a server of the test."""
+    """An account in which the gateway is open, before a server of the test."""
     ansible.client("secretsmanager").create_secret(Name=SECRET, SecretString=KEY)
     make_load_balancer(
         ansible,

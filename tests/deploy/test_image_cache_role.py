@@ -54,7 +54,7 @@ def push(ansible: Ansible, content: str) -> None:
 
 @pytest.fixture(scope="module")
 def cached(ansible: Ansible) -> Ansible:
-    """Give an account that has one snapshot of the role, made after a check."""
+    """An account that has one snapshot of the role, made after a check."""
     ansible.client("ecr").create_repository(repositoryName="sdwebui")
     push(ansible, "first")
     checked = play(ansible, "--check")
@@ -65,7 +65,7 @@ def cached(ansible: Ansible) -> Ansible:
 
 
 def snapshots(ansible: Ansible) -> list[dict[str, Any]]:
-    """Give the snapshots of the stack, the oldest first."""
+    """The snapshots of the stack, the oldest first."""
     found = ansible.client("ec2").describe_snapshots(
         OwnerIds=["self"], Filters=[{"Name": "tag:darkroom/stack", "Values": [STACK]}]
     )["Snapshots"]
@@ -85,7 +85,7 @@ def running(ansible: Ansible) -> list[str]:
 
 
 def told(run: Run) -> str:
-    """Give the snapshot that the playbook tells its user."""
+    """The snapshot that the playbook tells its user."""
     return run.output.rpartition("snapshotID: ")[2].partition('"')[0]
 
 

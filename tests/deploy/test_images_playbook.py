@@ -53,7 +53,7 @@ def play(ansible: Ansible, *arguments: str) -> Run:
 
 @pytest.fixture(scope="module")
 def built(ansible: Ansible) -> Ansible:
-    """Give an account that has the images of two services, made after a check."""
+    """An account that has the images of two services, made after a check."""
     configure(ansible, GOLDEN)
     engine = ansible.folder / "bin" / "engine"
     engine.write_text(ENGINE.format(python=tool("python"), calls=str(ansible.folder / "calls")))

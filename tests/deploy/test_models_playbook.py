@@ -20,7 +20,7 @@ MIB = 2**20
 
 
 def weights(size: int = 12 * MIB) -> bytes:
-    """Give a whole safetensors file with one tensor."""
+    """A whole safetensors file with one tensor."""
     entry = {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}
     header = json.dumps({"__metadata__": {"format": "pt"}, "weight": entry}).encode()
     return struct.pack("<Q", len(header)) + header + bytes(size)
@@ -69,7 +69,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def bucket(ansible: Ansible, server: str) -> Ansible:
-    """Give an account whose model bucket the playbook made, with one model."""
+    """An account whose model bucket the playbook made, with one model."""
     given = {
         "model_bucket": BUCKET,
         "create_bucket": "true",  # a text, as `-e create_bucket=true` gives it
@@ -90,7 +90,7 @@ def objects(ansible: Ansible) -> dict[str, int]:
 
 
 def uploads(ansible: Ansible) -> list[Any]:
-    """Give the uploads that were begun and neither completed nor aborted."""
+    """The uploads that were begun and neither completed nor aborted."""
     return list(ansible.client("s3").list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
 
 

@@ -29,7 +29,7 @@ def variables(ansible: Ansible, runtimes: tuple[str, ...] = RUNTIMES) -> dict[st
 
 @pytest.fixture(scope="module")
 def observed(ansible: Ansible) -> Ansible:
-    """Give an account in which the role has run; test_site.py checks first and runs again."""
+    """An account in which the role has run; test_site.py checks first and runs again."""
     ansible.client("eks").create_cluster(
         name=STACK,
         roleArn="arn:aws:iam::000000000000:role/cluster",
@@ -61,7 +61,7 @@ def alarms(ansible: Ansible) -> dict[str, dict[str, Any]]:
 
 
 def asked_for(ansible: Ansible) -> list[dict[str, Any]]:
-    """Give the alarms as the role asks for them; the emulator does not show their queries."""
+    """The alarms as the role asks for them; the emulator does not show their queries."""
     role = ROOT / "playbooks" / "roles" / "observability"
     written = ansible.folder / "alarms.json"
     template = {"src": str(role / "templates" / "alarms.json.j2"), "dest": str(written)}

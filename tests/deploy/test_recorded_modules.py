@@ -142,7 +142,7 @@ ONLINE = {"InstanceInformationList": [{"InstanceId": INSTANCE, "PingStatus": "On
 
 
 def command(*statuses: str, **more: str) -> Answers:
-    """Give the answers of a command that passes through these states."""
+    """The answers of a command that passes through these states."""
     absent = (400, {"__type": "InvocationDoesNotExist", "message": "not yet"})
     seen = [(200, {"CommandId": COMMAND, "Status": status, **more}) for status in statuses]
     return {

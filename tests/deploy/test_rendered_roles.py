@@ -30,7 +30,7 @@ THREE = [
 
 @pytest.fixture(scope="module")
 def ran(ansible: Ansible) -> Run:
-    """Give a run in an empty account; test_site.py checks first and runs again."""
+    """A run in an empty account; test_site.py checks first and runs again."""
     return ansible.roles(*ROLES, variables={**facts(*THREE), **LATER})
 
 

@@ -24,14 +24,14 @@ OUTPUT, CLAIMS = (f"{NAME}-{kind}-{ACCOUNT}-{REGION}" for kind in ("output", "cl
 
 @pytest.fixture(scope="module")
 def check(ansible: Ansible) -> Run:
-    """Give a check before the first run."""
+    """A check before the first run."""
     configure(ansible, GOLDEN)
     return run(ansible, "--check")
 
 
 @pytest.fixture(scope="module")
 def nothing(ansible: Ansible, check: Run) -> dict[str, list[str]]:
-    """Give what there was after the check."""
+    """What there was after the check."""
     return {
         "topics": [each["TopicArn"] for each in ansible.client("sns").list_topics()["Topics"]],
         "queues": ansible.client("sqs").list_queues().get("QueueUrls", []),

@@ -17,14 +17,14 @@ TAGS: dict[str, set[str]] = {each["role"]: set(each["tags"]) for each in SITE["r
 
 
 def texts(role: str) -> Iterator[str]:
-    """Give the files of a role that Ansible reads."""
+    """The files of a role that Ansible reads."""
     for path in sorted((PLAYBOOKS / "roles" / role).rglob("*")):
         if path.is_file() and path.suffix in {".yml", ".j2", ".json"}:
             yield path.read_text()
 
 
 def facts(tasks: Any) -> Iterator[str]:
-    """Give the names that tasks tell other roles."""
+    """The names that tasks tell other roles."""
     for task in tasks or []:
         yield from facts(task.get("block"))
         yield from facts(task.get("always"))
@@ -42,7 +42,7 @@ def told_by(role: str) -> set[str]:
 
 
 def switches() -> set[str]:
-    """Give the variables of roles that are true or false."""
+    """The variables of roles that are true or false."""
     found = {"kubernetes_apply", "create_bucket"}
     for path in PLAYBOOKS.glob("roles/*/meta/argument_specs.yml"):
         for entry in yaml.safe_load(path.read_text())["argument_specs"].values():

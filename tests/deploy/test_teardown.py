@@ -20,7 +20,7 @@ DATA = [
 
 @pytest.fixture(scope="module")
 def refused(trio: Site) -> Run:
-    """Give a teardown while a task waits."""
+    """A teardown while a task waits."""
     trio.publish(runtime="comfy")
     return teardown(trio, fails=True)
 

@@ -70,7 +70,7 @@ def objects(s3: Any, bucket: str) -> list[dict[str, Any]]:
 
 
 def left_behind(ansible: Ansible, stack: Stack) -> dict[str, list[Any]]:
-    """Give queues, subscriptions and images of the role that are there."""
+    """Queues, subscriptions and images of the role that are there."""
     topic = stack.info["result_topic_arn"]
     queues = ansible.client("sqs").list_queues(QueueNamePrefix="embedded-verify")
     subscriptions = ansible.client("sns").list_subscriptions_by_topic(TopicArn=topic)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @cache
 def tool(name: str) -> str:
-    """Give the path of a tool of `build-support/deploy_tools.py`, which installs it once."""
+    """The path of a tool of `build-support/deploy_tools.py`, which installs it once."""
     script = ROOT / "build-support" / "deploy_tools.py"
     done = subprocess.run(
         [sys.executable, str(script)],
@@ -28,7 +28,7 @@ def tool(name: str) -> str:
 
 
 def schemas(folder: str) -> Path:
-    """Give a folder of the API schemas, or skip the test; in CI that is a failure."""
+    """A folder of the API schemas; without it the test is skipped, or fails in CI."""
     named = os.environ.get("DARKROOM_CRD_DIR") or str(ROOT.parent / "shared" / "crds")
     found = Path(named) / folder
     if found.is_dir():

@@ -37,7 +37,7 @@ def own_invokeai() -> Iterator[str]:
 
 
 def graph(**node: Any) -> dict[str, Any]:
-    """Give a task of one node for an InvokeAI runtime."""
+    """A task of one node for an InvokeAI runtime."""
     return {
         "metadata": {"id": "graph", "runtime": "invoke", "tasktype": "pipeline"},
         "content": {"graph": {"nodes": {"1": {"id": "1", **node}}, "edges": []}},

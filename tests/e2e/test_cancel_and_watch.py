@@ -35,7 +35,7 @@ def told(slow: Stack) -> Callbacks:
 
 
 def tasks(name: str, *, seed: int) -> list[Any]:
-    """Give one task for each shape of runtime."""
+    """One task for each shape of runtime."""
     return [
         pytest.param(text_to_image(f"{name}-sd", steps=20), id="sdwebui"),
         pytest.param(pipeline(f"{name}-comfy", seed=seed), id="comfyui"),

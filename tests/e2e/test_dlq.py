@@ -14,7 +14,7 @@ from awsio import clients
 
 @pytest.fixture
 async def parked(stack: Stack) -> AsyncIterator[str]:
-    """Give the uid of a task whose message lies in the dead-letter queue, beside garbage."""
+    """The uid of a task whose message lies in the dead-letter queue, beside garbage."""
     accepted = await stack.submit(**text_to_image("parked"))
     await stack.until(accepted["uid"], "completed")
     message = {

@@ -28,9 +28,9 @@ async def test_no_accepted_task_is_lost_or_told_twice_differently(tmp_path: Path
     outcome = await run_rounds(plan, tmp_path, print)
 
     print(*grid(outcome).rows, *summary(plan, outcome), sep="\n")
-    assert outcome.verdict.violations == []
+    assert outcome.findings.violations == []
     assert {played.fault for played in outcome.rounds} == set(CHOSEN)
     assert all(played.struck is not None for played in outcome.rounds)
     assert all(one.uid for one in outcome.tasks)
-    failed = {name for name in outcome.verdict.outcomes if name != "completed"}
+    failed = {name for name in outcome.findings.outcomes if name != "completed"}
     assert len(failed) == 1  # the runtime's own error, of the prompts that ask for it

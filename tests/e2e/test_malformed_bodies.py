@@ -30,7 +30,7 @@ RUNTIME: Final = "sdruntime"
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Give a stack whose dead letters are nobody else's."""
+    """A stack whose dead letters are nobody else's."""
     folder: Path = tmp_path_factory.mktemp("malformed")
     with running_stack(folder, "--sample-seconds", "0.1") as running:
         yield running
@@ -101,7 +101,7 @@ def with_bad_names(chance: random.Random) -> str:
 
 
 def flipped(chance: random.Random) -> str:
-    """Give a message in which structure is overwritten, so that it is no JSON any more."""
+    """A message in which structure is overwritten, so that it is no JSON any more."""
     text = list(json.dumps(valid()))
     for position in [at for at, sign in enumerate(text) if sign in '{}":,']:
         if chance.random() < 0.5:
@@ -124,7 +124,7 @@ KINDS: Final[tuple[Callable[[random.Random], str], ...]] = (
 
 
 def malformed() -> list[str]:
-    """Give the bodies, the same ones in each run but for the uids."""
+    """The bodies, the same ones in each run but for the uids."""
     chance = random.Random(20260102)  # noqa: S311  # the same ones in each run
     return [KINDS[number % len(KINDS)](chance) for number in range(BODIES)]
 
@@ -148,7 +148,7 @@ async def send(url: str, bodies: list[str]) -> None:
 
 
 async def until_parked(url: str, count: int) -> int:
-    """Give how many messages are in a queue, as soon as there are `count`."""
+    """How many messages are in a queue, as soon as there are `count`."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     async with clients.sqs() as sqs:
         while True:

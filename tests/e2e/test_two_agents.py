@@ -27,7 +27,7 @@ KINDS = {"sdruntime": "sdwebui", "comfyruntime": "comfyui"}
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Give a stack with a second agent and a second runtime on two of its queues."""
+    """A stack with a second agent and a second runtime on two of its queues."""
     folder: Path = tmp_path_factory.mktemp("pair")
     started: list[subprocess.Popen[bytes]] = []
     with running_stack(folder, extra={"QUEUE_AGENT_DEPTH": "0"}) as stack:

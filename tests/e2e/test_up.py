@@ -131,7 +131,7 @@ def test_unknown_runtime_names_those_that_exist(stack: Stack) -> None:
 
 
 async def listed(stack: Stack, name: str) -> dict[str, Any]:
-    """Give the catalogue by name once it has a model; it is at most a second old."""
+    """The catalogue by name once it has a model; it is at most a second old."""
     deadline = time.monotonic() + 20
     async with stack.client() as client:
         while True:

@@ -11,6 +11,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def images() -> dict[str, str]:
-    """Give the image of each service, made of the PEX files of this run."""
+    """The image of each service, made of the PEX files of this run."""
     base = base_image()
     return {service: build(service, base, ROOT) for service in SERVICES}

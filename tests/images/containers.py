@@ -18,7 +18,7 @@ DEBIAN = "bookworm"  # whose Python is 3.11
 
 
 def base_image() -> str:
-    """Give an image with Python 3.11: DARKROOM_BASE_IMAGE, or one of Debian's packages."""
+    """An image with Python 3.11: DARKROOM_BASE_IMAGE, or one of Debian's packages."""
     if named := os.environ.get("DARKROOM_BASE_IMAGE"):
         return named
     tag = "darkroom-test-base"
@@ -47,7 +47,7 @@ def build(service: str, base: str, root: Path) -> str:
 
 
 def container(program: Program, image: str, folder: Path) -> DockerContainer:
-    """Give a container, not yet started, that runs a service as its pod would."""
+    """A container, not yet started, that runs a service as its pod would."""
     testcontainers_config.ryuk_disabled = True  # its image is one more to pull; we stop our own
     made = DockerContainer(image).with_volume_mapping(str(folder), str(folder), "ro")
     for name, value in program.environment.items():
@@ -62,7 +62,7 @@ def container(program: Program, image: str, folder: Path) -> DockerContainer:
 
 
 def user(image: str) -> str:
-    """Give the user and group that an image runs as."""
+    """The user and group that an image runs as."""
     return _run("docker", "image", "inspect", "--format", "{{.Config.User}}", image).strip()
 
 

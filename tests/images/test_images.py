@@ -40,7 +40,7 @@ def test_the_image_of_each_service_runs_as_nobody_in_particular(
 async def stack(
     images: dict[str, str], tmp_path: Path
 ) -> AsyncIterator[tuple[str, str, dict[str, DockerContainer]]]:
-    """Give the endpoint, its key and the containers of the five services."""
+    """The endpoint, its key and the containers of the five services."""
     folder = Folder(tmp_path / "stack")
     async with AsyncExitStack() as exits:
         processes = Processes(print, exits.enter_context(folder.locked()))

@@ -20,4 +20,4 @@ def test_lock_file_names_no_host() -> None:
     ]
 
     assert len(urls) > 100
-    assert [url for url in urls if not url.startswith("https:${PYPI_FILES}/")] == []
+    assert [url for url in urls if not url.startswith("file://${LOCKED_FILES}/")] == []

@@ -50,7 +50,7 @@ BROKEN = [
 
 @pytest.fixture
 def rooms(tmp_path: Path) -> Path:
-    """Give a copy of every room's package that may be broken."""
+    """A copy of every room's package that may be broken."""
     for pattern in ROOMS:
         for package in Path().glob(pattern):
             if package.is_dir():

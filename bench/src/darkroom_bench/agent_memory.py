@@ -69,7 +69,7 @@ def agent_memory(
 
 
 def grid(found: Iterable[Phase]) -> Grid:
-    """Give the figures as a table, a phase a row."""
+    """The figures as a table, a phase a row."""
     header = ("agent", "tasks", "RSS p50 MB", "RSS max MB", "RSS at the end MB", "open files")
     rows: list[tuple[str, ...]] = [
         (
@@ -84,7 +84,7 @@ def grid(found: Iterable[Phase]) -> Grid:
 
 
 def section(found: Sequence[Phase]) -> str:
-    """Give the section of a document, without its marks."""
+    """The section of a document, without its marks."""
     listed = "\n".join(f"- {line}" for line in (f"{machine()}.", *MEANINGS))
     return f"{grid(found).markdown()}\n\n{listed}"
 

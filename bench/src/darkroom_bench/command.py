@@ -72,7 +72,7 @@ class Targets:
 
 
 def levels(text: str, example: str) -> tuple[int, ...]:
-    """Give the different positive numbers of a list; raises `typer.BadParameter`."""
+    """The different positive numbers of a list; raises `typer.BadParameter`."""
     try:
         found = tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -93,7 +93,7 @@ def machine() -> str:
 def run(
     measure: Callable[[Path], Awaitable[T]], *, keeps_logs: Callable[[T], bool] | None = None
 ) -> T:
-    """Give what `measure` finds in a folder of its own, which is then removed.
+    """What `measure` finds in a folder of its own, which is then removed.
 
     The folder stays, and is told, when it fails, is interrupted, or `keeps_logs` of what was
     found. Raises `CommandError` when the process is told to stop.

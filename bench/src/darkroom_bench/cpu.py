@@ -27,7 +27,7 @@ _MODULES: Final = {
 def name_of(
     arguments: Sequence[str], environment: Mapping[str, str], runtime: str
 ) -> str | None:
-    """Give what a process is called in the figures; None if it is not in them.
+    """What a process is called in the figures; None if it is not in them.
 
     Of the queue agents only that of `runtime` is.
     """
@@ -58,7 +58,7 @@ class Meter:
             raise CommandError(f"no process was found for {', '.join(missing)}")
 
     def read(self) -> dict[str, float]:
-        """Give user and system seconds of each; raises `CommandError` when one has ended."""
+        """User and system seconds of each; raises `CommandError` when one has ended."""
         seconds = {}
         for name, process in self._processes.items():
             try:
@@ -72,5 +72,5 @@ class Meter:
 def milliseconds_a_task(
     before: Mapping[str, float], after: Mapping[str, float], tasks: int
 ) -> dict[str, float]:
-    """Give the CPU milliseconds of each process for one task."""
+    """The CPU milliseconds of each process for one task."""
     return {name: (after[name] - before[name]) * 1000 / tasks for name in after}

@@ -68,7 +68,7 @@ class Site:
             self.moment = asyncio.get_running_loop().time()
 
     async def find(self, victim: str) -> psutil.Process:
-        """Give a process once it is there; raises `CommandError` if it stays away."""
+        """A process once it is there; raises `CommandError` if it stays away."""
         for _ in range(BACK_SECONDS * 5):
             for child in await asyncio.to_thread(psutil.Process().children, recursive=True):
                 if self._is(child, victim):
@@ -104,12 +104,12 @@ class Fault:
 
 
 def catalogue() -> list[Fault]:
-    """Give every fault that the injector knows."""
+    """Every fault that the injector knows."""
     return [*_signals(), *_of_aws(), *_others()]
 
 
 def deck(faults: list[Fault], rng: random.Random) -> Iterator[Fault]:
-    """Give faults without end, in random order, each once before any comes again."""
+    """Faults without end, in random order, each once before any comes again."""
     while True:
         yield from rng.sample(faults, len(faults))
 

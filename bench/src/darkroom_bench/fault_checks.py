@@ -64,7 +64,7 @@ async def check(
 
 
 def differing(callbacks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Tell that callbacks of one task are missing or not all the same."""
+    """That callbacks of one task are missing, or not all the same."""
     contents = {json.dumps(callback, sort_keys=True) for callback in callbacks}
     if not contents:
         return ["no callback"]

@@ -115,7 +115,7 @@ class Client:
 
 @asynccontextmanager
 async def client(endpoint: str, api_key: str) -> AsyncIterator[Client]:
-    """Give a client of one endpoint."""
+    """A client of one endpoint."""
     async with httpx.AsyncClient(
         base_url=endpoint,
         headers={"x-api-key": api_key},
@@ -128,7 +128,7 @@ async def client(endpoint: str, api_key: str) -> AsyncIterator[Client]:
 def task(
     task_id: str, rng: random.Random, prompt: str, *, large: bool = False
 ) -> dict[str, Any]:
-    """Give a small task for one of the two runtimes, but with a large answer if it is to be."""
+    """A small task for one of the two runtimes, but with a large answer if it is to be."""
     seed = rng.randrange(2**31)
     # Runtimes say it again with each image, in the answer or in the file.
     unwanted = rng.randbytes(LARGE_BYTES // 2).hex() if large else ""

@@ -78,7 +78,7 @@ class Step:
     after: bool = False
 
     def is_at(self, call: Call, answer: bytes | None) -> bool:
-        """Tell whether this is it; `answer` is None before the call."""
+        """Whether this is it; `answer` is None before the call."""
         return (
             self.after == (answer is not None)
             and self.service == call.service
@@ -107,7 +107,7 @@ class FaultProxy:
         self._trap = None
 
     def take(self, service: str) -> Rule | None:
-        """Give the rule for a call of this service and use it up by one."""
+        """The rule for a call of this service, which has one use less then."""
         for rule in self.rules:
             if rule.service == service and rule.hits < rule.count:
                 rule.hits += 1
@@ -193,7 +193,7 @@ async def _forward(
 
 
 def call_of(method: str, headers: dict[str, str], body: bytes) -> Call:
-    """Tell which call a request is, by its headers and body."""
+    """Which call a request is, by its headers and body."""
     lower = {name.lower(): value for name, value in headers.items()}
     service, _, operation = lower.get("x-amz-target", "").partition(".")
     if service in TARGETS:
@@ -205,7 +205,7 @@ def call_of(method: str, headers: dict[str, str], body: bytes) -> Call:
 
 
 def refusal(service: str, status: int, code: str) -> web.Response:
-    """Give an error as the service would."""
+    """An error as the service would."""
     if service in TARGETS.values():
         text = f'{{"__type": "com.amazonaws.{service}#{code}", "message": "injected"}}'
         return web.Response(

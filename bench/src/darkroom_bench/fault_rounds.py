@@ -22,10 +22,10 @@ from darkroom_bench.fault_load import Box, Client, Handed, client, task
 from darkroom_bench.fault_proxy import fault_proxy
 from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder
-from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT
-from darkroom_cli.embedded.processes import Processes, Report
+from darkroom_cli.embedded.processes import Announce, Processes
 from darkroom_cli.embedded.programs import HOST, Attached
 from darkroom_cli.embedded.stack import STACK, Options, stack
+from darkroom_cli.requests import SAMPLE_CHECKPOINT
 from provisioning import emulator
 from provisioning.resources import Resources, provision, subscribe_queue
 from servicekit.listen import free_port
@@ -84,7 +84,7 @@ class Outcome:
 
     @property
     def tasks(self) -> list[Handed]:
-        """Give the tasks of all rounds."""
+        """The tasks of all rounds."""
         return [task for each in self.rounds for task in each.tasks]
 
 
@@ -96,10 +96,10 @@ class Field:
     site: Site
     client: Client
     callbacks: Box
-    report: Report
+    announce: Announce
 
 
-async def run_rounds(plan: Plan, folder: Path, report: Report) -> Outcome:
+async def run_rounds(plan: Plan, folder: Path, announce: Announce) -> Outcome:
     """Run the rounds and check every accepted task; logs and state are in `folder`.
 
     Raises `CommandError` when anything does not start or come back, an `AppError` when the
@@ -107,12 +107,12 @@ async def run_rounds(plan: Plan, folder: Path, report: Report) -> Outcome:
     """
     rng, loop = random.Random(plan.seed), asyncio.get_running_loop()  # noqa: S311  # chooses faults
     started, rounds = loop.time(), []
-    async with _field(folder, report) as field:
+    async with _field(folder, announce) as field:
         for number, fault in enumerate(islice(deck(plan.faults, rng), plan.rounds), 1):
-            report(f"round {number} of {plan.rounds}: {fault.name}")
+            announce(f"round {number} of {plan.rounds}: {fault.name}")
             rounds.append(await _play(field, fault, number, plan, rng))
         accepted = [one.uid for each in rounds for one in each.tasks if one.uid]
-        report(f"{len(accepted)} tasks accepted; waiting for the last callbacks")
+        announce(f"{len(accepted)} tasks accepted; waiting for the last callbacks")
         await field.callbacks.hold(accepted, LAST_SECONDS)
         for each in rounds:
             each.recovered = recovery(each, field.callbacks)
@@ -121,7 +121,7 @@ async def run_rounds(plan: Plan, folder: Path, report: Report) -> Outcome:
 
 
 def recovery(played: Round, callbacks: Box) -> float | None:
-    """Give the seconds from the fault to the last first callback of what it met in flight."""
+    """The seconds from the fault to the last first callback of what it met in flight."""
     if played.struck is None:
         return None
     ends = [
@@ -164,12 +164,12 @@ async def _play(
     site.proxy.clear()
     uids = [one.uid for one in handed if one.uid]
     if not await field.callbacks.hold(uids, ROUND_SECONDS):
-        field.report(f"not all callbacks came within {ROUND_SECONDS} s; going on")
+        field.announce(f"not all callbacks came within {ROUND_SECONDS} s; going on")
     return Round(fault=fault.name, struck=site.moment, tasks=handed)
 
 
 @asynccontextmanager
-async def _field(folder: Path, report: Report) -> AsyncIterator[Field]:
+async def _field(folder: Path, announce: Announce) -> AsyncIterator[Field]:
     runtimes = (
         Runtime(name="sdruntime", type=RuntimeType.SDWEBUI, model_filename=SAMPLE_CHECKPOINT),
         Runtime(name="comfyruntime", type=RuntimeType.COMFYUI),
@@ -185,7 +185,7 @@ async def _field(folder: Path, report: Report) -> AsyncIterator[Field]:
         own = {**SETTINGS, **emulator.CREDENTIALS, "AWS_ENDPOINT_URL": url}
         exits.enter_context(_environment(own))
         proxy = await exits.enter_async_context(fault_proxy(url, proxy_port))
-        processes = Processes(report, exits.enter_context(base.locked()))
+        processes = Processes(announce, exits.enter_context(base.locked()))
         exits.push_async_callback(processes.stop)
         await processes.start(programs.emulated_aws(aws_port, base))
         devices = [programs.sample_runtime(one, base, _ARGUMENTS) for one in attached]
@@ -195,7 +195,7 @@ async def _field(folder: Path, report: Report) -> AsyncIterator[Field]:
             attached=attached,
             aws_endpoint_url=f"http://{HOST}:{proxy_port}",
         )
-        running = await exits.enter_async_context(stack(options, report))
+        running = await exits.enter_async_context(stack(options, announce))
         os.environ["AWS_ENDPOINT_URL"] = url  # what this process asks passes no fault
         resources = await provision(STACK, runtimes)
         sqs = await exits.enter_async_context(clients.sqs())
@@ -225,7 +225,7 @@ async def _field(folder: Path, report: Report) -> AsyncIterator[Field]:
                     site=site,
                     client=http,
                     callbacks=callbacks,
-                    report=report,
+                    announce=announce,
                 )
             finally:
                 for each in beside:

@@ -76,7 +76,7 @@ def faults(
 
 
 def grid(outcome: Outcome) -> Grid:
-    """Give a row a fault: how often, and how soon its tasks were done."""
+    """A row a fault: how often, and how soon its tasks were done."""
     seconds = defaultdict(list)
     times: dict[str, int] = defaultdict(int)
     for each in outcome.rounds:
@@ -111,13 +111,13 @@ def summary(plan: Plan, outcome: Outcome) -> list[str]:
 
 
 def section(plan: Plan, outcome: Outcome) -> str:
-    """Give the section of a document, without its marks."""
+    """The section of a document, without its marks."""
     listed = "\n".join(f"- {line}" for line in summary(plan, outcome))
     return f"{listed}\n\n{grid(outcome).markdown()}"
 
 
 def as_json(plan: Plan, outcome: Outcome) -> str:
-    """Give what each round did and what the checks found, for programs."""
+    """What each round did and what the checks found, for programs."""
     rounds = [{"fault": one.fault, "recovered": one.recovered} for one in outcome.rounds]
     found = {"seed": plan.seed, "seconds": outcome.seconds, **asdict(outcome.findings)}
     return json.dumps({**found, "rounds": rounds}, indent=2)

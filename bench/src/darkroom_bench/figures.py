@@ -55,7 +55,7 @@ class Grid:
     rows: list[tuple[str, ...]]
 
     def rich(self) -> Table:
-        """Give it for a terminal."""
+        """As a terminal shows it."""
         table = Table(title=self.title, title_justify="left")
         for number, name in enumerate(self.header):
             table.add_column(name, justify="right" if number else "left")
@@ -64,14 +64,14 @@ class Grid:
         return table
 
     def markdown(self) -> str:
-        """Give it for a document."""
+        """As text of a document."""
         rule = ["---", *("---:" for _ in self.header[1:])]
         lines = (self.header, rule, *self.rows)
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def grids(levels: Sequence[Level]) -> list[Grid]:
-    """Give the tables: CPU of the services, CPU of what is not ours, times."""
+    """The tables: CPU of the services, CPU of what is not ours, times."""
     return [
         _cpu("CPU milliseconds a task", levels, SERVICES, total=True),
         _cpu("CPU milliseconds a task, not ours", levels, OTHERS, total=False),
@@ -99,13 +99,13 @@ def conditions(levels: Sequence[Level], image_seconds: float) -> list[str]:
 
 
 def markdown(levels: Sequence[Level], image_seconds: float) -> str:
-    """Give the section of a document, without its marks."""
+    """The section of a document, without its marks."""
     tables = [f"**{grid.title}**\n\n{grid.markdown()}" for grid in grids(levels)]
     return "\n\n".join([_listed(conditions(levels, image_seconds)), *tables, _listed(MEANINGS)])
 
 
 def as_json(levels: Sequence[Level], image_seconds: float) -> str:
-    """Give the figures for programs; CPU and times are in milliseconds."""
+    """The figures for programs; CPU and times are in milliseconds."""
     return json.dumps(
         {
             "conditions": conditions(levels, image_seconds),
@@ -116,7 +116,7 @@ def as_json(levels: Sequence[Level], image_seconds: float) -> str:
 
 
 def replace_section(document: str, section: str, marks: Marks = OVERHEAD) -> str:
-    """Give the document with what is between the marks replaced; without marks, appended.
+    """The document with what is between the marks replaced; without marks, appended.
 
     Raises `CommandError` if the marks are not one pair in order.
     """

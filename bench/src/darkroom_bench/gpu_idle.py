@@ -109,7 +109,7 @@ def gpu_idle(
 
 
 def read(file: Path) -> list[Idle]:
-    """Give the figures that `--json` wrote; raises `CommandError` if the file has others."""
+    """The figures that `--json` wrote; raises `CommandError` if the file has others."""
     try:
         return TypeAdapter(list[Idle]).validate_json(file.read_bytes())
     except ValidationError as error:
@@ -118,7 +118,7 @@ def read(file: Path) -> list[Idle]:
 
 
 def published(tasks: int) -> list[Point]:
-    """Give the points of the published grid."""
+    """The points of the published grid."""
     points = [
         Point(seconds=SECONDS, latency_ms=latency, depth=depth, tasks=tasks)
         for latency in LATENCIES_MS
@@ -134,7 +134,7 @@ def published(tasks: int) -> list[Point]:
 
 
 def grid(found: Iterable[Idle]) -> Grid:
-    """Give the figures as a table, a run a row."""
+    """The figures as a table, a run a row."""
     rows: list[tuple[str, ...]] = [
         (
             _image(idle.point),
@@ -161,7 +161,7 @@ def _image(point: Point) -> str:
 
 
 def section(found: Sequence[Idle]) -> str:
-    """Give the section of a document, without its marks."""
+    """The section of a document, without its marks."""
     listed = "\n".join(f"- {line}" for line in (f"{machine()}.", *MEANINGS))
     return f"{grid(found).markdown()}\n\n{listed}"
 

@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 720, 400
 
 
 def plot(found: Iterable[Idle]) -> str:
-    """Give an SVG with a line for each depth, of the images of `SECONDS` without inputs."""
+    """An SVG with a line for each depth, of the images of `SECONDS` without inputs."""
     lines: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for idle in found:
         if idle.point.seconds == SECONDS and not idle.point.with_input:

@@ -13,7 +13,7 @@ import httpx
 
 from contracts.kinds import RuntimeType
 from darkroom_bench.one_agent import Work, input_server, one_agent
-from darkroom_cli.embedded.processes import Report
+from darkroom_cli.embedded.processes import Announce
 
 PATIENCE_SECONDS: Final = 60  # besides the runtime's own work
 INPUT_SIDE: Final = 707  # a picture of about 500 KB
@@ -64,19 +64,19 @@ def summed_up(
     )
 
 
-async def measure_idle(point: Point, folder: Path, report: Report) -> Idle:
-    """Give the figures of one run, whose processes keep their state in `folder`.
+async def measure_idle(point: Point, folder: Path, announce: Announce) -> Idle:
+    """The figures of one run, whose processes keep their state in `folder`.
 
     Raises `CommandError` when a task is not completed or anything does not start; an `AppError`
     when the emulator fails. Both may come in an exception group.
     """
     async with (
         input_server(INPUT_SIDE) as url,
-        one_agent(folder, report, latency_ms=point.latency_ms, kind=point.runtime) as stack,
+        one_agent(folder, announce, latency_ms=point.latency_ms, kind=point.runtime) as stack,
     ):
         work = Work(tasks=point.tasks, input_url=url if point.with_input else "")
         uids = await stack.fill(work)
-        report(f"{point.tasks} tasks wait; starting the agent")
+        announce(f"{point.tasks} tasks wait; starting the agent")
         await stack.start(seconds=point.seconds, depth=point.depth)
         own = 3 * point.tasks * (point.seconds + point.latency_ms / 100)
         await stack.emptied(PATIENCE_SECONDS + own)

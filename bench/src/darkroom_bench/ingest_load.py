@@ -83,7 +83,7 @@ def ingest(
 
 
 def limit(level: Level) -> str:
-    """Give what keeps the rate from being higher."""
+    """What keeps the rate from being higher."""
     if level.ingest_busy > BUSY:
         return "ingest"
     if level.rest_busy > BUSY:
@@ -92,7 +92,7 @@ def limit(level: Level) -> str:
 
 
 def grid(found: Iterable[Level]) -> Grid:
-    """Give the figures as a table, a level a row."""
+    """The figures as a table, a level a row."""
     header = (
         "router", "API", "clients", "submissions a second", "ingest CPU ms", "a core's worth",
         "router CPU ms", "p50 ms", "p99 ms", "ingest's core", "other core", "not ours", "limit",
@@ -119,7 +119,7 @@ def grid(found: Iterable[Level]) -> Grid:
 
 
 def section(found: Sequence[Level]) -> str:
-    """Give the section of a document, without its marks."""
+    """The section of a document, without its marks."""
     listed = "\n".join(f"- {line}" for line in (f"{machine()}.", *MEANINGS))
     return f"{grid(found).markdown()}\n\n{listed}"
 

@@ -23,7 +23,7 @@ from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime, RuntimesFile
 from darkroom_bench.submitters import Submitted
 from darkroom_cli.embedded.folder import Folder
-from darkroom_cli.embedded.processes import Processes, Program, Report
+from darkroom_cli.embedded.processes import Announce, Processes, Program
 from darkroom_cli.embedded.programs import HOST, answering
 from darkroom_cli.errors import CommandError
 from provisioning.emulator import CREDENTIALS
@@ -83,23 +83,23 @@ def on_core(core: int) -> Iterator[None]:
 
 
 def cores() -> tuple[int, int]:
-    """Give the core of ingest and that of the others; raises `CommandError`."""
+    """The core of ingest and that of the others; raises `CommandError`."""
     found = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(found) < CORES:
         raise CommandError("needs Linux and two cores")
     return found[0], found[1]
 
 
-async def measure(plan: Plan, folder: Path, report: Report) -> list[Level]:
-    """Give the figures of each protocol and level.
+async def measure(plan: Plan, folder: Path, announce: Announce) -> list[Level]:
+    """The figures of each protocol and level.
 
     Raises `CommandError` when a submission is refused or anything does not start.
     """
     levels = []
-    async with _running(plan.router, folder, report) as (processes, targets):
+    async with _running(plan.router, folder, announce) as (processes, targets):
         for protocol in PROTOCOLS:
             for clients in plan.clients:
-                report(f"{plan.router} router, {protocol}, {clients} clients")
+                announce(f"{plan.router} router, {protocol}, {clients} clients")
                 level = await _level(plan, processes, targets, protocol, clients)
                 levels.append(level)
     return levels
@@ -140,7 +140,7 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def _busy_seconds() -> float:
-    """Give how long the two cores have worked, for whomever."""
+    """How long the two cores have worked, for whomever."""
     each = psutil.cpu_times(percpu=True)
     return sum(sum(each[core]) - each[core].idle - each[core].iowait for core in cores())
 
@@ -148,7 +148,7 @@ def _busy_seconds() -> float:
 async def _submitted(
     seconds: float, targets: _Targets, protocol: str, clients: int
 ) -> tuple[Submitted, float]:
-    """Give what the clients did and the CPU seconds that they took."""
+    """What the clients did and the CPU seconds that they took."""
     target = targets.rest if protocol == "rest" else targets.grpc
     given = (protocol, target, targets.key, str(clients), str(seconds))
     before = os.times()
@@ -176,11 +176,11 @@ async def _submitted(
 
 @asynccontextmanager
 async def _running(
-    kind: RouterKind, path: Path, report: Report
+    kind: RouterKind, path: Path, announce: Announce
 ) -> AsyncIterator[tuple[Processes, _Targets]]:
     folder = Folder(path)
     with folder.locked() as lock:
-        processes = Processes(report, lock)
+        processes = Processes(announce, lock)
         key = secrets.token_urlsafe(24)
         aws, router, rest, grpc = (free_port() for _ in range(4))
         own, others = cores()

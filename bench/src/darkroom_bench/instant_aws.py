@@ -39,7 +39,7 @@ async def _answer(request: web.Request) -> web.Response:
 
 
 def create_app() -> web.Application:
-    """Give the server."""
+    """The server."""
     app = web.Application()
     app.router.add_route("*", "/", _answer)
     return app

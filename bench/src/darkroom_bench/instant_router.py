@@ -33,7 +33,7 @@ class InstantRouter(grpc.GenericRpcHandler):
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Give what answers a call; None for one that is not known."""
+        """What answers a call; None for one that is not known."""
         answer = _ANSWERS.get(handler_call_details.method)
         if answer is None:
             return None

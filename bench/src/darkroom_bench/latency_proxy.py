@@ -13,7 +13,7 @@ CHUNK: Final = 2**16
 
 @asynccontextmanager
 async def latency_proxy(target_port: int, seconds: float) -> AsyncIterator[int]:
-    """Give a port that leads to another of this machine; a round trip takes `seconds` longer.
+    """A port that leads to another of this machine; a round trip takes `seconds` longer.
 
     Every byte is late by half of that in each direction, and none waits for another: it is
     distance, not a narrow line.

@@ -69,7 +69,7 @@ class Callbacks:
 
     @contextmanager
     def expected(self, task_id: str) -> Iterator[asyncio.Future[Arrival]]:
-        """Give what will hold the callback of a task; to be opened before its POST."""
+        """What will hold the callback of a task; to be opened before its POST."""
         future = asyncio.get_running_loop().create_future()
         self._expected[task_id] = future
         try:
@@ -103,7 +103,7 @@ class Load:
     image_seconds: float
 
     async def drive(self, name: str, *, in_flight: int, tasks: int) -> list[Lap]:
-        """Give the laps in the order of their submission; ids of the tasks begin with `name`.
+        """The laps in the order of their submission; ids of the tasks begin with `name`.
 
         A task is replaced when its callback arrives, so that `in_flight` are on their way.
         Raises `CommandError` for a refused task, a failed one, or a missing callback.

@@ -20,10 +20,10 @@ from darkroom_bench.times import Percentiles, read_spans, summed_up
 from darkroom_cli.api import Api
 from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder
-from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT
-from darkroom_cli.embedded.processes import Processes, Report
+from darkroom_cli.embedded.processes import Announce, Processes
 from darkroom_cli.embedded.programs import HOST, Attached
 from darkroom_cli.embedded.stack import Options, stack
+from darkroom_cli.requests import SAMPLE_CHECKPOINT
 from provisioning.resources import subscribe_queue
 from servicekit.listen import free_port
 
@@ -42,7 +42,7 @@ class Plan:
     image_seconds: float
 
     def timed(self, in_flight: int) -> int:
-        """Give how many tasks of a level are timed: enough for its queue to turn over."""
+        """How many tasks of a level are timed: enough for its queue to turn over."""
         return max(self.tasks, 3 * in_flight)
 
 
@@ -66,8 +66,8 @@ class _Driven:
     cpu: dict[str, float]
 
 
-async def measure(plan: Plan, folder: Path, report: Report) -> list[Level]:
-    """Give the figures of each level, from a stack that keeps its state in `folder`.
+async def measure(plan: Plan, folder: Path, announce: Announce) -> list[Level]:
+    """The figures of each level, from a stack that keeps its state in `folder`.
 
     Raises `CommandError` when a task fails or anything does not start; an `AppError` when the
     emulator fails. Both may come in an exception group.
@@ -76,8 +76,8 @@ async def measure(plan: Plan, folder: Path, report: Report) -> list[Level]:
     busy_log = folder / "busy.jsonl"
     stacked = Folder(folder / "stack")
     async with (
-        _runtime(plan, folder, busy_log, report) as attached,
-        stack(Options(folder=stacked, attached=(attached,)), report) as running,
+        _runtime(plan, folder, busy_log, announce) as attached,
+        stack(Options(folder=stacked, attached=(attached,)), announce) as running,
         clients.sqs() as sqs,
         Api(running.endpoint, running.api_key) as api,
         asyncio.TaskGroup() as group,
@@ -88,15 +88,15 @@ async def measure(plan: Plan, folder: Path, report: Report) -> list[Level]:
         load = Load(
             api=api, callbacks=callbacks, runtime=RUNTIME, image_seconds=plan.image_seconds
         )
-        driven = await _drive(plan, load, report)
+        driven = await _drive(plan, load, announce)
         receiving.cancel()
-    report("reading the logs")
+    announce("reading the logs")
     return await asyncio.to_thread(_summed_up, driven, stacked, busy_log)
 
 
 @asynccontextmanager
 async def _runtime(
-    plan: Plan, folder: Path, busy_log: Path, report: Report
+    plan: Plan, folder: Path, busy_log: Path, announce: Announce
 ) -> AsyncIterator[Attached]:
     """Run a sample runtime that logs when it works, which those of a stack do not."""
     attached = Attached(
@@ -112,7 +112,7 @@ async def _runtime(
     )
     own = Folder(folder / "runtime")
     with own.locked() as lock:
-        processes = Processes(report, lock)
+        processes = Processes(announce, lock)
         try:
             await processes.start(programs.sample_runtime(attached, own, given))
             yield attached
@@ -120,16 +120,16 @@ async def _runtime(
             await processes.stop()
 
 
-async def _drive(plan: Plan, load: Load, report: Report) -> list[_Driven]:
+async def _drive(plan: Plan, load: Load, announce: Announce) -> list[_Driven]:
     meter = Meter(RUNTIME)
-    report(f"warming up with {WARM_UP_TASKS} tasks")
+    announce(f"warming up with {WARM_UP_TASKS} tasks")
     await load.drive("warm-up", in_flight=1, tasks=WARM_UP_TASKS)
     driven = []
     for in_flight in plan.levels:
         tasks = in_flight + plan.timed(in_flight)
-        report(f"{tasks} tasks, {in_flight} in flight")
+        announce(f"{tasks} tasks, {in_flight} in flight")
         driven.append(await _driven(load, meter.read, in_flight=in_flight, tasks=tasks))
-        report(f"took {driven[-1].seconds:.1f} s")
+        announce(f"took {driven[-1].seconds:.1f} s")
     return driven
 
 

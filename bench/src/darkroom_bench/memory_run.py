@@ -16,7 +16,7 @@ from awsio import clients
 from awsio.errors import translated
 from darkroom_bench.one_agent import OneAgent, Work, input_server, one_agent
 from darkroom_bench.still_runtime import SIDE
-from darkroom_cli.embedded.processes import Report
+from darkroom_cli.embedded.processes import Announce
 from darkroom_cli.errors import CommandError
 from provisioning.resources import Resources
 
@@ -67,7 +67,7 @@ class Watch:
             await asyncio.sleep(SAMPLE_SECONDS)
 
     def phase(self, name: str, tasks: int) -> Phase:
-        """Give what was seen since the last phase."""
+        """What was seen since the last phase."""
         samples, self.samples = self.samples, []
         return Phase(
             name=name,
@@ -79,14 +79,14 @@ class Watch:
         )
 
 
-async def measure_memory(plan: Plan, folder: Path, report: Report) -> list[Phase]:
-    """Give the phases of one agent's life, the first of them idle.
+async def measure_memory(plan: Plan, folder: Path, announce: Announce) -> list[Phase]:
+    """The phases of one agent's life, the first of them idle.
 
     Raises `CommandError` when a task is not completed or anything does not start; an `AppError`
     when the emulator fails. Both may come in an exception group.
     """
     side = isqrt(plan.large_bytes)
-    async with input_server(side) as url, one_agent(folder, report) as stack:
+    async with input_server(side) as url, one_agent(folder, announce) as stack:
         await stack.start(seconds=SECONDS)
         watch = Watch(psutil.Process(stack.agent_pid))
         async with asyncio.TaskGroup() as group:
@@ -97,7 +97,7 @@ async def measure_memory(plan: Plan, folder: Path, report: Report) -> list[Phase
             await asyncio.sleep(IDLE_SECONDS)
             phases = [watch.phase("idle", 0)]
             for name, work in _passing(plan, side, url):
-                report(f"{name}: {work.tasks} tasks")
+                announce(f"{name}: {work.tasks} tasks")
                 await _pass(stack, work)
                 phases.append(watch.phase(name, work.tasks))
             for each in beside:

@@ -24,7 +24,7 @@ from darkroom_bench.latency_proxy import latency_proxy
 from darkroom_bench.still_runtime import SIDE, noise
 from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder
-from darkroom_cli.embedded.processes import Processes, Program, Report
+from darkroom_cli.embedded.processes import Announce, Processes, Program
 from darkroom_cli.embedded.programs import HOST, Addresses, Attached
 from darkroom_cli.errors import CommandError
 from ledger.dynamodb import DynamoDbLedger
@@ -66,7 +66,7 @@ class OneAgent:
 
     @property
     def agent_pid(self) -> int:
-        """Give the process of the agent."""
+        """The process of the agent."""
         return self.processes.pid(_AGENT)
 
     async def fill(self, work: Work) -> list[Uid]:
@@ -118,7 +118,7 @@ class OneAgent:
                     raise CommandError(f"{uid} is {record.state if record else 'not known'}")
 
     def _services(self, depth: int) -> tuple[Program, Program]:
-        """Give the notifier and the agent as the embedded mode runs them."""
+        """The notifier and the agent as the embedded mode runs them."""
         addresses = Addresses(
             host=HOST,
             rest=free_port(),
@@ -160,12 +160,12 @@ _AGENT: Final = f"queue-agent-{RUNTIME}"
 @asynccontextmanager
 async def one_agent(
     folder: Path,
-    report: Report,
+    announce: Announce,
     *,
     latency_ms: float = 0,
     kind: RuntimeType = RuntimeType.SDWEBUI,
 ) -> AsyncIterator[OneAgent]:
-    """Give a stack with an empty queue, whose processes keep their state in `folder`.
+    """A stack with an empty queue, whose processes keep their state in `folder`.
 
     Raises `CommandError` when anything does not start, an `AppError` when the emulator fails.
     """
@@ -173,7 +173,7 @@ async def one_agent(
     async with AsyncExitStack() as exits:
         port = free_port()
         far = await exits.enter_async_context(latency_proxy(port, latency_ms / 1000))
-        processes = Processes(report, exits.enter_context(stacked.locked()))
+        processes = Processes(announce, exits.enter_context(stacked.locked()))
         exits.push_async_callback(processes.stop)
         await processes.start(programs.emulated_aws(port, stacked))
         aws = {**emulator.CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
@@ -190,7 +190,7 @@ async def one_agent(
 
 @asynccontextmanager
 async def input_server(side: int) -> AsyncIterator[str]:
-    """Give the URL of a picture."""
+    """The URL of a picture."""
     picture = noise(side)
 
     async def give(_: web.Request) -> web.Response:

@@ -70,7 +70,7 @@ async def drive(submits: list[Submit], seconds: float) -> Submitted:
 
 @asynccontextmanager
 async def rest(target: str, key: str, clients: int) -> AsyncIterator[list[Submit]]:
-    """Give clients of REST; `target` is a URL."""
+    """Clients of REST; `target` is a URL."""
     task = {"metadata": {**METADATA, "context": CONTEXT}, "content": CONTENT}
     body = json.dumps({"task": task}).encode()
     headers = {"content-type": "application/json", "x-api-key": key}
@@ -88,7 +88,7 @@ async def rest(target: str, key: str, clients: int) -> AsyncIterator[list[Submit
 
 @asynccontextmanager
 async def rpc(target: str, key: str, clients: int) -> AsyncIterator[list[Submit]]:
-    """Give clients of gRPC; `target` is host:port."""
+    """Clients of gRPC; `target` is host:port."""
     request = tasks_pb2.SubmitTaskRequest(
         id=METADATA["id"],
         runtime=METADATA["runtime"],

@@ -38,17 +38,17 @@ class Split:
 
     @property
     def overhead(self) -> float:
-        """Give all that was not generation."""
+        """All that was not generation."""
         return self.total - self.generation
 
     @property
     def without_wait(self) -> float:
-        """Give the overhead without the wait in the runtime's queue."""
+        """The overhead without the wait in the runtime's queue."""
         return self.overhead - self.queue_wait
 
     @property
     def inside(self) -> float:
-        """Give the overhead without either queue: what the services did or waited for."""
+        """The overhead without either queue: what the services did or waited for."""
         return self.without_wait - self.delivery
 
 
@@ -70,7 +70,7 @@ MEASURES: Final[Mapping[str, Callable[[Split], float]]] = {
 
 
 def read_spans(busy_log: Path) -> list[Span]:
-    """Give the spans that a sample runtime has written, first one first."""
+    """The spans that a sample runtime has written, first one first."""
     lines = [from_json(line) for line in busy_log.read_bytes().splitlines()]
     spans = [
         Span(datetime.fromtimestamp(one["start"], UTC), datetime.fromtimestamp(one["end"], UTC))
@@ -80,7 +80,7 @@ def read_spans(busy_log: Path) -> list[Span]:
 
 
 def split(lap: Lap, events: Mapping[str, datetime], spans: Sequence[Span]) -> Split:
-    """Give where a task's time went; `spans` are in order and of the only runtime.
+    """Where a task's time went; `spans` are in order and of the only runtime.
 
     Raises `CommandError` if the logs do not tell.
     """
@@ -101,7 +101,7 @@ def split(lap: Lap, events: Mapping[str, datetime], spans: Sequence[Span]) -> Sp
 
 
 def percentiles(seconds: Iterable[float]) -> Percentiles:
-    """Give the percentiles of at least two durations, interpolated between neighbours."""
+    """The percentiles of at least two durations, interpolated between neighbours."""
     cuts = quantiles((value * 1000 for value in seconds), n=100, method="inclusive")
     return Percentiles(p50=cuts[49], p99=cuts[98])
 
@@ -109,6 +109,6 @@ def percentiles(seconds: Iterable[float]) -> Percentiles:
 def summed_up(
     laps: Iterable[Lap], logs: Sequence[Path], spans: Sequence[Span]
 ) -> dict[str, Percentiles]:
-    """Give the percentiles of each measure over all laps; raises `CommandError`."""
+    """The percentiles of each measure over all laps; raises `CommandError`."""
     splits = [split(lap, timeline(logs, lap.uid), spans) for lap in laps]
     return {name: percentiles(map(value, splits)) for name, value in MEASURES.items()}

@@ -45,11 +45,11 @@ class Api:
         return await self._call("POST", "/v1alpha2", json=body)
 
     async def task(self, name: str) -> dict[str, Any]:
-        """Give one task by uid or id."""
+        """One task by uid or id."""
         return await self._call("GET", _path(name))
 
     async def links(self, name: str) -> list[str]:
-        """Give links that download a task's files for a while, its images first."""
+        """Links that download a task's files for a while, its images first."""
         answer = await self._call("GET", _path(name), params={"links": LINK_SECONDS})
         links: list[str] = answer["links"]
         return links
@@ -57,7 +57,7 @@ class Api:
     async def tasks(
         self, *, runtime: str | None, state: str | None, limit: int
     ) -> list[dict[str, Any]]:
-        """Give the newest tasks."""
+        """The newest tasks."""
         wanted = {"runtime": runtime, "state": state, "limit": limit}
         given = {name: value for name, value in wanted.items() if value is not None}
         answer = await self._call("GET", "/v1/tasks", params=given)
@@ -69,7 +69,7 @@ class Api:
         return await self._call("DELETE", _path(name))
 
     async def events(self, name: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        """Give each event of a task with its content, until it has ended.
+        """Each event of a task with its content, until it has ended.
 
         A broken stream is taken up again where it broke, a few times; raises `CommandError`
         when there is none at all.
@@ -98,13 +98,13 @@ class Api:
             tries += 1
 
     async def runtimes(self) -> list[dict[str, Any]]:
-        """Give what can be asked for."""
+        """What can be asked for."""
         answer = await self._call("GET", "/v1/runtimes")
         runtimes: list[dict[str, Any]] = answer["runtimes"]
         return runtimes
 
     async def models(self) -> list[dict[str, Any]]:
-        """Give the catalogue."""
+        """The catalogue."""
         answer = await self._call("GET", "/v1/models")
         models: list[dict[str, Any]] = answer["models"]
         return models
@@ -137,7 +137,7 @@ class Api:
 
 
 def _path(name: str) -> str:
-    """Give the path of a task; a name that no task can have must not become another path."""
+    """The path of a task; a name that no task can have must not become another path."""
     try:
         return f"/v1/tasks/{task_id(name)}"
     except ValueError as error:

@@ -21,10 +21,9 @@ from awsio.errors import translated
 from darkroom.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 from darkroom_cli.api import TERMINAL, Api
 from darkroom_cli.embedded.folder import Folder, Running
-from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT
 from darkroom_cli.errors import CommandError
 from darkroom_cli.objects import download
-from darkroom_cli.requests import comfyui_content, sdwebui_content
+from darkroom_cli.requests import SAMPLE_CHECKPOINT, comfyui_content, sdwebui_content
 from darkroom_cli.timeline import EVENTS, timeline
 from provisioning.resources import subscribe_queue
 from servicekit.rpc import channel
@@ -127,7 +126,7 @@ async def show_progress(api: Api, tasks: list[Submitted], console: Console) -> N
 
 
 async def receive_callbacks(queue_url: str, uids: set[str]) -> dict[str, dict[str, Any]]:
-    """Give the callback of each task, by uid; raises `CommandError` if one does not come."""
+    """The callback of each task, by uid; raises `CommandError` if one does not come."""
     found: dict[str, dict[str, Any]] = {}
     deadline = time.monotonic() + CALLBACK_SECONDS
     async with clients.sqs() as sqs:

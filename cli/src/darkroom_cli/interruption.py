@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
-    """Give what `work` gives, but cancel it when `stop` is set.
+    """What `work` gives; it is cancelled when `stop` is set.
 
     Raises `CommandError` then; what `work` raises comes in an exception group.
     """

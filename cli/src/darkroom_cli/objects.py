@@ -15,7 +15,7 @@ from servicekit.errors import AppError
 
 
 async def read_object(url: str) -> bytes:
-    """Give the content of an `s3://` object; raises `CommandError`."""
+    """The content of an `s3://` object; raises `CommandError`."""
     parts = urlsplit(url)
     try:
         async with clients.s3() as s3:

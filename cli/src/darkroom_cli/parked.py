@@ -33,14 +33,14 @@ class Parked:
 
     @property
     def task(self) -> TaskMessage | None:
-        """Give the task that it carries; None if it carries none."""
+        """The task that it carries; None if it carries none."""
         try:
             return TaskMessage.decode(self.body)
         except UndecodableError:
             return None
 
     def named(self, name: str) -> bool:
-        """Tell whether `name` is its message id, or its task's uid or id."""
+        """Whether `name` is its message id, or its task's uid or id."""
         task = self.task
         return name == self.message_id or (task is not None and name in {task.uid, task.id})
 
@@ -54,7 +54,7 @@ class DeadLetters:
 
     @asynccontextmanager
     async def held(self, limit: int) -> AsyncIterator[list[Parked]]:
-        """Give up to `limit` messages; those that are still there afterwards are given back.
+        """Up to `limit` messages; those that are still there afterwards are given back.
 
         SQS has no way to look without taking.
         """
@@ -123,7 +123,7 @@ async def dead_letters(queue_url: str) -> AsyncIterator[DeadLetters]:
 
 
 def resubmission(task: TaskMessage, content: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Give the v1alpha2 request that asks for the task once more."""
+    """The v1alpha2 request that asks for the task once more."""
     if task.checkpoint:
         scripts = {
             **content.get("alwayson_scripts", {}),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from darkroom_cli.errors import CommandError
 
+SAMPLE_CHECKPOINT: Final = "v1-5-pruned-emaonly.safetensors"
 STEPS = 16
 NEGATIVE = "text, watermark"
 
@@ -15,7 +16,7 @@ NEGATIVE = "text, watermark"
 def sdwebui_content(
     prompt: str, *, size: int, seed: int, image: str | None, checkpoint: str | None = None
 ) -> dict[str, Any]:
-    """Give SD WebUI's body of a text-to-image or, with an image, an image-to-image task."""
+    """SD WebUI's body of a text-to-image or, with an image, an image-to-image task."""
     content: dict[str, Any] = {
         "prompt": prompt,
         "steps": STEPS,
@@ -31,7 +32,7 @@ def sdwebui_content(
 
 
 def comfyui_content(prompt: str, *, size: int, seed: int, checkpoint: str) -> dict[str, Any]:
-    """Give ComfyUI's own text-to-image workflow, in API form."""
+    """ComfyUI's own text-to-image workflow, in API form."""
     return {
         "prompt": {
             "3": {
@@ -69,7 +70,7 @@ def comfyui_content(prompt: str, *, size: int, seed: int, checkpoint: str) -> di
 
 
 def image_argument(image: str) -> str:
-    """Give a URL as it is and a file as base64; raises `CommandError`."""
+    """A URL as it is and a file as base64; raises `CommandError`."""
     if image.startswith(("http://", "https://", "s3://")):
         return image
     try:

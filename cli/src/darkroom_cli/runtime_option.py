@@ -15,7 +15,7 @@ FORM = "NAME=TYPE@URL[,model=FILE][,dynamic]"
 
 
 def parse_runtimes(texts: Sequence[str]) -> tuple[Attached, ...]:
-    """Give the runtimes that all options name; raises `CommandError`."""
+    """The runtimes that all options name; raises `CommandError`."""
     found: dict[str, Attached] = {}
     for text in texts:
         attached = parse_runtime(text)
@@ -27,7 +27,7 @@ def parse_runtimes(texts: Sequence[str]) -> tuple[Attached, ...]:
 
 
 def parse_runtime(text: str) -> Attached:
-    """Give the runtime that one option names; raises `CommandError` that says what is wrong."""
+    """The runtime that one option names; raises `CommandError` that says what is wrong."""
     name, equals, rest = text.partition("=")
     kind, at, rest = rest.partition("@")
     if not equals or not at:
@@ -51,7 +51,7 @@ def parse_runtime(text: str) -> Attached:
 
 
 def _server(url: str, text: str) -> str:
-    """Give the URL of a server, without a slash at its end; raises `CommandError`."""
+    """The URL of a server, without a slash at its end; raises `CommandError`."""
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import typer
@@ -18,11 +18,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from darkroom_cli.api import Api
-from darkroom_cli.embedded.folder import Folder, Running, default_folder
 from darkroom_cli.errors import CommandError
-from provisioning import emulator
 from servicekit.errors import AppError
+
+if TYPE_CHECKING:
+    from darkroom_cli.api import Api
+    from darkroom_cli.embedded.folder import Folder, Running
 
 T = TypeVar("T")
 # A pipe has no width: tables are written whole.
@@ -55,7 +56,9 @@ DataDir = Annotated[
 
 
 def folder_of(path: Path | None) -> Folder:
-    """Give the data folder that was named, or the user's own."""
+    """The data folder that was named, or the user's own."""
+    from darkroom_cli.embedded.folder import Folder, default_folder
+
     return Folder((path or default_folder()).absolute())
 
 
@@ -65,7 +68,7 @@ def say(text: str) -> None:
 
 
 def running_stack(data_dir: Path | None) -> Running:
-    """Give the stack that runs here; ends the command if there is none."""
+    """The stack that runs here; ends the command if there is none."""
     return attempt(folder_of(data_dir).running)
 
 
@@ -78,12 +81,14 @@ class Target:
     running: Running | None = None  # None: it does not run here
 
     def api(self) -> Api:
-        """Give a client; only what is elsewhere may be behind this user's proxy."""
+        """A client; only what is elsewhere may be behind this user's proxy."""
+        from darkroom_cli.api import Api
+
         return Api(self.endpoint, self.api_key, trust_env=self.running is None)
 
 
 def target(endpoint: str | None, api_key_file: Path | None, data_dir: Path | None) -> Target:
-    """Give the stack at `endpoint`, or the one that runs here; ends the command without one.
+    """The stack at `endpoint`, or the one that runs here; ends the command without one.
 
     A key comes from a file or DARKROOM_API_KEY: other users can see command lines.
     """
@@ -156,6 +161,8 @@ def show_json(value: object) -> None:
 
 def use_aws_of(running: Running) -> None:
     """Point the SDK of this process to the AWS of a stack."""
+    from provisioning import emulator
+
     if running.aws_endpoint_url:
         os.environ["AWS_ENDPOINT_URL"] = running.aws_endpoint_url
         for name, value in emulator.CREDENTIALS.items():
@@ -171,7 +178,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 def attempt(read: Callable[[], T]) -> T:
-    """Give what `read` gives; ends the command with its `CommandError`."""
+    """What `read` gives; ends the command with its `CommandError`."""
     try:
         return read()
     except CommandError as error:

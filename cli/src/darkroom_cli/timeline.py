@@ -13,7 +13,7 @@ EVENTS: Final = ("accepted", "queued", "leased", "generated", "stored", "notifie
 
 
 def timeline(logs: Iterable[Path], uid: str) -> dict[str, datetime]:
-    """Give the first time of each event of one task, in the order of the way."""
+    """The first time of each event of one task, in the order of the way."""
     found: dict[str, datetime] = {}
     mark = uid.encode()
     for log in logs:

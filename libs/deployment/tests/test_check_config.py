@@ -54,7 +54,7 @@ modelsRuntime:
 
 
 def config(**first: Any) -> dict[str, Any]:
-    """Give the golden file with other keys of its runtime."""
+    """The golden file with other keys of its runtime."""
     values: dict[str, Any] = copy.deepcopy(yaml.safe_load(GOLDEN.read_text()))
     values["modelsRuntime"][0] |= first
     return values

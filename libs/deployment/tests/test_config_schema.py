@@ -24,7 +24,7 @@ OPEN = {"valueFrom", "securityContext"}
 
 
 def keys(part: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give each key of the file with what describes it."""
+    """Each key of the file with what describes it."""
     for name, each in part.get("properties", {}).items():
         leaf = resolved(each)
         yield f"{path}{name}", leaf

@@ -83,7 +83,7 @@ def test_record_of_an_image_is_one_write_unit() -> None:
 
 
 def item_bytes(attribute: tuple[str, Any]) -> int:
-    """Give at least what DynamoDB counts: names and texts, and a list's or number's share."""
+    """At least what DynamoDB counts: names and texts, and a list's or number's share."""
     name, value = attribute
     ((kind, content),) = value.items()
     if kind == "L":

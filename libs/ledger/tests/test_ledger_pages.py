@@ -15,7 +15,7 @@ RECORDS = 9
 
 
 async def filled(ledger: Ledger, running: list[bool]) -> tuple[str, list[Record]]:
-    """Give a runtime with that many records, newest first, some of them running."""
+    """A runtime with that many records, newest first, some of them running."""
     runtime = f"runtime-{new_uid()}"
     records = []
     for runs in running:

@@ -25,7 +25,7 @@ def test_a_server_can_listen_on_the_port_again_and_again() -> None:
     port = free_port()
 
     for _ in range(3):
-        with listening(port), socket.create_connection((HOST, port), timeout=5) as client:
+        with listening(port), socket.create_connection((HOST, port), timeout=60) as client:
             assert client.getpeername() == (HOST, port)
 
 
@@ -39,7 +39,7 @@ def test_nobody_else_finds_the_port_free_between_two_starts_of_its_server() -> N
 
 def test_nobody_listens_on_the_port_until_its_server_does() -> None:
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((HOST, free_port()), timeout=5)
+        socket.create_connection((HOST, free_port()), timeout=60)
 
 
 @pytest.mark.parametrize(

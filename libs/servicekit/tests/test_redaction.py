@@ -54,11 +54,11 @@ def test_secret_is_taken_out_at_any_depth() -> None:
     "piece", ["a://", "://", "x-api-key", "authorization:", "a.b://c", "@?"]
 )
 def test_no_text_takes_long(piece: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
 
     redacted(piece * 20_000)
 
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_log_line_has_no_secret_in_message_fields_and_exception(

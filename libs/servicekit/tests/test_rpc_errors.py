@@ -28,7 +28,7 @@ async def test_a_refusal_arrives_with_its_code_its_text_and_its_fields(
 
     async with served(service, port), called(port) as (stub, _):
         with pytest.raises(RejectedError, match="there is none") as caught, translated("get"):
-            await stub.GetModel(ASK, timeout=5)
+            await stub.GetModel(ASK, timeout=60)
 
     assert caught.value.code == "model_not_found"
     assert caught.value.errors == fields
@@ -42,7 +42,7 @@ async def test_a_transient_failure_arrives_as_one_and_is_not_tried_again_below(
 
     async with served(service, port), called(port) as (stub, _):
         with pytest.raises(TransientError) as caught, translated("get"):
-            await stub.GetModel(ASK, timeout=5)
+            await stub.GetModel(ASK, timeout=60)
 
     assert caught.value.details == {"action": "get", "status": "UNAVAILABLE"}
     assert isinstance(caught.value.__cause__, grpc.aio.AioRpcError)
@@ -58,7 +58,7 @@ async def test_an_unexpected_failure_is_internal_and_keeps_its_text_to_itself(
 
     async with served(service, port), called(port) as (stub, _):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.GetModel(ASK, timeout=5)
+            await stub.GetModel(ASK, timeout=60)
 
     assert caught.value.code() == grpc.StatusCode.INTERNAL
     assert SECRET not in str(caught.value)
@@ -74,7 +74,7 @@ async def test_an_internal_error_of_a_callee_is_transient_for_its_caller(
     service.error = KeyError(SECRET)
     async with served(service, port), called(port) as (stub, _):
         with pytest.raises(TransientError), translated("get"):
-            await stub.GetModel(ASK, timeout=5)
+            await stub.GetModel(ASK, timeout=60)
 
 
 async def test_an_error_in_the_middle_of_a_stream_arrives_after_what_was_sent(
@@ -97,7 +97,7 @@ async def test_an_error_in_the_middle_of_a_stream_arrives_after_what_was_sent(
     ):
         watching: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
         watching = opened.unary_stream("/tests.Changes/Watch")
-        answers = aiter(watching(b"", timeout=5))
+        answers = aiter(watching(b"", timeout=60))
         first = await anext(answers)
         with pytest.raises(RejectedError, match="no more"), translated("watch"):
             await anext(answers)
@@ -109,9 +109,9 @@ async def test_a_server_that_is_down_for_a_moment_is_tried_again(
     service: FakeModelService, port: int
 ) -> None:
     async with called(port) as (stub, opened):
-        call = stub.GetModel(ASK, timeout=5)
+        call = stub.GetModel(ASK, timeout=60)
         state = opened.get_state()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while state != grpc.ChannelConnectivity.TRANSIENT_FAILURE:
                 await opened.wait_for_state_change(state)
                 state = opened.get_state()
@@ -125,14 +125,14 @@ async def test_a_server_that_is_down_for_a_moment_is_tried_again(
 async def test_a_server_that_stays_down_is_transient(port: int) -> None:
     async with called(port) as (stub, _):
         with pytest.raises(TransientError, match="call failed"), translated("get"):
-            await stub.GetModel(ASK, timeout=5)
+            await stub.GetModel(ASK, timeout=60)
 
 
 async def test_a_caller_learns_when_to_come_back(service: FakeModelService, port: int) -> None:
     service.error = TransientError("down", retry_after=timedelta(seconds=7))
     async with served(service, port), called(port) as (stub, _):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.GetModel(ASK, timeout=5)
+            await stub.GetModel(ASK, timeout=60)
     status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]  # it has what a Call must have
     assert status is not None
     info = error_details_pb2.RetryInfo()

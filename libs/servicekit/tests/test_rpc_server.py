@@ -44,11 +44,11 @@ async def test_health_over_grpc_follows_the_process(
     request = health_pb2.HealthCheckRequest()
     async with served(service, port, health), called(port) as (_, opened):
         stub = health_stub(opened)
-        seen = [(await stub.Check(request, timeout=5)).status]
+        seen = [(await stub.Check(request, timeout=60)).status]
         await health.ready()
-        seen.append((await stub.Check(request, timeout=5)).status)
+        seen.append((await stub.Check(request, timeout=60)).status)
         await health.not_ready("stopping")
-        seen.append((await stub.Check(request, timeout=5)).status)
+        seen.append((await stub.Check(request, timeout=60)).status)
     assert seen == [NOT_SERVING, SERVING, NOT_SERVING]
 
 
@@ -59,7 +59,7 @@ async def test_a_process_that_was_ready_before_it_served_stays_ready(
     await health.ready()
     async with served(service, port, health), called(port) as (_, opened):
         stub = health_stub(opened)
-        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=60)
     assert answer.status == SERVING
 
 
@@ -68,7 +68,7 @@ async def test_a_watcher_of_health_hears_of_each_change(
 ) -> None:
     health = Health()
     async with served(service, port, health), called(port) as (_, opened):
-        watch = health_stub(opened).Watch(health_pb2.HealthCheckRequest(), timeout=5)
+        watch = health_stub(opened).Watch(health_pb2.HealthCheckRequest(), timeout=60)
         seen = []
         async for answer in watch:
             seen.append(answer.status)
@@ -89,7 +89,7 @@ async def test_reflection_lists_our_services_and_their_files(
     async with served(service, port), called(port) as (_, opened):
         stub = reflection_stub(opened)
         listed, described = [
-            answer async for answer in stub.ServerReflectionInfo(iter(requests), timeout=5)
+            answer async for answer in stub.ServerReflectionInfo(iter(requests), timeout=60)
         ]
     names = {found.name for found in listed.list_services_response.service}
     assert names == {
@@ -113,7 +113,7 @@ async def test_a_call_in_flight_is_answered_when_the_server_stops(port: int) -> 
 
     async with called(port) as (stub, _):
         async with served(Slow(), port):
-            call = asyncio.ensure_future(stub.GetModel(ASK, timeout=5))
+            call = asyncio.ensure_future(stub.GetModel(ASK, timeout=60))
             await begun.wait()
             asyncio.get_running_loop().call_soon(go_on.set)
         assert (await call).model.name == "x"
@@ -123,7 +123,7 @@ async def test_a_server_that_has_stopped_frees_its_port(service: FakeModelServic
     port = free_port()
     for _ in range(2):
         async with served(service, port), called(port) as (stub, _channel):
-            await stub.GetModel(ASK, timeout=5)
+            await stub.GetModel(ASK, timeout=60)
     assert service.calls == 2
 
 
@@ -133,7 +133,7 @@ async def test_a_method_that_does_not_exist_is_unimplemented(
     async with served(service, port), called(port) as (_, opened):
         unknown: Any = opened.unary_unary(f"/{SERVICE}/Nothing")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await unknown(b"", timeout=5)
+            await unknown(b"", timeout=60)
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -154,12 +154,12 @@ async def test_a_call_in_flight_outlives_the_renewal_of_its_connection(port: int
     renewal = Renewal(after=timedelta(seconds=0.2), grace=timedelta(seconds=30))
     async with served(Slow(), port, renewal=renewal), called(port) as (stub, _):
         slow = modelsync_pb2.GetModelRequest(kind="Lora", name="slow")
-        call = asyncio.ensure_future(stub.GetModel(slow, timeout=30))
+        call = asyncio.ensure_future(stub.GetModel(slow, timeout=60))
         await begun.wait()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             # Each of these is answered, also those on the way while the connection ends.
             while len(set(connections)) < 4:
-                await stub.GetModel(ASK, timeout=5)
+                await stub.GetModel(ASK, timeout=60)
         go_on.set()
         assert (await call).model.name == "slow"
 
@@ -172,13 +172,13 @@ async def test_calls_go_to_every_server_of_a_name() -> None:
         served(one, ports[0]),
         served(two, ports[1]),
         channel(f"ipv4:{both}") as opened,
-        asyncio.timeout(20),
+        asyncio.timeout(60),
     ):
         stub: ModelServiceAsyncStub = modelsync_pb2_grpc.ModelServiceStub(opened)
         while not (one.calls and two.calls):  # the second connection may be later
-            await stub.GetModel(ASK, timeout=5)
+            await stub.GetModel(ASK, timeout=60)
         before = one.calls, two.calls
         for _ in range(20):
-            await stub.GetModel(ASK, timeout=5)
+            await stub.GetModel(ASK, timeout=60)
 
     assert (one.calls - before[0], two.calls - before[1]) == (10, 10)

@@ -25,7 +25,7 @@ async def listen(runtime: str, client_id: str) -> AsyncIterator[ClientConnection
 async def events_until(
     socket: ClientConnection, last: str, *, keep_status: bool = False
 ) -> list[Event]:
-    """Give what arrives up to the first `last`; `end` is `executing` without a node."""
+    """What arrives up to the first `last`; `end` is `executing` without a node."""
     found: list[Event] = []
     async for text in socket:
         message = json.loads(text)

@@ -59,10 +59,10 @@ async def comfy_client(comfy: str) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def until() -> Until:
-    """Asks again and again until the answer is yes, for ten seconds at most."""
+    """Asks again and again until the answer is yes, for a minute at most."""
 
     async def ask(question: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await question():
                 pass
 

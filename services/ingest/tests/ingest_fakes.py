@@ -77,12 +77,12 @@ def task_with(**changes: Any) -> TaskRecord:
 
 
 def golden(name: str) -> bytes:
-    """Give the bytes of a golden file."""
+    """The bytes of a golden file."""
     return (GOLDEN / name).read_bytes()
 
 
 def digest(key: str) -> str:
-    """Give what a keys file holds of a key."""
+    """What a keys file holds of a key."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -250,7 +250,7 @@ class World:
         self.watches = Watches(self.notifier, limit=self.streams, patience=self.patience)
 
     def app(self) -> ASGIApp:
-        """Give the REST app, which names every submission `UID`."""
+        """The REST app, which names every submission `UID`."""
         return rest_app(
             router=self.router,
             models=self.models,
@@ -265,7 +265,7 @@ class World:
 
 @asynccontextmanager
 async def rest(world: World, key: str | None = KEY) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of the REST API, served by the real server."""
+    """A client of the REST API, served by the real server."""
     port = free_port()
     headers = {} if key is None else {"x-api-key": key}
     async with (
@@ -277,7 +277,7 @@ async def rest(world: World, key: str | None = KEY) -> AsyncIterator[httpx.Async
 
 @asynccontextmanager
 async def rpc(world: World) -> AsyncIterator[TaskServiceAsyncStub]:
-    """Give a client of the gRPC API, served by the real server."""
+    """A client of the gRPC API, served by the real server."""
     address = f"127.0.0.1:{free_port()}"
 
     def register(server: grpc.aio.Server) -> None:
@@ -291,7 +291,7 @@ async def rpc(world: World) -> AsyncIterator[TaskServiceAsyncStub]:
 
 
 def v1alpha2(content: object = None, **metadata: object) -> dict[str, Any]:
-    """Give a request that is valid unless the arguments make it wrong."""
+    """A request that is valid unless the arguments make it wrong."""
     known = {"id": "a", "runtime": "sdruntime", "tasktype": "text-to-image"}
     return {
         "task": {
@@ -302,13 +302,13 @@ def v1alpha2(content: object = None, **metadata: object) -> dict[str, Any]:
 
 
 def v1alpha1(body: dict[str, Any] | None = None, **scripts: object) -> dict[str, Any]:
-    """Give a request of the older form that is valid unless the arguments make it wrong."""
+    """A request of the older form that is valid unless the arguments make it wrong."""
     known = {"task": "text-to-image", "sd_model_checkpoint": "m.safetensors", "id_task": "a"}
     return {"alwayson_scripts": {**known, **scripts}, "prompt": "A dog", **(body or {})}
 
 
 def encode(value: object) -> bytes:
-    """Give compact JSON."""
+    """Compact JSON."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 

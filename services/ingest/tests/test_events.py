@@ -30,12 +30,12 @@ WITH_KEY = (("x-api-key", KEY),)
 async def stream(
     client: httpx.AsyncClient, path: str = f"/v1/tasks/{UID}/events", **headers: str
 ) -> AsyncIterator[httpx.Response]:
-    async with asyncio.timeout(20), client.stream("GET", path, headers=headers) as response:
+    async with asyncio.timeout(60), client.stream("GET", path, headers=headers) as response:
         yield response
 
 
 async def parsed(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
-    """Give each event as its fields, a comment under an empty name."""
+    """Each event as its fields, a comment under an empty name."""
     fields: dict[str, str] = {}
     async for line in lines:
         if line:
@@ -101,7 +101,7 @@ async def test_a_client_that_leaves_frees_the_stream_behind(world: World) -> Non
         async with stream(client) as response:
             await anext(parsed(response.aiter_lines()))
             assert world.watches.open == 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await world.notifier.closed.wait()
     assert (world.notifier.open, world.watches.open) == (0, 0)
 
@@ -164,7 +164,7 @@ async def test_grpc_streams_the_same(world: World) -> None:
     world.notifier.tell(change(4), TransientError("it restarts"), DONE)
     request = tasks_pb2.WatchTaskRequest(id="test-t2i", after_sequence=3)
     async with rpc(world) as stub:
-        call = stub.WatchTask(request, metadata=WITH_KEY, timeout=10)
+        call = stub.WatchTask(request, metadata=WITH_KEY, timeout=60)
         found = [(each.sequence, each.task.state) async for each in call]
     assert found == [(4, tasks_pb2.TASK_STATE_RUNNING), (9, tasks_pb2.TASK_STATE_COMPLETED)]
     assert world.notifier.asked == [(UID, 3), (UID, 4)]
@@ -172,7 +172,7 @@ async def test_grpc_streams_the_same(world: World) -> None:
 
 async def test_a_grpc_client_that_leaves_frees_the_stream_behind(world: World) -> None:
     world.notifier.tell(change(4))
-    async with rpc(world) as stub, asyncio.timeout(10):
+    async with rpc(world) as stub, asyncio.timeout(60):
         call = stub.WatchTask(tasks_pb2.WatchTaskRequest(id=UID), metadata=WITH_KEY)
         await call.read()
         call.cancel()

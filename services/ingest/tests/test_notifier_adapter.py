@@ -59,7 +59,7 @@ async def test_a_watch_outlives_a_restart_of_the_notifier() -> None:
     address = f"127.0.0.1:{free_port()}"
     before = FakeNotifierService("running", 3)  # type: ignore[abstract]  # no other call
     after = FakeNotifierService("completed", 8)  # type: ignore[abstract]  # no other call
-    async with channel(address) as opened, asyncio.timeout(20):
+    async with channel(address) as opened, asyncio.timeout(60):
         notifier = GrpcNotifier(opened, timeout=20 * SECOND)
         watches = Watches(notifier, limit=1, patience=20 * SECOND)
         async with aclosing(watches.follow(UID, 0)) as changes:

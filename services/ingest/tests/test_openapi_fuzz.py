@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from ingest_fakes import (
     KEY,
     TASK,
@@ -46,7 +47,8 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-ANSWER_SECONDS = 10
+ANSWER_SECONDS = 60
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 EVENTS = "/v1/tasks/{id}/events"
 # The document says "text": OpenAPI 3.1 has no schema for one event, and the tool wants one.
 CHECKS_OF_EVENTS = [check for check in CHECKS if check is not response_schema_conformance]
@@ -90,6 +92,8 @@ def send(url: str, method: str, path: str, mode: GenerationMode, key: str | None
     )
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
     def ask(case: Case[Any]) -> None:
+        # What is no HTTP is refused by the server itself, in plain text.
+        assume(not any(CONTROL.search(str(value)) for value in case.headers.values()))
         case.headers.pop("x-api-key", None)
         headers = {} if key is None else {"x-api-key": key}
         checks = CHECKS_OF_EVENTS if path == EVENTS else CHECKS

@@ -128,7 +128,7 @@ async def test_a_wait_without_room_or_notifier_is_still_an_acceptance() -> None:
 
 
 async def test_a_waiting_client_that_leaves_frees_the_stream(world: World) -> None:
-    async with rest(world) as client, asyncio.timeout(10):
+    async with rest(world) as client, asyncio.timeout(60):
         async with asyncio.TaskGroup() as group:
             headers = {"Prefer": "wait=60"}
             call = group.create_task(

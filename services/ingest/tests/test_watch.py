@@ -18,7 +18,7 @@ LONG = timedelta(seconds=10)
 
 
 async def told(world: World, after: int = 0) -> list[tuple[int, bool]]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         changes = world.watches.follow(UID, after)
         return [(each.sequence, each.state_changed) async for each in changes]
 
@@ -58,7 +58,7 @@ async def test_a_task_without_a_change_is_watched_for_as_long_as_it_waits(
     now = 0.0
     monkeypatch.setattr("ingest.watch.monotonic", lambda: now)
     world.notifier.tell(change(1))
-    async with asyncio.timeout(20), aclosing(world.watches.follow(UID, 0)) as changes:
+    async with asyncio.timeout(60), aclosing(world.watches.follow(UID, 0)) as changes:
         await anext(changes)
         for _ in range(3):
             waiting = asyncio.ensure_future(anext(changes))
@@ -93,7 +93,7 @@ async def test_the_number_of_streams_is_bounded_and_a_place_becomes_free() -> No
 @pytest.mark.parametrize("broken", [False, True])
 async def test_closing_ends_all_streams_and_begins_none(world: World, broken: bool) -> None:
     world.notifier.tell(change(1))
-    async with asyncio.timeout(10), aclosing(world.watches.follow(UID, 0)) as changes:
+    async with asyncio.timeout(60), aclosing(world.watches.follow(UID, 0)) as changes:
         await anext(changes)
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(anext(changes, None), name="watch")

@@ -17,7 +17,7 @@ NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def safetensors(*, tensor_bytes: int = 8) -> bytes:
-    """Give a valid file with one tensor."""
+    """A valid file with one tensor."""
     tensor = {"dtype": "U8", "shape": [tensor_bytes], "data_offsets": [0, tensor_bytes]}
     header = json.dumps({"__metadata__": {"format": "pt"}, "weight": tensor}).encode()
     return struct.pack("<Q", len(header)) + header + bytes(tensor_bytes)

@@ -39,12 +39,12 @@ async def test_the_process_is_ready_when_it_knows_the_models_and_ends_with_0(
         channel(address) as opened,
     ):
         stub = modelsync_pb2_grpc.ModelServiceStub(opened)
-        listed = await stub.ListModels(modelsync_pb2.ListModelsRequest(), timeout=5)
+        listed = await stub.ListModels(modelsync_pb2.ListModelsRequest(), timeout=60)
         with (
             pytest.raises(RejectedError, match=r"there are: a\.safetensors$"),
             translated(""),
         ):
-            await stub.GetModel(modelsync_pb2.GetModelRequest(kind="Lora"), timeout=5)
+            await stub.GetModel(modelsync_pb2.GetModelRequest(kind="Lora"), timeout=60)
         assert await asyncio.to_thread(terminate, process) == 0
     assert [(model.name, model.valid) for model in listed.models] == [("a.safetensors", True)]
 

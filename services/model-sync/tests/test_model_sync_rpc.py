@@ -43,9 +43,9 @@ async def test_models_are_listed_as_of_the_last_look_or_of_now(
     stub: ModelServiceAsyncStub, bucket: FakeModelBucket
 ) -> None:
     bucket.objects = {"Lora/a.safetensors": safetensors(), "VAE/b.pt": b""}
-    before = await stub.ListModels(modelsync_pb2.ListModelsRequest(), timeout=5)
-    after = await stub.ListModels(REFRESH, timeout=5)
-    loras = await stub.ListModels(modelsync_pb2.ListModelsRequest(kind="Lora"), timeout=5)
+    before = await stub.ListModels(modelsync_pb2.ListModelsRequest(), timeout=60)
+    after = await stub.ListModels(REFRESH, timeout=60)
+    loras = await stub.ListModels(modelsync_pb2.ListModelsRequest(kind="Lora"), timeout=60)
 
     assert list(before.models) == []
     assert [model.name for model in after.models] == ["a.safetensors", "b.pt"]
@@ -66,7 +66,7 @@ async def test_one_model_is_given_by_its_stem(
 ) -> None:
     bucket.objects = {"Lora/a.safetensors": safetensors()}
     asked = modelsync_pb2.GetModelRequest(kind="Lora", name="a")
-    answer = await stub.GetModel(asked, timeout=5)
+    answer = await stub.GetModel(asked, timeout=60)
     assert answer.model.name == "a.safetensors"
 
 
@@ -76,7 +76,7 @@ async def test_a_model_that_does_not_exist_is_refused_with_what_there_is(
     bucket.objects = {"Lora/a.pt": b"x", "Lora/b.pt": b"x"}
     asked = modelsync_pb2.GetModelRequest(kind="Lora", name="c")
     with pytest.raises(RejectedError) as caught, translated("get"):
-        await stub.GetModel(asked, timeout=5)
+        await stub.GetModel(asked, timeout=60)
     assert str(caught.value) == "there is no Lora model 'c'; there are: a.pt, b.pt"
     assert caught.value.code == "model_not_found"
 
@@ -86,5 +86,5 @@ async def test_a_bucket_that_is_down_is_unavailable_and_asked_once(
 ) -> None:
     bucket.fails = 10
     with pytest.raises(TransientError), translated("list"):
-        await stub.ListModels(REFRESH, timeout=5)
+        await stub.ListModels(REFRESH, timeout=60)
     assert bucket.looks == 1

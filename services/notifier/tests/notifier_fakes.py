@@ -44,7 +44,7 @@ FAILED = Result(
 
 
 def numbered(number: int) -> Result:
-    """Give a result that differs from those of other numbers."""
+    """A result that differs from those of other numbers."""
     return replace(DONE, output_url=f"s3://outputbucket/{number}.out")
 
 
@@ -89,7 +89,7 @@ class World:
         )
 
     def watch(self, poll: timedelta = NEVER, limit: int = 10) -> Watch:
-        """Give the use case; without a poll it sees only what this process changes."""
+        """The use case; without a poll it sees only what this process changes."""
         return Watch(ledger=self.ledger, changes=self.changes, poll=poll, limit=limit)
 
     @property

@@ -54,10 +54,10 @@ def finish(**changes: object) -> notifier_pb2.FinishTaskRequest:
 
 
 async def test_a_delivery_is_judged(stub: NotifierServiceAsyncStub) -> None:
-    first = await stub.BeginAttempt(begin(UID), timeout=5)
-    unknown = await stub.BeginAttempt(begin(new_uid()), timeout=5)
-    await stub.FinishTask(finish(), timeout=5)
-    finished = await stub.BeginAttempt(begin(UID), timeout=5)
+    first = await stub.BeginAttempt(begin(UID), timeout=60)
+    unknown = await stub.BeginAttempt(begin(new_uid()), timeout=60)
+    await stub.FinishTask(finish(), timeout=60)
+    finished = await stub.BeginAttempt(begin(UID), timeout=60)
 
     assert (first.verdict, first.attempt) == (notifier_pb2.VERDICT_PROCEED, 1)
     assert unknown.verdict == notifier_pb2.VERDICT_UNKNOWN
@@ -68,8 +68,8 @@ async def test_only_the_first_result_is_committed(
     stub: NotifierServiceAsyncStub, world: World
 ) -> None:
     error = TaskError(code="runtime_error", message="x", retryable=True)
-    first = await stub.FinishTask(finish(error=error), timeout=5)
-    second = await stub.FinishTask(finish(), timeout=5)
+    first = await stub.FinishTask(finish(error=error), timeout=60)
+    second = await stub.FinishTask(finish(), timeout=60)
     assert (first.committed, second.committed) == (True, False)
     (callback,) = world.callbacks
     assert callback.error is not None
@@ -81,7 +81,7 @@ async def test_only_the_first_result_is_committed(
 async def test_a_result_without_an_error_is_completed_with_its_images(
     stub: NotifierServiceAsyncStub, world: World
 ) -> None:
-    await stub.FinishTask(finish(), timeout=5)
+    await stub.FinishTask(finish(), timeout=60)
     (callback,) = world.callbacks
     assert (callback.status, callback.image_url) == ("completed", ["s3://b/1.png"])
 
@@ -89,9 +89,9 @@ async def test_a_result_without_an_error_is_completed_with_its_images(
 async def test_progress_is_kept_within_its_bounds(
     stub: NotifierServiceAsyncStub, world: World
 ) -> None:
-    await stub.BeginAttempt(begin(UID), timeout=5)
+    await stub.BeginAttempt(begin(UID), timeout=60)
     wrong = notifier_pb2.ReportProgressRequest(uid=UID, attempt=1, step=-1, total=1)
-    answer = await stub.ReportProgress(wrong, timeout=5)
+    answer = await stub.ReportProgress(wrong, timeout=60)
     assert world.record.progress == Progress(step=0, total=1)
     assert not answer.cancelled
 
@@ -99,11 +99,11 @@ async def test_progress_is_kept_within_its_bounds(
 async def test_a_heartbeat_writes_nothing_and_tells_of_the_mark(
     stub: NotifierServiceAsyncStub, world: World
 ) -> None:
-    await stub.BeginAttempt(begin(UID), timeout=5)
+    await stub.BeginAttempt(begin(UID), timeout=60)
     heartbeat = notifier_pb2.ReportProgressRequest(uid=UID, attempt=1)
-    before = await stub.ReportProgress(heartbeat, timeout=5)
+    before = await stub.ReportProgress(heartbeat, timeout=60)
     marked = await world.ledger.mark_cancelled(UID)
-    after = await stub.ReportProgress(heartbeat, timeout=5)
+    after = await stub.ReportProgress(heartbeat, timeout=60)
     assert (before.cancelled, after.cancelled) == (False, True)
     assert world.record == marked
 
@@ -113,7 +113,7 @@ async def test_the_number_of_deliveries_poisons_a_task(
 ) -> None:
     request = notifier_pb2.BeginAttemptRequest(uid=UID, agent="agent-1", receives=10)
     for _ in range(2):
-        answer = await stub.BeginAttempt(request, timeout=5)
+        answer = await stub.BeginAttempt(request, timeout=60)
         assert (answer.verdict, answer.attempt) == (notifier_pb2.VERDICT_POISONED, 0)
     (callback,) = world.callbacks
     assert callback.error is not None
@@ -121,12 +121,12 @@ async def test_the_number_of_deliveries_poisons_a_task(
 
 
 async def test_a_release_is_noted(stub: NotifierServiceAsyncStub, world: World) -> None:
-    await stub.BeginAttempt(begin(UID), timeout=5)
+    await stub.BeginAttempt(begin(UID), timeout=60)
     request = notifier_pb2.ReleaseAttemptRequest(
         uid=UID, attempt=1, interrupted=True, reason="SIGTERM"
     )
     for _ in range(2):
-        await stub.ReleaseAttempt(request, timeout=5)
+        await stub.ReleaseAttempt(request, timeout=60)
     record = world.record
     assert (record.state, record.interruptions, record.failures) == (TaskState.QUEUED, 1, 0)
     assert record.last_reason == "SIGTERM"
@@ -135,14 +135,14 @@ async def test_a_release_is_noted(stub: NotifierServiceAsyncStub, world: World) 
 async def test_a_running_task_is_cancelled_by_its_agent(
     stub: NotifierServiceAsyncStub, world: World
 ) -> None:
-    await stub.BeginAttempt(begin(UID), timeout=5)
+    await stub.BeginAttempt(begin(UID), timeout=60)
     await world.ledger.mark_cancelled(UID)
     settle = notifier_pb2.SettleCancelRequest(uid=UID)
-    left = await stub.SettleCancel(settle, timeout=5)
+    left = await stub.SettleCancel(settle, timeout=60)
     ended = await stub.FinishTask(
         notifier_pb2.FinishTaskRequest(uid=UID, attempt=1, cancelled=True), timeout=5
     )
-    settled = await stub.SettleCancel(settle, timeout=5)
+    settled = await stub.SettleCancel(settle, timeout=60)
     assert (left.cancelled, ended.committed, settled.cancelled) == (False, True, True)
     (callback,) = world.callbacks
     assert (callback.status, callback.result, callback.output_url) == ("cancelled", False, None)
@@ -151,14 +151,14 @@ async def test_a_running_task_is_cancelled_by_its_agent(
 async def test_a_watcher_gets_each_change_to_the_end(
     stub: NotifierServiceAsyncStub, world: World
 ) -> None:
-    call = stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=UID), timeout=10)
+    call = stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=UID), timeout=60)
     found: list[Any] = [await call.read()]
-    await stub.BeginAttempt(begin(UID), timeout=5)
+    await stub.BeginAttempt(begin(UID), timeout=60)
     found.append(await call.read())
     report = notifier_pb2.ReportProgressRequest(uid=UID, attempt=1, step=3, total=20)
-    await stub.ReportProgress(report, timeout=5)
+    await stub.ReportProgress(report, timeout=60)
     found.append(await call.read())
-    await stub.FinishTask(finish(), timeout=5)
+    await stub.FinishTask(finish(), timeout=60)
     found += [answer async for answer in call]
 
     assert [(a.sequence, a.task.state) for a in found] == [
@@ -174,16 +174,16 @@ async def test_a_watcher_gets_each_change_to_the_end(
 async def test_too_many_watchers_are_told_to_come_again(
     stub: NotifierServiceAsyncStub,
 ) -> None:
-    first = stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=UID), timeout=10)
+    first = stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=UID), timeout=60)
     await first.read()
     with pytest.raises(TransientError), translated("watch"):
-        await stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=UID), timeout=10).read()
+        await stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=UID), timeout=60).read()
     first.cancel()
 
 
 async def test_a_watcher_of_no_task_is_refused(stub: NotifierServiceAsyncStub) -> None:
     with pytest.raises(RejectedError) as caught, translated("watch"):
-        await stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=new_uid()), timeout=5).read()
+        await stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=new_uid()), timeout=60).read()
     assert caught.value.code == "task_not_found"
 
 
@@ -192,12 +192,12 @@ async def test_a_topic_that_is_down_is_unavailable(
 ) -> None:
     world.topic.down = True
     with pytest.raises(TransientError), translated("finish"):
-        await stub.FinishTask(finish(), timeout=5)
+        await stub.FinishTask(finish(), timeout=60)
     assert world.record.callback_due
 
 
 async def test_what_is_no_uid_is_refused(stub: NotifierServiceAsyncStub) -> None:
     with pytest.raises(RejectedError) as caught, translated("begin"):
-        await stub.BeginAttempt(begin("../x"), timeout=5)
+        await stub.BeginAttempt(begin("../x"), timeout=60)
     assert caught.value.code == "invalid_request"
     assert [error.field for error in caught.value.errors] == ["uid"]

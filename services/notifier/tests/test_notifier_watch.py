@@ -20,7 +20,7 @@ SOON = timedelta(milliseconds=1)
 
 
 async def sequences(changes: AsyncGenerator[Record, None]) -> list[int]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [record.sequence async for record in changes]
 
 
@@ -37,7 +37,7 @@ async def test_a_watcher_gets_the_record_now_and_after_a_change_of_this_process(
 
 
 async def test_a_change_by_another_process_is_seen_at_the_next_poll(world: World) -> None:
-    async with aclosing(world.watch(SOON)(UID, 0)) as changes, asyncio.timeout(10):
+    async with aclosing(world.watch(SOON)(UID, 0)) as changes, asyncio.timeout(60):
         await anext(changes)
         await world.ledger.mark_cancelled(UID)
         assert (await anext(changes)).cancel_requested
@@ -52,7 +52,7 @@ async def test_progress_is_a_change(world: World) -> None:
 
 
 async def test_a_change_between_two_looks_is_not_missed(world: World) -> None:
-    async with aclosing(world.watch()(UID, 0)) as changes, asyncio.timeout(10):
+    async with aclosing(world.watch()(UID, 0)) as changes, asyncio.timeout(60):
         await anext(changes)
         await world.settle.begin(UID, "agent-1")
         await world.settle.finish(UID, DONE)

@@ -8,7 +8,8 @@ from typing import Any
 
 from contracts.ids import Uid, new_uid
 from contracts.kinds import TaskType
-from queue_agent.domain import Job, Progress
+from contracts.state import Progress
+from queue_agent.domain import Job
 from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
 from queue_agent.runtimes.http import RuntimeHttp
 from queue_agent.runtimes.stall import StallLimit
@@ -65,7 +66,7 @@ async def queue(http: RuntimeHttp) -> list[str]:
 
 async def running(http: RuntimeHttp, prompt_id: str) -> None:
     """Wait until the server works on a prompt."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while prompt_id not in await queue(http):  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
 

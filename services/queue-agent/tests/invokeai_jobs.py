@@ -13,7 +13,8 @@ from PIL import Image
 
 from contracts.ids import Uid, new_uid
 from contracts.kinds import TaskType
-from queue_agent.domain import File, Job, Progress
+from contracts.state import Progress
+from queue_agent.domain import File, Job
 from queue_agent.files.body import open_body
 from queue_agent.runtimes.http import RuntimeHttp
 from queue_agent.runtimes.invokeai.models import ModelLibrary
@@ -73,7 +74,7 @@ async def enqueue(http: RuntimeHttp, content: dict[str, Any], destination: str) 
 
 async def reached(http: RuntimeHttp, destination: str, status: str) -> int:
     """Wait until the server's item has a status; gives its id."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for item in await items(http, destination):
                 if item["status"] == status:

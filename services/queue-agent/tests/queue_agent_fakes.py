@@ -10,6 +10,8 @@ from typing import Any
 
 from contracts.ids import Uid, new_uid
 from contracts.message import TaskMessage
+from contracts.state import Progress
+from contracts.verdict import Verdict
 from queue_agent.domain import (
     Begun,
     Delivery,
@@ -19,11 +21,9 @@ from queue_agent.domain import (
     Job,
     LeaseLostError,
     Leftovers,
-    Progress,
     RuntimeLostError,
     Stored,
     Task,
-    Verdict,
 )
 from queue_agent.files.body import Body, open_body
 from queue_agent.pipeline.delivery_state import DeliveryState

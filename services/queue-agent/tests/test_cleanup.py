@@ -20,7 +20,7 @@ def left() -> Leftovers:
 async def at_work(cleanup: Cleanup) -> AsyncIterator[None]:
     running = asyncio.create_task(cleanup.run_until_stopped(), name="cleanup")
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             yield
     finally:
         running.cancel()

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from comfyui_jobs import graph, ignore, job, node
 
-from queue_agent.domain import Progress
+from contracts.state import Progress
 from queue_agent.ports import Report
 from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime

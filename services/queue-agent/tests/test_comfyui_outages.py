@@ -89,7 +89,7 @@ async def test_prompt_without_progress_is_interrupted_and_the_runtime_is_lost(
     with pytest.raises(RuntimeHangsError):
         await hung.run(job(graph("HANG")), ignore)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await queue(http):  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
     await hung.probe()
@@ -107,7 +107,7 @@ async def test_prompt_with_another_model_may_stand_still_for_longer(http: Runtim
     loader["inputs"]["ckpt_name"] = "other.safetensors"
     assert server.loading(job(other)) == timedelta(hours=1)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with pytest.raises(RuntimeHangsError):
             await server.run(job(graph("HANG")), ignore)
     assert server.loading(job(graph("first"))) == timedelta(hours=1)
@@ -124,7 +124,7 @@ async def test_runtime_is_not_ready_while_a_prompt_that_hung_runs(http: RuntimeH
         await stuck.probe()
 
     await http.post("/interrupt")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await queue(http):  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
     await stuck.probe()

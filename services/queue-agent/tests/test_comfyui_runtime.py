@@ -10,7 +10,8 @@ from aiohttp.test_utils import TestServer
 from comfyui_jobs import graph, ignore, job, node, queue, running, runtime
 
 from contracts.ids import TaskId
-from queue_agent.domain import Leftovers, Progress, TaskFailedError
+from contracts.state import Progress
+from queue_agent.domain import Leftovers, TaskFailedError
 from queue_agent.files.types import PNG, file_type
 from queue_agent.runtimes.comfyui.prompt_ids import prompt_id_of
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
@@ -141,7 +142,7 @@ async def test_graph_of_which_only_a_part_can_run_is_not_run(http: RuntimeHttp) 
     assert caught.value.code == "runtime_rejected"
     assert "only a part" in str(caught.value)
     assert "node 7 (SaveImage): Required input is missing: filename_prefix" in str(caught.value)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await queue(http):  # noqa: ASYNC110  # another process
             await asyncio.sleep(0)
 
@@ -195,7 +196,7 @@ async def test_cancelled_run_does_not_interrupt_what_others_run(http: RuntimeHtt
         task = group.create_task(runtime(http).run(wanted, ignore), name="run")
         await running(http, prompt_id_of(wanted.uid, 1))
         task.cancel()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while prompt_id_of(wanted.uid, 1) in await queue(http):  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0)
         assert await queue(http) == [prompt_id_of(other.uid, 1)]

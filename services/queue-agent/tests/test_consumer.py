@@ -54,7 +54,7 @@ class Agent:
             drain=drain,
             at_work=self.work.append,
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await consumer.consume(handle, self.stop)
 
 

@@ -13,15 +13,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from queue_agent_fakes import PNG, delivery, make_image, message, run_for_ever, state
 
 from contracts.ids import claim_key, new_uid
-from queue_agent.domain import (
-    File,
-    Generated,
-    Job,
-    Leftovers,
-    TaskFailedError,
-    UnworkableError,
-    Verdict,
-)
+from contracts.verdict import Verdict
+from queue_agent.domain import File, Generated, Job, Leftovers, TaskFailedError, UnworkableError
 from queue_agent.files.body import FileBody
 from queue_agent.ports import Report
 from servicekit.errors import TransientError

@@ -25,14 +25,8 @@ from invokeai_jobs import (
 
 from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
-from queue_agent.domain import (
-    Generated,
-    Job,
-    Leftovers,
-    Progress,
-    RuntimeLostError,
-    TaskFailedError,
-)
+from contracts.state import Progress
+from queue_agent.domain import Generated, Job, Leftovers, RuntimeLostError, TaskFailedError
 from queue_agent.files.types import PNG, file_type
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
 from queue_agent.runtimes.invokeai.answers import Item

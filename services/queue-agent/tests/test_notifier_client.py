@@ -8,6 +8,8 @@ import pytest
 
 from contracts.callback import Failure
 from contracts.ids import new_uid
+from contracts.state import Progress
+from contracts.verdict import Verdict
 from darkroom.notifier.v1 import notifier_pb2 as pb
 from darkroom.notifier.v1.notifier_pb2_grpc import (
     NotifierServiceServicer,
@@ -15,7 +17,7 @@ from darkroom.notifier.v1.notifier_pb2_grpc import (
     add_NotifierServiceServicer_to_server,
 )
 from darkroom.task.v1.task_pb2 import TaskError
-from queue_agent.domain import Begun, Progress, Stored, Verdict
+from queue_agent.domain import Begun, Stored
 from queue_agent.notifier_client import GrpcNotifier
 from servicekit import rpc
 from servicekit.errors import TransientError

@@ -19,7 +19,7 @@ NOW, LONG = timedelta(), timedelta(hours=1)
 
 @asynccontextmanager
 async def running(protection: PodProtection) -> AsyncIterator[PodProtection]:
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         task = group.create_task(protection.run_until_stopped(), name="protection")
         yield protection
         task.cancel()

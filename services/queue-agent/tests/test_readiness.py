@@ -26,7 +26,7 @@ async def test_stop_ends_a_look_at_a_runtime_that_takes_long_to_be_ready() -> No
     runtime, stop = Registering(), asyncio.Event()
     readiness = Readiness(runtime=runtime, health=Health(), poll=timedelta(seconds=60))
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         waiting = group.create_task(readiness.wait(stop), name="wait")
         await runtime.started.wait()
         stop.set()

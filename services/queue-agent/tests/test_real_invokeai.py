@@ -18,7 +18,8 @@ import pytest
 from invokeai_jobs import items, job, listed, lora_graph, write_lora
 from PIL import Image
 
-from queue_agent.domain import Leftovers, Progress, RuntimeLostError, TaskFailedError
+from contracts.state import Progress
+from queue_agent.domain import Leftovers, RuntimeLostError, TaskFailedError
 from queue_agent.files.body import open_body
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
 from queue_agent.runtimes.invokeai.models import ModelLibrary

@@ -15,7 +15,8 @@ from aiohttp.test_utils import TestServer
 
 from contracts.ids import new_uid
 from contracts.kinds import TaskType
-from queue_agent.domain import Generated, Job, Progress, TaskFailedError
+from contracts.state import Progress
+from queue_agent.domain import Generated, Job, TaskFailedError
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
 from queue_agent.runtimes.sdwebui.checkpoints import Checkpoint, chosen
 from queue_agent.runtimes.sdwebui.runtime import SdWebuiRuntime

@@ -157,7 +157,7 @@ async def test_undecodable_message_lands_in_the_dead_letter_queue(
             lease=LEASE,
             drain=timedelta(seconds=1),
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await consumer.consume(handle, stop)
         assert await source.receive() is None
         parked = await sqs.receive_message(QueueUrl=parked_url, WaitTimeSeconds=5)

@@ -43,14 +43,14 @@ _TASK = Submission(
 
 
 def task(**changes: Any) -> Submission:
-    """Give a task of a new submission."""
+    """A task of a new submission."""
     return replace(_TASK, **{"uid": new_uid(), **changes})
 
 
 def claim(
     uid: Uid, *, key: str = "key-1", fingerprint: str = "f", tenant: str = "studio"
 ) -> Claim:
-    """Give what a submission with an idempotency key wants."""
+    """What a submission with an idempotency key wants."""
     return Claim(tenant=tenant, key=key, fingerprint=fingerprint, uid=uid)
 
 

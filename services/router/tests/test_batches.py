@@ -54,9 +54,9 @@ def stopped(topic: Topic) -> AbstractAsyncContextManager[Batches[str]]:
 async def running(
     topic: Topic, **given: Any
 ) -> AsyncIterator[tuple[Batches[str], asyncio.TaskGroup]]:
-    """Give batches and a group for callers, who have their ends before the batches close."""
+    """Batches and a group for callers, who have their ends before the batches close."""
     async with (
-        asyncio.timeout(5),
+        asyncio.timeout(60),
         batching(topic.send, limits(**given)) as batches,
         asyncio.TaskGroup() as group,
     ):
@@ -73,7 +73,7 @@ async def ended(batches: Batches[str], *entries: str) -> list[BaseException | No
 async def test_an_entry_alone_does_not_wait_for_others() -> None:
     topic = Topic()
     topic.let.set()
-    async with batching(topic.send, limits()) as batches, asyncio.timeout(5):
+    async with batching(topic.send, limits()) as batches, asyncio.timeout(60):
         await batches.put("a", 1)
         await batches.put("b", 1)
 
@@ -120,7 +120,7 @@ async def test_a_batch_is_never_larger_than_a_call_may_be() -> None:
 async def test_a_refused_entry_fails_alone() -> None:
     topic = Topic(wrong={"b": TransientError("full", code="Throttled"), "c": FatalError("no")})
     topic.let.set()
-    async with batching(topic.send, limits()) as batches, asyncio.timeout(5):
+    async with batching(topic.send, limits()) as batches, asyncio.timeout(60):
         ends = await ended(batches, "a", "b", "c")
 
     assert topic.calls == [["a", "b", "c"]]
@@ -132,7 +132,7 @@ async def test_a_refused_entry_fails_alone() -> None:
 async def test_a_failed_call_fails_each_of_its_entries_with_an_error_of_its_own() -> None:
     topic = Topic(down=TransientError("SNS is down"))
     topic.let.set()
-    async with batching(topic.send, limits()) as batches, asyncio.timeout(5):
+    async with batching(topic.send, limits()) as batches, asyncio.timeout(60):
         one, two = await ended(batches, "a", "b")
         topic.down = None
         await batches.put("c", 1)
@@ -159,7 +159,7 @@ async def test_an_entry_whose_caller_has_gone_while_it_waited_is_not_sent() -> N
 
 async def test_a_deadline_ends_the_wait_of_its_caller_and_nobody_elses() -> None:
     topic = Topic()
-    async with batching(topic.send, limits()) as batches, asyncio.timeout(5):
+    async with batching(topic.send, limits()) as batches, asyncio.timeout(60):
         async with asyncio.TaskGroup() as group:
             other = group.create_task(batches.put("patient", 1))
             with pytest.raises(TimeoutError):
@@ -171,7 +171,7 @@ async def test_a_deadline_ends_the_wait_of_its_caller_and_nobody_elses() -> None
 
 async def test_a_stop_sends_what_waits_and_waits_for_what_is_out() -> None:
     topic = Topic()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group, stopped(topic) as batches:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group, stopped(topic) as batches:
         await topic.hold(batches, group)
         waiting = group.create_task(batches.put("waits", 1))
         await asyncio.sleep(0)

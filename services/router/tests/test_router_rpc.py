@@ -69,7 +69,7 @@ async def test_a_submission_is_answered_with_its_runtime_and_its_place(
     stub: RouterServiceAsyncStub, world: World
 ) -> None:
     submitted = request()
-    answer = await stub.SubmitTask(submitted, timeout=5)
+    answer = await stub.SubmitTask(submitted, timeout=60)
     assert (answer.runtime, answer.uid) == ("fixed", submitted.uid)
     assert answer.output_location == "s3://outputbucket/output/test-t2i"
     assert len(world.topic.published) == 1
@@ -83,7 +83,7 @@ async def test_a_submission_that_ingest_should_have_refused_is_refused_here(
     stub: RouterServiceAsyncStub, world: World, wrong: dict[str, Any]
 ) -> None:
     with pytest.raises(RejectedError) as caught, translated("submit"):
-        await stub.SubmitTask(request(**wrong), timeout=5)
+        await stub.SubmitTask(request(**wrong), timeout=60)
     assert caught.value.code == "invalid_request"
     assert world.ledger.records == {}
 
@@ -93,7 +93,7 @@ async def test_a_topic_that_is_down_is_unavailable_and_asked_once(
 ) -> None:
     world.topic.fails_after = TransientError("SNS is down")
     with pytest.raises(TransientError), translated("submit"):
-        await stub.SubmitTask(request(), timeout=5)
+        await stub.SubmitTask(request(), timeout=60)
     assert len(world.topic.published) == 1
 
 
@@ -101,8 +101,8 @@ async def test_a_queued_task_has_no_times_but_its_beginning(
     stub: RouterServiceAsyncStub,
 ) -> None:
     submitted = request()
-    await stub.SubmitTask(submitted, timeout=5)
-    answer = await stub.GetTask(router_pb2.GetTaskRequest(id="test-t2i"), timeout=5)
+    await stub.SubmitTask(submitted, timeout=60)
+    answer = await stub.GetTask(router_pb2.GetTaskRequest(id="test-t2i"), timeout=60)
     task = answer.task
     assert (task.uid, task.id, task.state) == (submitted.uid, "test-t2i", "queued")
     assert (task.context_json, task.attempt) == ('{"abc": 123}', 0)
@@ -115,16 +115,16 @@ async def test_a_queued_task_has_no_times_but_its_beginning(
 async def test_a_task_is_shown_with_its_progress_and_then_with_its_failure(
     stub: RouterServiceAsyncStub, world: World
 ) -> None:
-    await stub.SubmitTask(request(), timeout=5)
+    await stub.SubmitTask(request(), timeout=60)
     (uid,) = world.ledger.records
     await world.ledger.begin(uid, NOW)
     await world.ledger.report(uid, 1, Progress(step=3, total=20))
     asked = router_pb2.GetTaskRequest(id=uid)
-    running = (await stub.GetTask(asked, timeout=5)).task
+    running = (await stub.GetTask(asked, timeout=60)).task
     failure = Failure(code="runtime_error", message="no such sampler", retryable=True)
     result = Result(image_url=(), output_url="s3://b/x.out", error=failure)
     await world.ledger.finish(uid, result, NOW)
-    ended = (await stub.GetTask(asked, timeout=5)).task
+    ended = (await stub.GetTask(asked, timeout=60)).task
 
     assert (running.progress.step, running.progress.total) == (3, 20)
     assert running.started_at.ToDatetime(UTC) == NOW
@@ -137,7 +137,7 @@ async def test_a_task_is_shown_with_its_progress_and_then_with_its_failure(
 
 async def test_a_task_that_does_not_exist_is_not_found(stub: RouterServiceAsyncStub) -> None:
     with pytest.raises(RejectedError) as caught, translated("get"):
-        await stub.GetTask(router_pb2.GetTaskRequest(id="none"), timeout=5)
+        await stub.GetTask(router_pb2.GetTaskRequest(id="none"), timeout=60)
     assert caught.value.code == "task_not_found"
 
 
@@ -148,10 +148,10 @@ async def test_tasks_are_listed_newest_first_with_a_cursor(
     for runtime in ("fixed", "dynamic", "fixed"):
         submitted = request(runtime=runtime)
         uids.append(submitted.uid)
-        await stub.SubmitTask(submitted, timeout=5)
+        await stub.SubmitTask(submitted, timeout=60)
     newest_first = sorted(uids, reverse=True)
 
-    first = await stub.ListTasks(router_pb2.ListTasksRequest(limit=2), timeout=5)
+    first = await stub.ListTasks(router_pb2.ListTasksRequest(limit=2), timeout=60)
     rest = await stub.ListTasks(
         router_pb2.ListTasksRequest(limit=2, before_uid=first.next_before_uid), timeout=5
     )
@@ -166,14 +166,14 @@ async def test_a_wrong_filter_or_cursor_is_refused(
     stub: RouterServiceAsyncStub, wrong: dict[str, str]
 ) -> None:
     with pytest.raises(RejectedError) as caught, translated("list"):
-        await stub.ListTasks(router_pb2.ListTasksRequest(**wrong), timeout=5)  # type: ignore[arg-type]  # names of fields
+        await stub.ListTasks(router_pb2.ListTasksRequest(**wrong), timeout=60)  # type: ignore[arg-type]  # names of fields
     assert caught.value.code == "invalid_request"
 
 
 async def test_runtimes_are_listed_in_the_order_of_the_configuration(
     stub: RouterServiceAsyncStub,
 ) -> None:
-    answer = await stub.ListRuntimes(router_pb2.ListRuntimesRequest(), timeout=5)
+    answer = await stub.ListRuntimes(router_pb2.ListRuntimesRequest(), timeout=60)
     fixed, dynamic, comfy = answer.runtimes
     assert (fixed.name, fixed.model_filename) == ("fixed", "v1-5.safetensors")
     assert (dynamic.name, dynamic.dynamic_model) == ("dynamic", True)
@@ -183,8 +183,8 @@ async def test_runtimes_are_listed_in_the_order_of_the_configuration(
 async def test_a_time_limit_travels_to_the_agent(
     stub: RouterServiceAsyncStub, world: World
 ) -> None:
-    await stub.SubmitTask(request(timeout=Duration(seconds=90, nanos=500_000_000)), timeout=5)
-    await stub.SubmitTask(request(), timeout=5)
+    await stub.SubmitTask(request(timeout=Duration(seconds=90, nanos=500_000_000)), timeout=60)
+    await stub.SubmitTask(request(), timeout=60)
     limits = [message.timeout_seconds for _, _, message in world.topic.published]
     assert limits == [90.5, None]
 
@@ -193,10 +193,10 @@ async def test_a_key_that_is_used_again_answers_with_the_first_submission(
     stub: RouterServiceAsyncStub, world: World
 ) -> None:
     key = {"idempotency_key": "secret-key", "fingerprint": "f"}
-    first = await stub.SubmitTask(request(**key), timeout=5)
-    assert await stub.SubmitTask(request(**key), timeout=5) == first
+    first = await stub.SubmitTask(request(**key), timeout=60)
+    assert await stub.SubmitTask(request(**key), timeout=60) == first
     with pytest.raises(RejectedError) as caught, translated("submit"):
-        await stub.SubmitTask(request(idempotency_key="secret-key"), timeout=5)
+        await stub.SubmitTask(request(idempotency_key="secret-key"), timeout=60)
     assert caught.value.code == "idempotency_conflict"
     assert "secret-key" not in str(caught.value)
     assert list(world.ledger.records) == [first.uid]
@@ -205,22 +205,22 @@ async def test_a_key_that_is_used_again_answers_with_the_first_submission(
 async def test_a_task_is_taken_back_by_the_clients_id(
     stub: RouterServiceAsyncStub, world: World
 ) -> None:
-    submitted = await stub.SubmitTask(request(), timeout=5)
+    submitted = await stub.SubmitTask(request(), timeout=60)
     asked = router_pb2.CancelTaskRequest(id="test-t2i")
-    answer = await stub.CancelTask(asked, timeout=5)
+    answer = await stub.CancelTask(asked, timeout=60)
     assert (answer.task.uid, answer.task.state) == (submitted.uid, "cancelled")
     with pytest.raises(RejectedError) as caught, translated("cancel"):
-        await stub.CancelTask(asked, timeout=5)
+        await stub.CancelTask(asked, timeout=60)
     assert caught.value.code == "already_finished"
 
 
 async def test_files_are_linked(stub: RouterServiceAsyncStub, world: World) -> None:
-    submitted = await stub.SubmitTask(request(), timeout=5)
+    submitted = await stub.SubmitTask(request(), timeout=60)
     (uid,) = world.ledger.records
     result = Result(image_url=("s3://b/1.png", "s3://b/2.png"), output_url="s3://b/x.out")
     await world.ledger.finish(uid, result, NOW)
     asked = router_pb2.LinkFilesRequest(uid=submitted.uid, seconds=60)
-    answer = await stub.LinkFiles(asked, timeout=5)
+    answer = await stub.LinkFiles(asked, timeout=60)
     assert list(answer.image_url) == [
         "https://b/1.png?seconds=60", "https://b/2.png?seconds=60"
     ]  # fmt: skip
@@ -240,5 +240,5 @@ async def test_wrong_links_are_refused(
     stub: RouterServiceAsyncStub, wrong: dict[str, Any], code: str
 ) -> None:
     with pytest.raises(RejectedError) as caught, translated("link"):
-        await stub.LinkFiles(router_pb2.LinkFilesRequest(**wrong), timeout=5)
+        await stub.LinkFiles(router_pb2.LinkFilesRequest(**wrong), timeout=60)
     assert caught.value.code == code

@@ -94,7 +94,7 @@ async def test_while_the_first_is_under_way_the_second_is_told_to_come_again(
 
 
 async def died(world: World) -> Submission:
-    """Give a submission whose router died after it was recorded."""
+    """A submission whose router died after it was recorded."""
     wanted = task()
     await world.keys.claim(claim(wanted.uid), NOW)
     await world.submit(wanted)

@@ -6,15 +6,15 @@ import json
 import secrets
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from darkroom_cli.terminal import fail, notes, out
-from deployment import reference, schema, template
-from deployment.check import Checked, check
-from deployment.document import MAX_BYTES
-from deployment.findings import Finding
+
+if TYPE_CHECKING:
+    from deployment.check import Checked
+    from deployment.findings import Finding
 
 Region = Annotated[
     str | None,
@@ -43,6 +43,9 @@ def config_check(
 
     Example: darkroom config check config.yaml --region us-west-2
     """
+    from deployment.check import check
+    from deployment.document import MAX_BYTES
+
     with file.open("rb") as opened:
         checked = check(opened.read(MAX_BYTES + 1), region)
     if as_json:
@@ -59,6 +62,8 @@ def config_schema() -> None:
 
     Example: darkroom config schema > config.schema.json
     """
+    from deployment import schema
+
     typer.echo(schema.text(), nl=False)
 
 
@@ -67,6 +72,8 @@ def config_reference() -> None:
 
     Example: darkroom config reference > docs/deploy/configuration.md
     """
+    from deployment import reference
+
     typer.echo(reference.page(), nl=False)
 
 
@@ -110,6 +117,9 @@ def init(
 
     Example: darkroom init --stack-name art --region us-west-2 --runtime-type comfyui
     """
+    from deployment import template
+    from deployment.check import check
+
     wanted = template.Wanted(
         stack_name=stack_name,
         bucket=bucket or f"{stack_name.lower()}-models-{secrets.token_hex(4)}",

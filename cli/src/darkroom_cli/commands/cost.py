@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from darkroom_cli.terminal import fail
-from deployment import cost_report, scale
-from deployment.cost import Prices, Stack, Work, default_prices, read_prices
+
+if TYPE_CHECKING:
+    from deployment.cost import Prices
 
 
 def _decimal(text: str) -> Decimal:
@@ -77,6 +78,9 @@ def cost(
 
     Example: darkroom cost --per-minute 1 --per-minute 100 --per-minute 10000
     """
+    from deployment import cost_report, scale
+    from deployment.cost import Stack, Work
+
     try:
         listed = _prices(prices, [*(price or []), *_named("gpu_instance_hour", spot_price)])
         if show_prices:
@@ -95,6 +99,8 @@ def cost(
 
 
 def _prices(file: Path | None, changes: list[str]) -> Prices:
+    from deployment.cost import default_prices, read_prices
+
     listed = read_prices(file.read_text()) if file else default_prices()
     pairs = [change.partition("=") for change in changes]
     return listed.changed({name: number for name, _, number in pairs})

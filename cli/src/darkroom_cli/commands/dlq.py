@@ -5,16 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contracts.message import TaskMessage, decode_content
-from darkroom_cli.api import Api
-from darkroom_cli.embedded.folder import Running
 from darkroom_cli.errors import CommandError
-from darkroom_cli.objects import read_object
-from darkroom_cli.parked import DeadLetters, Parked, dead_letters, resubmission
 from darkroom_cli.terminal import (
     AsJson,
     DataDir,
@@ -26,6 +21,12 @@ from darkroom_cli.terminal import (
     show_rows,
     use_aws_of,
 )
+
+if TYPE_CHECKING:
+    from contracts.message import TaskMessage
+    from darkroom_cli.api import Api
+    from darkroom_cli.embedded.folder import Running
+    from darkroom_cli.parked import DeadLetters, Parked
 
 LIMIT = 1000
 
@@ -45,6 +46,8 @@ def dlq_list(
 
     Example: darkroom dlq list --runtime sdruntime
     """
+
+    from darkroom_cli.api import Api
 
     async def show(running: Running) -> None:
         rows = []
@@ -105,6 +108,8 @@ def dlq_redrive(
     darkroom dlq redrive --all --runtime sdruntime
     """
 
+    from darkroom_cli.api import Api
+
     async def redrive(running: Running) -> None:
         failures = 0
         async with Api(running.endpoint, running.api_key) as api:
@@ -164,6 +169,8 @@ async def _parked(
 
 @asynccontextmanager
 async def _open(url: str) -> AsyncIterator[tuple[DeadLetters, list[Parked]]]:
+    from darkroom_cli.parked import dead_letters
+
     async with dead_letters(url) as queue, queue.held(LIMIT) as messages:
         yield queue, messages
 
@@ -193,6 +200,10 @@ async def _reason(api: Api, task: TaskMessage | None) -> str:
 
 
 async def _submit_again(api: Api, running: Running, parked: Parked) -> str:
+    from contracts.message import decode_content
+    from darkroom_cli.objects import read_object
+    from darkroom_cli.parked import resubmission
+
     task = parked.task
     if task is None:
         raise CommandError("it is no task message")

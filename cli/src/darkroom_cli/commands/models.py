@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom_cli.api import Api
-from darkroom_cli.embedded.models import add_model
 from darkroom_cli.terminal import (
     AsJson,
     DataDir,
@@ -24,6 +22,9 @@ from darkroom_cli.terminal import (
     use_aws_of,
 )
 
+if TYPE_CHECKING:
+    from darkroom_cli.api import Api
+
 
 def models_add(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
@@ -38,6 +39,8 @@ def models_add(
     """
     if not kind or "/" in kind or kind.startswith("."):
         fail(f"--kind {kind}: must be the name of one folder")
+    from darkroom_cli.embedded.models import add_model
+
     running = running_stack(data_dir)
     use_aws_of(running)
 

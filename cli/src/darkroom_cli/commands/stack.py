@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom_cli.demo import demonstrate
-from darkroom_cli.embedded.folder import Folder, Running
-from darkroom_cli.embedded.stack import Options, stack
 from darkroom_cli.interruption import unless
-from darkroom_cli.runtime_option import parse_runtimes
 from darkroom_cli.terminal import DataDir, attempt, folder_of, out, run, say
 from servicekit.lifecycle import stop_on_signals
+
+if TYPE_CHECKING:
+    from darkroom_cli.embedded.folder import Folder, Running
+    from darkroom_cli.embedded.stack import Options
 
 
 def demo(data_dir: DataDir = None) -> None:
@@ -27,11 +27,13 @@ def demo(data_dir: DataDir = None) -> None:
 
     Example: darkroom demo --data-dir ./demo
     """
-    folder = Folder(data_dir.absolute() if data_dir else Path(mkdtemp(prefix="darkroom-demo-")))
-    run(_demo(folder))
+    run(_demo(folder_of(data_dir or Path(mkdtemp(prefix="darkroom-demo-")))))
 
 
 async def _demo(folder: Folder) -> None:
+    from darkroom_cli.demo import demonstrate
+    from darkroom_cli.embedded.stack import Options, stack
+
     options = Options(folder=folder)
     with stop_on_signals() as stop:
         async with stack(options, say, stop) as running:
@@ -82,6 +84,9 @@ def up(
 
     darkroom up --runtime comfy=comfyui@http://127.0.0.1:8188 --port 9000 --json
     """
+    from darkroom_cli.embedded.stack import Options
+    from darkroom_cli.runtime_option import parse_runtimes
+
     options = Options(
         folder=folder_of(data_dir),
         host=host,
@@ -96,6 +101,8 @@ def up(
 
 
 async def _up(options: Options, *, as_json: bool) -> None:
+    from darkroom_cli.embedded.stack import stack
+
     with stop_on_signals() as stop:
         async with stack(options, say, stop) as running:
             if as_json:

@@ -6,17 +6,18 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from contracts.ids import new_uid
 from contracts.kinds import RuntimeType
-from darkroom_cli.api import Api
-from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT
 from darkroom_cli.errors import CommandError
-from darkroom_cli.objects import download, download_link
-from darkroom_cli.requests import comfyui_content, image_argument, sdwebui_content
+from darkroom_cli.requests import (
+    SAMPLE_CHECKPOINT,
+    comfyui_content,
+    image_argument,
+    sdwebui_content,
+)
 from darkroom_cli.terminal import (
     DataDir,
     Endpoint,
@@ -30,6 +31,9 @@ from darkroom_cli.terminal import (
     target,
     use_aws_of,
 )
+
+if TYPE_CHECKING:
+    from darkroom_cli.api import Api
 
 SIZE: Final = 512
 
@@ -158,6 +162,8 @@ def _failure(error: dict[str, Any], request: Words | dict[str, Any]) -> str:
 
 async def _body(api: Api, words: Words) -> dict[str, Any]:
     """Make a body of v1alpha2 for the type of the runtime."""
+    from contracts.ids import new_uid
+
     chosen = await _choose_runtime(api, words.runtime)
     kind = chosen["type"]
     size, seed, checkpoint = words.size, words.seed, words.checkpoint
@@ -204,6 +210,8 @@ async def _choose_runtime(api: Api, name: str | None) -> dict[str, Any]:
 
 
 async def _download_first(chosen: Target, api: Api, task: dict[str, Any], file: Path) -> None:
+    from darkroom_cli.objects import download, download_link
+
     if not task["image_url"]:
         raise CommandError("the task has no image")
     if chosen.running:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from darkroom_cli.api import TERMINAL, Api
 from darkroom_cli.errors import CommandError
 from darkroom_cli.terminal import (
     AsJson,
@@ -20,6 +18,9 @@ from darkroom_cli.terminal import (
     show_json,
     show_rows,
 )
+
+if TYPE_CHECKING:
+    from darkroom_cli.api import Api
 
 TaskName = Annotated[str, typer.Argument(metavar="ID", help="A uid, or your own id.")]
 
@@ -101,6 +102,10 @@ def watch(
 
 
 async def _follow(api: Api, name: str) -> dict[str, Any]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from darkroom_cli.api import TERMINAL
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

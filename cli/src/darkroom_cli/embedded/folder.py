@@ -20,7 +20,7 @@ from darkroom_cli.errors import CommandError
 
 
 def default_folder() -> Path:
-    """Give the folder of `darkroom up` when none is named."""
+    """The folder of `darkroom up` when none is named."""
     return Path(typer.get_app_dir("darkroom"))
 
 
@@ -46,17 +46,17 @@ class Folder:
 
     @property
     def aws(self) -> Path:
-        """Give the folder of the emulator's state."""
+        """The folder of the emulator's state."""
         return self.path / "aws"
 
     @property
     def runtimes_file(self) -> Path:
-        """Give the file of configured runtimes."""
+        """The file of configured runtimes."""
         return self.path / "runtimes.json"
 
     @property
     def api_keys_file(self) -> Path:
-        """Give the file of hashed keys."""
+        """The file of hashed keys."""
         return self.path / "api-keys.json"
 
     @property
@@ -68,7 +68,7 @@ class Folder:
         return self.path / "running.json"
 
     def log(self, name: str) -> Path:
-        """Give the log file of one process."""
+        """The log file of one process."""
         return self.path / "logs" / f"{name}.log"
 
     @contextlib.contextmanager
@@ -105,7 +105,7 @@ class Folder:
         )
 
     def api_key(self) -> str:
-        """Give this folder's key, made at the first call; its hash is in the keys file."""
+        """This folder's key, made at the first call; its hash is in the keys file."""
         plain = self.path / "api-key"
         if not plain.exists():
             self._write(plain, secrets.token_urlsafe(32))
@@ -116,7 +116,7 @@ class Folder:
         return key
 
     def aws_port(self) -> int | None:
-        """Give the port that the emulator had last; None before the first time."""
+        """The port that the emulator had last; None before the first time."""
         try:
             return int((self.path / "aws-port").read_text())
         except (OSError, ValueError):
@@ -156,7 +156,7 @@ class Folder:
         return f"{self.path} is in use by another stack; stop it or choose another --data-dir"
 
     def running(self) -> Running:
-        """Give the stack that runs here; raises `CommandError` if there is none."""
+        """The stack that runs here; raises `CommandError` if there is none."""
         try:
             return Running.model_validate_json(self._running_file.read_bytes())
         except (OSError, ValidationError):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from awsio import clients
 from awsio.errors import translated
+from darkroom_cli.requests import SAMPLE_CHECKPOINT
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
-SAMPLE_CHECKPOINT: Final = "v1-5-pruned-emaonly.safetensors"
 PART_BYTES: Final = 16 * 2**20
 
 
@@ -28,7 +28,7 @@ async def seed_models(bucket: str) -> None:
 
 
 def sample_weights() -> bytes:
-    """Give a valid safetensors file with one tensor of one number."""
+    """A valid safetensors file with one tensor of one number."""
     header = json.dumps({"sample": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})
     return struct.pack("<Q", len(header)) + header.encode() + struct.pack("<f", 0.0)
 

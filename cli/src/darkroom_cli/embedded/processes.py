@@ -22,7 +22,7 @@ FIRST_BACKOFF_SECONDS: Final = 0.5
 LAST_BACKOFF_SECONDS: Final = 30.0
 LOG_BYTES: Final = 20 * 2**20  # a log that is larger at a start is begun anew
 
-Report = Callable[[str], None]
+Announce = Callable[[str], None]
 Record = Callable[[Mapping[str, int]], None]
 
 
@@ -46,14 +46,14 @@ class Processes:
 
     def __init__(
         self,
-        report: Report,
+        announce: Announce,
         lock: int,
         record: Record | None = None,
         *,
         ready_seconds: float = READY_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        self._report = report
+        self._announce = announce
         self._lock = lock
         self._record = record
         self._ready_seconds = ready_seconds
@@ -108,12 +108,12 @@ class Processes:
                     async with asyncio.timeout(STOP_SECONDS):
                         await process.wait()
                 except TimeoutError:
-                    self._report(f"{name} did not stop in {STOP_SECONDS} s and is killed")
+                    self._announce(f"{name} did not stop in {STOP_SECONDS} s and is killed")
                     process.kill()
                     await process.wait()
 
     def pid(self, name: str) -> int:
-        """Give the process id of one program."""
+        """The process id of one program."""
         return self._running[name].pid
 
     async def _spawn(self, program: Program) -> asyncio.subprocess.Process:
@@ -166,7 +166,7 @@ class Processes:
         while True:
             await asyncio.sleep(self._patience_seconds)
             if waiting and (now := _joined(waiting)) != told:
-                self._report(f"waiting for {now}")
+                self._announce(f"waiting for {now}")
                 told = now
 
     async def _keep(self, program: Program) -> None:
@@ -176,7 +176,7 @@ class Processes:
             status = await self._running[program.name].wait()
             if loop.time() - started > LAST_BACKOFF_SECONDS:
                 backoff = FIRST_BACKOFF_SECONDS
-            self._report(
+            self._announce(
                 f"{program.name} ended with status {status}, restarted in {backoff:g} s"
                 f" (log: {program.log})"
             )
@@ -186,7 +186,7 @@ class Processes:
 
 
 def last_line(log: Path) -> str:
-    """Give the last line of words in a log, where a process says why it ended."""
+    """The last line of words in a log, where a process says why it ended."""
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:

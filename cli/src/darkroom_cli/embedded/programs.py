@@ -36,7 +36,7 @@ class Attached:
 
 
 def emulated_aws(port: int, folder: Folder) -> Program:
-    """Give the emulator."""
+    """The emulator."""
     url = f"http://{HOST}:{port}"
 
     async def unready() -> str | None:
@@ -52,7 +52,7 @@ def emulated_aws(port: int, folder: Folder) -> Program:
 
 
 def sample_runtime(attached: Attached, folder: Folder, given: tuple[str, ...]) -> Program:
-    """Give a stand-in runtime; `given` are its arguments besides its type and address."""
+    """A stand-in runtime; `given` are its arguments besides its type and address."""
     port = attached.url.rsplit(":", 1)[1]
     return Program(
         name=attached.runtime.name,
@@ -84,7 +84,7 @@ def services(
     *,
     private_inputs: tuple[str, ...] = (),
 ) -> list[Program]:
-    """Give the five services, with a queue agent for each runtime; the edge comes last.
+    """The five services, with a queue agent for each runtime; the edge comes last.
 
     `private_inputs` are networks that inputs may come from though they are not public.
     """
@@ -170,7 +170,7 @@ def services(
 
 
 def answering(url: str) -> Callable[[], Awaitable[str | None]]:
-    """Give a check that says why `url` does not answer with success; None if it does."""
+    """A check that says why `url` does not answer with success; None if it does."""
 
     async def unready() -> str | None:
         try:
@@ -184,7 +184,7 @@ def answering(url: str) -> Callable[[], Awaitable[str | None]]:
 
 
 def _reason(answer: httpx.Response) -> str:
-    """Give what a service says in its `/readyz`, or the status of anything else."""
+    """What a service says in its `/readyz`, or the status of anything else."""
     try:
         return str(answer.json()["reason"])
     except (ValueError, KeyError, TypeError):

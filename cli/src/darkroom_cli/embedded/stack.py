@@ -15,11 +15,12 @@ from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime
 from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder, Running
-from darkroom_cli.embedded.models import SAMPLE_CHECKPOINT, seed_models
-from darkroom_cli.embedded.processes import Processes, Program, Report
+from darkroom_cli.embedded.models import seed_models
+from darkroom_cli.embedded.processes import Announce, Processes, Program
 from darkroom_cli.embedded.programs import HOST, Addresses, Attached
 from darkroom_cli.errors import CommandError
 from darkroom_cli.interruption import unless
+from darkroom_cli.requests import SAMPLE_CHECKPOINT
 from provisioning import emulator
 from provisioning.resources import Resources, provision
 from servicekit.errors import AppError
@@ -46,9 +47,9 @@ class Options:
 
 @asynccontextmanager
 async def stack(
-    options: Options, report: Report, stop: asyncio.Event | None = None
+    options: Options, announce: Announce, stop: asyncio.Event | None = None
 ) -> AsyncIterator[Running]:
-    """Run a stack for the length of the block; `report` hears of every step and restart.
+    """Run a stack for the length of the block; `announce` hears of every step and restart.
 
     Raises `CommandError` when something cannot start, or when `stop` is set meanwhile; then
     everything is stopped again.
@@ -57,9 +58,9 @@ async def stack(
         lock = exits.enter_context(options.folder.locked())
         check_address(options.host, options.port)
         check_address(options.host, options.grpc_port, "--grpc-port")
-        processes = Processes(report, lock, options.folder.write_processes)
+        processes = Processes(announce, lock, options.folder.write_processes)
         exits.push_async_callback(processes.stop)
-        start = _start(options, processes, report)
+        start = _start(options, processes, announce)
         started, running = await (unless(stop, start) if stop else start)
         options.folder.write_running(running)
         async with asyncio.TaskGroup() as group:
@@ -68,17 +69,17 @@ async def stack(
                 yield running
             finally:
                 watch.cancel()
-                report("stopping")
+                announce("stopping")
 
 
 async def _start(
-    options: Options, processes: Processes, report: Report
+    options: Options, processes: Processes, announce: Announce
 ) -> tuple[list[Program], Running]:
     """Start everything, and give what was started and how to use it."""
     started: list[Program] = []
-    aws = await _open_aws(options, processes, started, report)
+    aws = await _open_aws(options, processes, started, announce)
     attached = options.attached or sample_runtimes()
-    resources = await _provision(attached, aws, report)
+    resources = await _provision(attached, aws, announce)
     folder, api_key = options.folder, options.folder.api_key()
     folder.write_runtimes(tuple(each.runtime for each in attached))
 
@@ -101,7 +102,7 @@ async def _start(
     if not options.attached:
         given = _sample_arguments(options, resources)
         parts = [programs.sample_runtime(one, folder, given) for one in attached] + parts
-    report(f"starting {', '.join(part.name for part in parts)}")
+    announce(f"starting {', '.join(part.name for part in parts)}")
     await processes.start(*parts)
     return [*started, *parts], _running(addresses, resources, api_key, aws)
 
@@ -123,7 +124,7 @@ def _running(
 
 
 def sample_runtimes() -> tuple[Attached, ...]:
-    """Give the runtimes of a stack for which none was named."""
+    """The runtimes of a stack for which none was named."""
     listed = (
         Runtime(name="sdruntime", type=RuntimeType.SDWEBUI, model_filename=SAMPLE_CHECKPOINT),
         Runtime(name="sddynamic", type=RuntimeType.SDWEBUI, dynamic_model=True),
@@ -135,9 +136,9 @@ def sample_runtimes() -> tuple[Attached, ...]:
 
 
 async def _open_aws(
-    options: Options, processes: Processes, started: list[Program], report: Report
+    options: Options, processes: Processes, started: list[Program], announce: Announce
 ) -> dict[str, str]:
-    """Give the variables by which every process finds the AWS of this stack."""
+    """The variables by which every process finds the AWS of this stack."""
     if options.aws_endpoint_url:
         # Somebody else's: their credentials count, the emulator's fill what is not set.
         own = {
@@ -147,7 +148,7 @@ async def _open_aws(
     else:
         port = _aws_port(options.folder)
         program = programs.emulated_aws(port, options.folder)
-        report("starting the AWS emulator")
+        announce("starting the AWS emulator")
         await processes.start(program)
         started.append(program)
         aws = {**emulator.CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
@@ -156,7 +157,7 @@ async def _open_aws(
 
 
 def _aws_port(folder: Folder) -> int:
-    """Give the emulator's port: the last one, because it knows its queues by their address."""
+    """The emulator's port: the last one, because it knows its queues by their address."""
     port = folder.aws_port() or free_port()
     try:
         check_address(HOST, port)
@@ -167,9 +168,9 @@ def _aws_port(folder: Folder) -> int:
 
 
 async def _provision(
-    attached: tuple[Attached, ...], aws: dict[str, str], report: Report
+    attached: tuple[Attached, ...], aws: dict[str, str], announce: Announce
 ) -> Resources:
-    report("making topics, queues, buckets and the ledger")
+    announce("making topics, queues, buckets and the ledger")
     try:
         async with asyncio.timeout(PROVISION_SECONDS):
             resources = await provision(

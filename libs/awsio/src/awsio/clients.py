@@ -45,14 +45,14 @@ C = TypeVar("C")
 
 
 def region() -> str | None:
-    """Give the region that the environment names."""
+    """The region that the environment names."""
     # The SDK for Python reads only AWS_DEFAULT_REGION; the other SDKs and EKS set AWS_REGION.
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
 
 
 @cache
 def _models() -> Any:
-    """Give what reads the descriptions of services: many megabytes, so once a process."""
+    """What reads the descriptions of services: many megabytes, so once a process."""
     return get_session().get_component("data_loader")
 
 
@@ -63,17 +63,17 @@ def _session() -> AioSession:
 
 
 def sqs() -> AbstractAsyncContextManager[SQSClient]:
-    """Give a client for SQS; raises `FatalError` if no region is configured."""
+    """A client for SQS; raises `FatalError` if no region is configured."""
     return _opened(_session().create_client("sqs", region_name=region(), config=_CONFIG))
 
 
 def sns() -> AbstractAsyncContextManager[SNSClient]:
-    """Give a client for SNS; raises `FatalError` if no region is configured."""
+    """A client for SNS; raises `FatalError` if no region is configured."""
     return _opened(_session().create_client("sns", region_name=region(), config=_CONFIG))
 
 
 def s3(*, signs_links: bool = False) -> AbstractAsyncContextManager[S3Client]:
-    """Give a client for S3; raises `FatalError` if no region is configured.
+    """A client for S3; raises `FatalError` if no region is configured.
 
     One that signs links names buckets in the host, so their names may not have dots.
     """
@@ -84,7 +84,7 @@ def s3(*, signs_links: bool = False) -> AbstractAsyncContextManager[S3Client]:
 
 
 def dynamodb() -> AbstractAsyncContextManager[DynamoDBClient]:
-    """Give a client for DynamoDB; raises `FatalError` if no region is configured."""
+    """A client for DynamoDB; raises `FatalError` if no region is configured."""
     return _opened(_session().create_client("dynamodb", region_name=region(), config=_CONFIG))
 
 

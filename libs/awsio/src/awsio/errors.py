@@ -35,7 +35,7 @@ class ConditionFailedError(Exception):
 
 
 def refused(action: str, code: str) -> FatalError | TransientError:
-    """Give the error that a refusal by AWS is: as of a call, so of one entry of a batch."""
+    """The error that a refusal by AWS is: as of a call, so of one entry of a batch."""
     kind = FatalError if code in _HOPELESS else TransientError
     return kind(f"AWS refused {action}: {code}", action=action, code=code)
 

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 
 def names_checkpoint(asked: str, filename: str) -> bool:
-    """Tell whether `asked` means the file: by its name, its title (with a hash) or its stem."""
+    """Whether `asked` means the file: by its name, its title (with a hash) or its stem."""
     bare = _without_hash(asked)
     path = PurePosixPath(filename)
     return bare in {filename, path.name, path.stem, str(path.with_suffix(""))}

@@ -34,14 +34,14 @@ _OUTPUT = re.compile(r"[a-z0-9-]{1,32}\.[a-z0-9]{1,16}")
 
 
 def task_id(text: str) -> TaskId:
-    """Give the checked id; raises `ValueError` for anything else than api.md allows."""
+    """The checked id; raises `ValueError` for anything else than api.md allows."""
     if not _TASK_ID.fullmatch(text):
         raise ValueError("must be 1 to 128 of A-Z a-z 0-9 . _ - and not start with '.'")
     return TaskId(text)
 
 
 def uid(text: str) -> Uid:
-    """Give the checked uid; raises `ValueError` unless `text` is a ULID in upper case."""
+    """The checked uid; raises `ValueError` unless `text` is a ULID in upper case."""
     if not _UID.fullmatch(text):
         raise ValueError("must be a ULID")
     return Uid(text)
@@ -53,7 +53,7 @@ def new_uid() -> Uid:
 
 
 def prefix(text: str) -> Prefix:
-    """Give the checked prefix without outer slashes; raises `ValueError` if it is unsafe."""
+    """The checked prefix without outer slashes; raises `ValueError` if it is unsafe."""
     inner = text.strip("/")
     if not inner:
         return DEFAULT_PREFIX
@@ -68,12 +68,12 @@ def prefix(text: str) -> Prefix:
 
 
 def claim_key(of: Uid) -> Key:
-    """Give the key of a submission's body in the claim-check bucket."""
+    """The key of a submission's body in the claim-check bucket."""
     return Key(f"{uid(of)}.json")
 
 
 def output_key(folder: Prefix, of: TaskId, name: str, extension: str) -> Key:
-    """Give the key of one output; `name` is joined to the id, `extension` has no dot.
+    """The key of one output; `name` is joined to the id, `extension` has no dot.
 
     Raises `ValueError` for anything that might lead to another folder.
     """

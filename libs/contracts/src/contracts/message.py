@@ -60,7 +60,7 @@ class TaskMessage(BaseModel):
 
     @classmethod
     def decode(cls, body: bytes | str) -> TaskMessage:
-        """Give the checked message; raises `UndecodableError` and shows nothing of the body."""
+        """The checked message; raises `UndecodableError` and shows nothing of the body."""
         try:
             return cls.model_validate_json(body)
         except ValidationError as error:
@@ -69,7 +69,7 @@ class TaskMessage(BaseModel):
 
 
 def decode_content(text: bytes) -> dict[str, Any]:
-    """Give a runtime's body from its JSON text; raises `UndecodableError`."""
+    """A runtime's body from its JSON text; raises `UndecodableError`."""
     try:
         content = from_json(text)
     except ValueError:

@@ -19,23 +19,23 @@ class OutputPlace:
 
     @property
     def location(self) -> str:
-        """Give `s3://bucket/prefix/id`, as the client is told."""
+        """`s3://bucket/prefix/id`, as the client is told."""
         return self.url(f"{self.prefix}/{self.id}")
 
     @property
     def out_key(self) -> Key:
-        """Give the key of the `.out` document."""
+        """The key of the `.out` document."""
         return output_key(self.prefix, self.id, self._code, "out")
 
     def image_key(self, number: int, extension: str) -> Key:
-        """Give the key of image `number`, counted from 1; `extension` has no dot.
+        """The key of image `number`, counted from 1; `extension` has no dot.
 
         Raises `ValueError` for an extension that is none.
         """
         return output_key(self.prefix, self.id, f"{self._code}-{number}", extension)
 
     def url(self, key: str) -> str:
-        """Give the `s3://` URL of a key in the bucket."""
+        """The `s3://` URL of a key in the bucket."""
         return f"s3://{self.bucket}/{key}"
 
     @property

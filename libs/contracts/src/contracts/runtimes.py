@@ -22,7 +22,7 @@ class Runtime(BaseModel):
 
     @property
     def tasktypes(self) -> tuple[TaskType, ...]:
-        """Give the task types that it takes."""
+        """The task types that it takes."""
         return TASKTYPES[self.type]
 
 

@@ -22,17 +22,17 @@ class Checked:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """Give the findings that keep it from being deployed."""
+        """The findings that keep it from being deployed."""
         return tuple(each for each in self.findings if each.level is Level.ERROR)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """Give the findings that do not."""
+        """The findings that do not."""
         return tuple(each for each in self.findings if each.level is Level.WARNING)
 
 
 def check(source: Source, region: str | None = None) -> Checked:
-    """Give the values and findings of a YAML text or a mapping; never raises.
+    """The values and findings of a YAML text or a mapping; never raises.
 
     Without a region, rules about its partition and its name's length are left out.
     """
@@ -59,7 +59,7 @@ def _findings(values: dict[str, Any], region: str | None) -> Iterator[Finding]:
 
 
 def _in_order(found: list[Finding], read: Document) -> tuple[Finding, ...]:
-    """Give errors first, then warnings of other keys, each by line."""
+    """Errors first, then warnings of other keys, each by line."""
     numbered = [replace(each, line=each.line or read.line(each.path)) for each in found]
     numbered.sort(key=lambda each: (each.level is Level.WARNING, each.line or 0))
     wrong = {each.path for each in numbered if each.level is Level.ERROR}

@@ -53,24 +53,24 @@ class Prices:
         return self.amounts[name]
 
     def changed(self, amounts: Mapping[str, str]) -> Prices:
-        """Give the list with other prices; raises `ValueError` for a name it does not have."""
+        """The list with other prices; raises `ValueError` for a name it does not have."""
         new = {name: _price(name, text, self.amounts) for name, text in amounts.items()}
         return Prices(self.name, self.source, self.currency, {**self.amounts, **new})
 
     def as_json(self) -> str:
-        """Give the list in the form of a file of prices."""
+        """The list in the form of a file of prices."""
         listed = {name: {"price": float(price)} for name, price in self.amounts.items()}
         words = {"name": self.name, "currency": self.currency, "source": self.source}
         return json.dumps({**words, "prices": listed}, indent=2)
 
 
 def default_prices() -> Prices:
-    """Give the price list of the package."""
+    """The price list of the package."""
     return _list(resources.files("deployment").joinpath(PRICES_FILE).read_text("utf-8"), {})
 
 
 def read_prices(text: str) -> Prices:
-    """Give the price list of a JSON text; what it lacks is as in the list of the package.
+    """The price list of a JSON text; what it lacks is as in the list of the package.
 
     Raises `ValueError`.
     """
@@ -116,7 +116,7 @@ class Line:
 
     @property
     def total(self) -> Decimal:
-        """Give the quantity at its price, to the cent."""
+        """The quantity at its price, to the cent."""
         return (self.quantity * self.price).quantize(CENT, ROUND_HALF_UP)
 
 
@@ -136,12 +136,12 @@ class Work:
 
     @property
     def working_hours(self) -> Decimal:
-        """Give the hours of GPUs at work."""
+        """The hours of GPUs at work."""
         return self.images * self.seconds / HOUR
 
 
 def guide_lines(work: Work, prices: Prices) -> tuple[Line, ...]:
-    """Give the guide's table, its totals as it reckons them beside the right ones.
+    """The guide's table, its totals as it reckons them beside the right ones.
 
     It charges one of two SNS requests, cuts figures of SNS data (half of the 16 KB a request
     that it names) where others are rounded, and knows neither cold starts nor NAT gateways.
@@ -218,7 +218,7 @@ class Stack:
 
 
 def lines(work: Work, stack: Stack, prices: Prices) -> tuple[Line, ...]:
-    """Give what Darkroom costs, with what the guide leaves out."""
+    """What Darkroom costs, with what the guide leaves out."""
     return (
         *_gpu_lines(work, stack, prices),
         *_task_lines(work, stack, prices),
@@ -245,17 +245,17 @@ def _gpu_lines(work: Work, stack: Stack, prices: Prices) -> tuple[Line, ...]:
 
 
 def writes_of(seconds: Decimal) -> int:
-    """Give how often a task's record is written, its progress once a second at most."""
+    """How often a task's record is written, its progress once a second at most."""
     return WRITES + math.ceil(seconds)
 
 
 def write_units(seconds: Decimal) -> int:
-    """Give the write units of one task, with those of the indexes."""
+    """The write units of one task, with those of the indexes."""
     return writes_of(seconds) * (1 + INDEXES) * RECORD_KIB + DUE_WRITES
 
 
 def queue_requests(seconds: Decimal) -> int:
-    """Give the SQS requests of one task: sent, received, deleted, and its lease extended."""
+    """The SQS requests of one task: sent, received, deleted, and its lease extended."""
     return 3 + int(seconds // EXTEND_SECONDS)
 
 
@@ -334,10 +334,10 @@ def _fixed_lines(work: Work, stack: Stack, prices: Prices) -> tuple[Line, ...]:
 
 
 def total(of: tuple[Line, ...]) -> Decimal:
-    """Give the sum of the lines."""
+    """The sum of the lines."""
     return sum((line.total for line in of), Decimal(0))
 
 
 def guide_total(of: tuple[Line, ...]) -> Decimal:
-    """Give the sum of what the guide prints in its lines."""
+    """The sum of what the guide prints in its lines."""
     return sum((line.guide or Decimal(0) for line in of), Decimal(0))

@@ -20,7 +20,7 @@ from deployment.cost import (
 
 
 def report(work: Work, stack: Stack, prices: Prices) -> str:
-    """Give both tables: as the guide reckons, and as it is."""
+    """Both tables: as the guide reckons, and as it is."""
     guide, all_lines = guide_lines(work, prices), lines(work, stack, prices)
     thousand = total(all_lines) * 1000 / work.images if work.images >= 1 else None
     parts = [
@@ -79,7 +79,7 @@ def _price(price: Decimal) -> str:
 
 
 def number(value: Decimal) -> str:
-    """Give a number with two decimals, or none if it is whole."""
+    """A number with two decimals, or none if it is whole."""
     whole = value.to_integral_value()
     return (
         f"{whole:,}"
@@ -89,14 +89,14 @@ def number(value: Decimal) -> str:
 
 
 def money(value: Decimal) -> str:
-    """Give an amount to the cent."""
+    """An amount to the cent."""
     return f"{value.quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
 
 
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], foot: Sequence[str] | None = None
 ) -> str:
-    """Give a Markdown table; columns after the second are numbers."""
+    """A Markdown table; columns after the second are numbers."""
     aligned = ["---" if index < 2 else "---:" for index in range(len(head))]  # noqa: PLR2004  # names first
     end = [[f"**{cell}**" if cell else "" for cell in foot]] if foot else []
     every = [head, aligned, *rows, *end]

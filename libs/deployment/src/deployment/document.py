@@ -26,14 +26,14 @@ class Document:
     findings: list[Finding] = field(default_factory=list)
 
     def line(self, path: Path) -> int | None:
-        """Give the line of a key, or of the nearest one around it."""
+        """The line of a key, or of the nearest one around it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path)
 
 
 def read(source: str | bytes | Mapping[str, object]) -> Document:
-    """Give the document that a YAML text or a mapping holds; never raises."""
+    """The document that a YAML text or a mapping holds; never raises."""
     document = Document()
     if isinstance(source, (str, bytes)):
         _read_text(source, document)
@@ -207,7 +207,7 @@ class _Constructor(_Limits):
         return merged | values
 
     def _merged(self, node: yaml.Node, path: Path) -> dict[str, object]:
-        """Give what `<<` brings; of several mappings the first one wins."""
+        """What `<<` brings; of several mappings the first one wins."""
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
         merged: dict[str, object] = {}
         for each in nodes:

@@ -30,30 +30,30 @@ class Finding:
 
     @property
     def key(self) -> str:
-        """Give the path as people write it: `modelsRuntime[1].name`."""
+        """The path as people write it: `modelsRuntime[1].name`."""
         return written(self.path)
 
     @property
     def text(self) -> str:
-        """Give one sentence that names the key, what was found and what is allowed."""
+        """One sentence that names the key, what was found and what is allowed."""
         found = f"found {self.found}"
         where = f"{self.key}: " if self.path else ""
         allowed = "allowed: " if self.level is Level.ERROR else ""
         return f"{where}{found}; {allowed}{self.allowed}"
 
     def as_dict(self) -> dict[str, str | int | None]:
-        """Give the finding as JSON has it."""
+        """The finding as JSON has it."""
         plain = {name: value for name, value in asdict(self).items() if name != "path"}
         return {"key": self.key, **plain, "level": self.level.value, "text": self.text}
 
 
 def warning(path: Path, found: str, advice: str) -> Finding:
-    """Give a finding that does not keep the file from being deployed."""
+    """A finding that does not keep the file from being deployed."""
     return Finding(path, found, advice, Level.WARNING)
 
 
 def written(path: Path) -> str:
-    """Give a path as text; a name that is not plain stands in brackets and quotes."""
+    """A path as text; a name that is not plain stands in brackets and quotes."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -66,7 +66,7 @@ def written(path: Path) -> str:
 
 
 def shown(value: object) -> str:
-    """Give a value as a sentence has it, cut to a readable length."""
+    """A value as a sentence has it, cut to a readable length."""
     match value:
         case None:
             return "nothing"

@@ -9,7 +9,7 @@ from deployment.schema import resolved, schema
 
 
 def normalised(checked: Checked) -> dict[str, Any]:
-    """Give the fact `deployment`; raises `ValueError` when the check has found errors."""
+    """The fact `deployment`; raises `ValueError` when the check has found errors."""
     if checked.errors:
         raise ValueError("; ".join(finding.text for finding in checked.errors))
     values = checked.values

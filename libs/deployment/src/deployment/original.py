@@ -105,7 +105,7 @@ def _name_image(runtime: dict[str, Any], path: Path) -> Iterator[Finding]:
 
 
 def runtimes(values: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Give each entry of `modelsRuntime` that is a mapping, with its path."""
+    """Each entry of `modelsRuntime` that is a mapping, with its path."""
     listed = values.get("modelsRuntime")
     for index, runtime in enumerate(listed if isinstance(listed, list) else []):
         if isinstance(runtime, dict):

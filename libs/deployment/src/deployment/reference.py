@@ -22,7 +22,7 @@ schema.
 
 
 def page() -> str:
-    """Give the page."""
+    """The page."""
     lines = [_HEAD, "## The stack", "", *_table(schema(), "", skip=("modelsRuntime",))]
     listed = schema()["properties"]["modelsRuntime"]["description"]
     runtime = _table(schema()["$defs"]["modelRuntime"], "", skip=("extraValues",))
@@ -36,7 +36,7 @@ def page() -> str:
 
 
 def _sections(part: Mapping[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give a mapping that has keys of its own, and those in it that have a name in `$defs`."""
+    """A mapping that has keys of its own, and those in it that have a name in `$defs`."""
     inner = {
         name: resolved(each) for name, each in part["properties"].items() if _is_section(each)
     }

@@ -18,7 +18,7 @@ _BUCKET_BEGINNINGS = ("xn--", "sthree-", "amzn-s3-demo-")
 
 
 def partition_of(region: str) -> str:
-    """Give the partition of a region: `aws`, `aws-cn` or `aws-us-gov`."""
+    """The partition of a region: `aws`, `aws-cn` or `aws-us-gov`."""
     for beginning, partition in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov")):
         if region.startswith(beginning):
             return partition
@@ -26,7 +26,7 @@ def partition_of(region: str) -> str:
 
 
 def of_stack(values: Mapping[str, Any], region: str | None) -> Iterator[Finding]:
-    """Give what is wrong with the stack, or between its runtimes."""
+    """What is wrong with the stack, or between its runtimes."""
     yield from _region(region)
     yield from _name(values)
     yield from _bucket(values, region)

@@ -23,7 +23,7 @@ _NO_GPU_FOR_US = {"g4ad": "an AMD GPU", "g5g": "an Arm processor"}
 
 
 def of_runtime(runtime: Mapping[str, Any], path: Path) -> Iterator[Finding]:
-    """Give what is wrong within a runtime whose keys are all allowed by the schema."""
+    """What is wrong within a runtime whose keys are all allowed by the schema."""
     for rule in _RULES:
         yield from rule(runtime, path)
 
@@ -39,7 +39,7 @@ class _Values:
         return (*self._path, *dotted.split("."))
 
     def given(self, dotted: str) -> Any:
-        """Give what the file says, or None."""
+        """What the file says, or None."""
         value = self._values
         for name in dotted.split("."):
             value = value.get(name) if isinstance(value, dict) else None

@@ -75,52 +75,52 @@ class Sizing:
 
     @property
     def tasks(self) -> Decimal:
-        """Give the tasks of a second."""
+        """The tasks of a second."""
         return self.per_minute / 60
 
     @property
     def images(self) -> Decimal:
-        """Give the images of a month."""
+        """The images of a month."""
         return self.per_minute * 60 * MONTH_HOURS
 
     @property
     def gpu_nodes(self) -> int:
-        """Give the nodes with one GPU that keep up."""
+        """The nodes with one GPU that keep up."""
         return math.ceil(self.per_minute * self.seconds / self.utilisation / 60)
 
     @property
     def waiting(self) -> int:
-        """Give the tasks that come while the first nodes start."""
+        """The tasks that come while the first nodes start."""
         return math.ceil(self.per_minute * START_SECONDS / 60)
 
     @property
     def in_flight(self) -> int:
-        """Give the messages that agents have leased."""
+        """The messages that agents have leased."""
         return self.gpu_nodes * (1 + STAGED)
 
     @property
     def index_units(self) -> int:
-        """Give the write units a second of the index that one runtime is a key of."""
+        """The write units a second of the index that one runtime is a key of."""
         return math.ceil(self.per_minute * writes_of(self.seconds) / 60)
 
     @property
     def runtimes(self) -> int:
-        """Give the runtimes that the tasks must be spread over, for that index to keep up."""
+        """The runtimes that the tasks must be spread over, for that index to keep up."""
         return math.ceil(self.index_units / (PARTITION_UNITS * SPARING))
 
     def cores(self, service: str) -> Decimal:
-        """Give the cores that a service is busy with."""
+        """The cores that a service is busy with."""
         return self.tasks * CPU_MS[service] / 1000
 
     @property
     def small_nodes(self) -> int:
-        """Give the nodes of the services: with room for peaks, and one for what else runs."""
+        """The nodes of the services: with room for peaks, and one for what else runs."""
         busy = sum((self.cores(service) for service in CPU_MS), Decimal(0))
         return max(2, 1 + math.ceil(busy / BUSY / SMALL_NODE_CORES))
 
     @property
     def cost(self) -> Decimal:
-        """Give what a month of it costs; the nodes are there all the time."""
+        """What a month of it costs; the nodes are there all the time."""
         there = Decimal(self.gpu_nodes * MONTH_HOURS)
         working = Work(self.images, self.seconds).working_hours
         work = Work(self.images, self.seconds, working / there)
@@ -202,7 +202,7 @@ _ROWS: tuple[Row, ...] = (
 
 
 def report(sizings: Sequence[Sizing]) -> str:
-    """Give a table with a column for each rate."""
+    """A table with a column for each rate."""
     head = ("a minute", "limit", *(f"{number(each.per_minute)}" for each in sizings))
     rows = [(name, limit, *(value(each) for each in sizings)) for name, limit, value in _ROWS]
     first = sizings[0]
@@ -218,7 +218,7 @@ def _rate(value: Decimal) -> str:
 
 
 def written_into(page: str, text: str) -> str:
-    """Give a page with `text` between the markers; raises `ValueError` without markers."""
+    """A page with `text` between the markers; raises `ValueError` without markers."""
     before, begin, rest = page.partition(MARKERS[0])
     _, end, after = rest.partition(MARKERS[1])
     if not begin or not end:

@@ -29,19 +29,19 @@ _TYPES = {
 
 @cache
 def text() -> str:
-    """Give the schema as it is in the package."""
+    """The schema as it is in the package."""
     return resources.files("deployment").joinpath(SCHEMA_FILE).read_text("utf-8")
 
 
 @cache
 def schema() -> dict[str, Any]:
-    """Give the schema; do not change it."""
+    """The schema; do not change it."""
     loaded: dict[str, Any] = json.loads(text())
     return loaded
 
 
 def resolved(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a part of the schema with what its `$ref` leads to; its own words win."""
+    """A part of the schema with what its `$ref` leads to; its own words win."""
     if "$ref" not in part:
         return dict(part)
     name = str(part["$ref"]).removeprefix("#/$defs/")
@@ -50,7 +50,7 @@ def resolved(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def part_at(*names: str) -> dict[str, Any]:
-    """Give the part of the schema that describes a key of a runtime's `extraValues`."""
+    """The part of the schema that describes a key of a runtime's `extraValues`."""
     part = resolved(schema()["$defs"]["extraValues"])
     for name in names:
         part = resolved(part["properties"][name])
@@ -58,7 +58,7 @@ def part_at(*names: str) -> dict[str, Any]:
 
 
 def findings(values: object) -> list[Finding]:
-    """Give an error for each thing that the schema does not allow, one for each key."""
+    """An error for each thing that the schema does not allow, one for each key."""
     first: dict[Path, Finding] = {}
     for error in _validator().iter_errors(values):
         for finding in _translated(error):

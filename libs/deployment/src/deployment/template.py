@@ -31,7 +31,7 @@ class Wanted:
 
 
 def written(wanted: Wanted) -> str:
-    """Give the text of a file; whether it may be deployed is for the check to say."""
+    """The text of a file; whether it may be deployed is for the check to say."""
     partition = partition_of(wanted.region or "")
     return "\n".join(
         (
@@ -69,7 +69,7 @@ def written(wanted: Wanted) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Give a text as YAML: in quotes if it would be read as something else."""
+    """A text as YAML: in quotes if it would be read as something else."""
     try:
         plain = yaml.safe_load(text) == text
     except (yaml.YAMLError, ValueError):

@@ -249,7 +249,7 @@ class DynamoDbLedger:
         values: Mapping[str, Any],
         names: Mapping[str, str] = NAMES,
     ) -> tuple[Record | None, bool]:
-        """Give the record after the change and True, or as it is if the condition fails."""
+        """The record after the change and True, or as it is if the condition fails."""
         text = f"{change} {condition}"
         used = mentioned(names, text)
         extra: dict[str, Any] = {"ExpressionAttributeNames": used} if used else {}

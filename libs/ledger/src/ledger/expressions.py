@@ -27,12 +27,12 @@ NAMES = {
 
 
 def mentioned(known: Mapping[str, V], text: str) -> dict[str, V]:
-    """Give those placeholders that `text` has; DynamoDB refuses the others."""
+    """Those placeholders that `text` has; DynamoDB refuses the others."""
     return {name: known[name] for name in known if re.search(rf"{re.escape(name)}\b", text)}
 
 
 def finishing(result: Result, now: datetime) -> tuple[str, dict[str, Any]]:
-    """Give the change that commits a result, and its values."""
+    """The change that commits a result, and its values."""
     sets = ["#state = :state", "finished_at = :now", "image_url = :images", NEXT]
     sets += ["callback_due = :yes", "#due = :now"]
     values: dict[str, Any] = {

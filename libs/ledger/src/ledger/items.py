@@ -20,7 +20,7 @@ _COUNTS = ("attempt", "sequence", "receives", "released_attempt", "failures", "i
 
 
 def to_item(record: Record) -> dict[str, Any]:
-    """Give the item that stores `record`; what is None is left out."""
+    """The item that stores `record`; what is None is left out."""
     item: dict[str, Any] = {
         name: {"S": str(getattr(record, name))}
         for name in (
@@ -49,7 +49,7 @@ def to_item(record: Record) -> dict[str, Any]:
 
 
 def to_record(item: Mapping[str, Any]) -> Record:
-    """Give the record that an item stores."""
+    """The record that an item stores."""
     times = {name: _moment(item[name]["S"]) for name in _TIMES if name in item}
     return Record(
         uid=Uid(item["uid"]["S"]),
@@ -77,7 +77,7 @@ def to_record(item: Mapping[str, Any]) -> Record:
 
 
 def write_time(moment: datetime) -> str:
-    """Give a moment as text that sorts by time."""
+    """A moment as text that sorts by time."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
@@ -86,7 +86,7 @@ def _moment(text: str) -> datetime:
 
 
 def write_failure(error: Failure) -> dict[str, Any]:
-    """Give the attribute that stores an error."""
+    """The attribute that stores an error."""
     return {
         "M": {
             "code": {"S": error.code},
@@ -105,7 +105,7 @@ def _read_failure(item: Mapping[str, Any]) -> Failure:
 
 
 def write_progress(progress: Progress) -> dict[str, Any]:
-    """Give the attribute that stores a progress."""
+    """The attribute that stores a progress."""
     return {"M": {"step": {"N": str(progress.step)}, "total": {"N": str(progress.total)}}}
 
 

@@ -32,17 +32,17 @@ class Ledger(Protocol):
         ...
 
     async def get(self, uid: Uid) -> Record | None:
-        """Give the record of one submission, as of now."""
+        """The record of one submission, as of now."""
         ...
 
     async def newest(self, task_id: TaskId) -> Record | None:
-        """Give the newest submission under a client's id; may lag a moment behind `create`."""
+        """The newest submission under a client's id; may lag a moment behind `create`."""
         ...
 
     async def page(
         self, runtime: str, *, state: TaskState | None, limit: int, before: Uid | None
     ) -> Page:
-        """Give up to `limit` records of one runtime, older than `before`."""
+        """Up to `limit` records of one runtime, older than `before`."""
         ...
 
     async def begin(
@@ -98,11 +98,11 @@ class Ledger(Protocol):
         ...
 
     async def overdue(self, before: datetime, limit: int) -> tuple[Uid, ...]:
-        """Give up to `limit` tasks whose callback is due since before then; may lag."""
+        """Up to `limit` tasks whose callback is due since before then; may lag."""
         ...
 
     async def take_overdue(self, uid: Uid, before: datetime, now: datetime) -> Record | None:
-        """Give the record if its callback is due since before then, to one caller only.
+        """The record if its callback is due since before then, to one caller only.
 
         From then on it counts as due since `now`.
         """

@@ -24,7 +24,7 @@ class Result:
 
     @property
     def state(self) -> TaskState:
-        """Give the terminal state that this result leads to."""
+        """The terminal state that this result leads to."""
         if self.cancelled:
             return TaskState.CANCELLED
         return TaskState.COMPLETED if self.error is None else TaskState.FAILED
@@ -66,15 +66,15 @@ class Record:
 
     @property
     def terminal(self) -> bool:
-        """Tell whether nothing more can happen to it."""
+        """Whether nothing more can happen to it."""
         return self.state not in OPEN
 
     @property
     def poisoned(self) -> bool:
-        """Tell whether it was given up, so that its message belongs to the dead letters."""
+        """Whether it was given up, so that its message belongs to the dead letters."""
         return self.error is not None and self.error.code == POISONED
 
     @property
     def place(self) -> OutputPlace:
-        """Give the folder of its files."""
+        """The folder of its files."""
         return OutputPlace(bucket=self.bucket, prefix=self.prefix, id=self.id, uid=self.uid)

@@ -26,7 +26,7 @@ DEFAULT_LIMITS: Final = Limits()
 
 
 def begin(record: Record, now: datetime, receives: int, limits: Limits) -> Record:
-    """Give an open record after a delivery: running, or at its end.
+    """An open record after a delivery: running, or at its end.
 
     An attempt that still counts as running was lost with its agent, which is a failure of the
     platform; unless this is the same delivery again, whose first answer did not arrive.
@@ -50,7 +50,7 @@ def begin(record: Record, now: datetime, receives: int, limits: Limits) -> Recor
 
 
 def release(record: Record, attempt: int, *, interrupted: bool, reason: str) -> Record:
-    """Give the record after its running attempt ended without a result."""
+    """The record after its running attempt ended without a result."""
     return replace(
         record,
         state=TaskState.QUEUED,
@@ -65,7 +65,7 @@ def release(record: Record, attempt: int, *, interrupted: bool, reason: str) -> 
 
 
 def finish(record: Record, result: Result, now: datetime) -> Record:
-    """Give an open record with its result, and its callback due."""
+    """An open record with its result, and its callback due."""
     return replace(
         record,
         state=result.state,

@@ -11,7 +11,7 @@ from ledger.record import Record
 
 
 def to_wire(record: Record) -> TaskRecord:
-    """Give the wire form of a record."""
+    """The wire form of a record."""
     wire = TaskRecord(
         uid=record.uid,
         id=record.id,

@@ -21,12 +21,12 @@ CREDENTIALS: Final = {
 
 
 def command() -> list[str]:
-    """Give the command that runs the emulator in the foreground."""
+    """The command that runs the emulator in the foreground."""
     return [sys.executable, "-m", "ministack"]
 
 
 def environment(port: int, folder: Path) -> dict[str, str]:
-    """Give the variables for an emulator on `port` that keeps its state in `folder`."""
+    """The variables for an emulator on `port` that keeps its state in `folder`."""
     return {
         # Inside an archive or a sandbox the packages are only on this process's path.
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
@@ -41,7 +41,7 @@ def environment(port: int, folder: Path) -> dict[str, str]:
 
 
 def answers(url: str) -> bool:
-    """Tell whether an emulator answers at `url` within a second."""
+    """Whether an emulator answers at `url` within a second."""
     try:
         with urllib.request.urlopen(f"{url}/_ministack/health", timeout=1) as answer:  # noqa: S310  # our own address
             return bool(answer.status == 200)  # noqa: PLR2004  # HTTP's OK

@@ -10,12 +10,12 @@ HOST: Final = "127.0.0.1"
 
 
 def address(host: str, port: int) -> str:
-    """Give host:port as URLs and gRPC want it: an IPv6 address in brackets."""
+    """Host:port as URLs and gRPC want it: an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def free_port() -> int:
-    """Give a port of the loopback address that nobody else is given while this process lives.
+    """A port of the loopback address that nobody else is given while this process lives.
 
     A port that was only looked up can be taken before its server starts, or while it is started
     again: by another process that looks for one, or by the kernel for an outgoing connection.

@@ -27,7 +27,7 @@ _NAMED = re.compile(
 
 
 def redacted(value: Any) -> Any:
-    """Give text without secrets; lists and mappings with all their text so."""
+    """Text without secrets; lists and mappings with all their text so."""
     if isinstance(value, str):
         for login_or_name in (_LOGIN, _QUERY, _AUTHORIZATION, _NAMED):
             end = "@" if login_or_name is _LOGIN else ""

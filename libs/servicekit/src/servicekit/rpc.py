@@ -70,7 +70,7 @@ class Renewal:
     grace: timedelta
 
     def options(self) -> list[tuple[str, int]]:
-        """Give the same as options of a server."""
+        """The same as options of a server."""
         milliseconds = timedelta(milliseconds=1)
         return [
             ("grpc.max_connection_age_ms", self.after // milliseconds),
@@ -195,7 +195,7 @@ async def _abort(context: Any, error: Exception) -> NoReturn:
 
 
 def to_status(error: Exception) -> status_pb2.Status:
-    """Give the status by which a caller learns of `error`, and log it."""
+    """The status by which a caller learns of `error`, which is logged."""
     if isinstance(error, RejectedError):
         log.info("refused", extra={"code": error.code, "reason": str(error), **error.details})
         reason, message = error.code, str(error)

@@ -51,12 +51,12 @@ def _exported(signal: str) -> bool:
 
 
 def outgoing_context() -> dict[str, str]:
-    """Give the present trace context as the string attributes of a message."""
+    """The present trace context as the string attributes of a message."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return carrier
 
 
 def incoming_context(attributes: Mapping[str, str]) -> Context:
-    """Give the trace context that a message's attributes carry; empty if they carry none."""
+    """The trace context that a message's attributes carry; empty if they carry none."""
     return propagate.extract(attributes)

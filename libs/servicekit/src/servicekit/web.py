@@ -67,7 +67,7 @@ async def http_serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None
 
 
 def ops_routes(health: Health) -> list[Route]:
-    """Give `/healthz`, `/readyz` and `/metrics`."""
+    """`/healthz`, `/readyz` and `/metrics`."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -89,5 +89,5 @@ def ops_routes(health: Health) -> list[Route]:
 
 
 def ops_app(health: Health) -> Starlette:
-    """Give an app for a process whose only HTTP is for operators."""
+    """An app for a process whose only HTTP is for operators."""
     return Starlette(routes=ops_routes(health))

@@ -18,7 +18,7 @@ START_SECONDS = 60
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the endpoint URL of a fresh emulator that the SDK's environment points to."""
+    """The endpoint URL of a fresh emulator that the SDK's environment points to."""
     folder = tmp_path_factory.mktemp("aws")
     port = free_port()
     url = f"http://{HOST}:{port}"

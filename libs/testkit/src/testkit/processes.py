@@ -50,7 +50,7 @@ async def running(
 
 
 def terminate(process: subprocess.Popen[str]) -> int:
-    """Tell a process to stop and give its exit status."""
+    """Stop a process; gives its exit status."""
     process.send_signal(signal.SIGTERM)
     return process.wait(timeout=END_SECONDS)
 

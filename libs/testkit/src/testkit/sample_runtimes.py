@@ -15,7 +15,7 @@ SampleRuntime = tuple[str, subprocess.Popen[str]]
 
 @contextmanager
 def sample_runtime(kind: str, *arguments: str) -> Iterator[SampleRuntime]:
-    """Give the address and the process of a runtime that listens; it ends with the block.
+    """The address and the process of a runtime that listens; it ends with the block.
 
     `kind` is one of `sdwebui`, `comfyui` and `invokeai`; `arguments` are further options of the
     command. The test may end the process itself.

@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def token(cluster: str, region: str) -> str:
-    """Give a token; raises botocore's errors if there are no credentials."""
+    """A token; raises botocore's errors if there are no credentials."""
     session: Any = get_session()
     client = session.create_client("sts", region_name=region)
     signer = RequestSigner(

@@ -8,7 +8,7 @@ DESCRIPTION = "Darkroom sample runtime, draws pictures, runs no model"
 
 
 def about_router(shape: str) -> APIRouter:
-    """Give the root page, which names the runtime and the API that it imitates."""
+    """The root page, which names the runtime and the API that it imitates."""
     router = APIRouter()
 
     @router.get("/")

@@ -67,5 +67,5 @@ class CheckpointCatalog:
         self.checkpoints = [Checkpoint(name, str(self._folder)) for name in names]
 
     def find(self, name: str) -> Checkpoint | None:
-        """Give the checkpoint that answers to `name`."""
+        """The checkpoint that answers to `name`."""
         return next((one for one in self.checkpoints if one.answers_to(name)), None)

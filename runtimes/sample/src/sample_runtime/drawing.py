@@ -18,7 +18,7 @@ _BLACK = (0, 0, 0)
 
 
 def draw(prompt: str, *, width: int, height: int, seed: int) -> Image.Image:
-    """Give a coloured picture with the prompt written on it; raises as `check_size` does."""
+    """A coloured picture with the prompt written on it; raises as `check_size` does."""
     check_size(width, height)
     noise = shake_256(f"{seed} {prompt}".encode()).digest(64)
     gradient = Image.linear_gradient("L").rotate(90 * (noise[0] % 4)).resize((width, height))
@@ -30,19 +30,19 @@ def draw(prompt: str, *, width: int, height: int, seed: int) -> Image.Image:
 
 
 def redraw(source: Image.Image, prompt: str, *, width: int, height: int) -> Image.Image:
-    """Give `source` in the wanted size with the prompt written on it."""
+    """`source` in the wanted size with the prompt written on it."""
     check_size(width, height)
     return write_on(source.convert("RGB").resize((width, height)), prompt)
 
 
 def unfinished(picture: Image.Image, done: float) -> Image.Image:
-    """Give the picture as it looks when sampling stopped at the fraction `done`."""
+    """The picture as it looks when sampling stopped at the fraction `done`."""
     noise = Image.effect_noise(picture.size, 128).convert("RGB")
     return Image.blend(noise, picture, done)
 
 
 def grid(pictures: list[Image.Image]) -> Image.Image:
-    """Give the pictures, all of one size, side by side in one."""
+    """The pictures, all of one size, side by side in one."""
     width, height = pictures[0].size
     check_size(width * len(pictures), height)
     sheet = Image.new("RGB", (width * len(pictures), height))
@@ -80,7 +80,7 @@ def write_on(picture: Image.Image, prompt: str) -> Image.Image:
 
 
 def png(picture: Image.Image, texts: dict[str, str]) -> bytes:
-    """Give the picture as PNG with one text chunk for each of `texts`."""
+    """The picture as PNG with one text chunk for each of `texts`."""
     chunks = PngInfo()
     for key, text in texts.items():
         chunks.add_itxt(key, text) if not text.isascii() else chunks.add_text(key, text)

@@ -8,14 +8,14 @@ _SETTING = re.compile(r"\s*([\w ./+-]+):\s*([^,]+)(?:,|$)")
 
 
 def write(prompt: str, negative_prompt: str, settings: dict[str, object]) -> str:
-    """Give prompt, negative prompt and one line of settings."""
+    """Prompt, negative prompt and one line of settings."""
     line = ", ".join(f"{key}: {value}" for key, value in settings.items())
     negative = [f"Negative prompt: {negative_prompt}"] if negative_prompt else []
     return "\n".join([prompt, *negative, line])
 
 
 def parse(text: str) -> dict[str, str]:
-    """Give the settings by name, with the prompts as `Prompt` and `Negative prompt`."""
+    """The settings by name, with the prompts as `Prompt` and `Negative prompt`."""
     if not text:
         return {}
     *head, line = text.strip().split("\n")

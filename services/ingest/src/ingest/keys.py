@@ -66,11 +66,11 @@ class KeysFile:
         self._stamp: _Stamp = None
 
     def changed(self) -> bool:
-        """Tell whether the file is another one than when it was read last."""
+        """Whether the file is another one than when it was read last."""
         return self._look() != self._stamp
 
     def read(self) -> dict[str, Caller]:
-        """Give callers by the digest of their key; raises `BrokenKeysError`."""
+        """Callers by the digest of their key; raises `BrokenKeysError`."""
         self._stamp = self._look()  # before reading: a change in between is seen next time
         try:
             file = _KeysFile.model_validate_json(self.path.read_bytes())
@@ -114,7 +114,7 @@ class Gate:
         self._throttle.forget_others(callers.values())
 
     async def admit(self, keys: list[bytes]) -> Caller:
-        """Give whose key it is and count one request.
+        """Whose key it is; counts one request.
 
         Raises `RejectedError` unless `keys` is one valid key, and `ThrottledError`.
         """
@@ -127,7 +127,7 @@ class Gate:
 
 
 def open_gate(file: KeysFile) -> Gate:
-    """Give the gate for the file's keys; raises `FatalError` if it is missing or broken."""
+    """The gate for the file's keys; raises `FatalError` if it is missing or broken."""
     try:
         return Gate(file.read())
     except BrokenKeysError as error:
@@ -137,7 +137,7 @@ def open_gate(file: KeysFile) -> Gate:
 async def watch_keys(
     file: KeysFile, gate: Gate, stop: asyncio.Event, interval: timedelta = WATCH_INTERVAL
 ) -> None:
-    """Give the gate each new version of the file until `stop`; a broken one changes nothing."""
+    """Hand the gate each new version of the file until `stop`; a broken one changes nothing."""
     while not stop.is_set():
         if await asyncio.to_thread(file.changed):
             try:

@@ -29,19 +29,19 @@ _MESSAGES: Final = {
 
 
 def wrong(field: str, message: str) -> FieldError:
-    """Give a field error whose message is a whole sentence: `task.metadata.id is missing`."""
+    """A field error whose message is a whole sentence: `task.metadata.id is missing`."""
     return FieldError(field, f"{field} {message}")
 
 
 def invalid(errors: Iterable[FieldError]) -> RejectedError:
-    """Give the refusal that names each of `errors`."""
+    """The refusal that names each of `errors`."""
     named = tuple(errors)
     detail = f"{INCORRECT}, {'; '.join(error.message for error in named)}"
     return RejectedError(detail, code="invalid_request", errors=named)
 
 
 def too_large() -> RejectedError:
-    """Give the refusal of a body over the limit."""
+    """The refusal of a body over the limit."""
     return RejectedError(
         f"the body must not be longer than {CONTENT_LIMIT_BYTES} bytes",
         code="payload_too_large",
@@ -49,7 +49,7 @@ def too_large() -> RejectedError:
 
 
 def parse_object(text: bytes | str, field: str = "body") -> dict[str, Any]:
-    """Give the JSON object; refuses anything else, and nesting deeper than 200 levels."""
+    """The JSON object; refuses anything else, and nesting deeper than 200 levels."""
     try:
         value = from_json(text, allow_inf_nan=False)
     except ValueError as error:
@@ -61,15 +61,16 @@ def parse_object(text: bytes | str, field: str = "body") -> dict[str, Any]:
 
 
 def checked(kind: type[M], value: object, *at: str) -> tuple[M | None, list[FieldError]]:
-    """Give the checked model, or None and all that is wrong, with fields below `at`."""
+    """The checked model, or None and all that is wrong, with fields below `at`."""
     try:
         return kind.model_validate(value), []
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        return None, [_field_error(item, at) for item in found]
+        return None, [field_error(item, at) for item in found]
 
 
-def _field_error(item: ErrorDetails, at: tuple[str, ...]) -> FieldError:
+def field_error(item: ErrorDetails, at: tuple[str, ...] = ()) -> FieldError:
+    """What is wrong with one field, in our words; its name is below `at`."""
     field = ".".join((*at, *map(str, item["loc"]))) or "body"
     if item["type"] == "value_error":
         return wrong(field, str(item["ctx"]["error"]))
@@ -77,7 +78,7 @@ def _field_error(item: ErrorDetails, at: tuple[str, ...]) -> FieldError:
 
 
 def compact_context(value: object) -> str:
-    """Give a context as compact JSON; raises `ValueError` if it is too long or no JSON."""
+    """A context as compact JSON; raises `ValueError` if it is too long or no JSON."""
     text = to_json(value)
     if len(text) > CONTEXT_LIMIT_BYTES:
         raise ValueError(f"must not be longer than {CONTEXT_LIMIT_BYTES} bytes as compact JSON")
@@ -87,7 +88,7 @@ def compact_context(value: object) -> str:
 
 
 def compact_content(value: dict[str, Any], field: str) -> bytes:
-    """Give a runtime's body as compact JSON; `field` names it in a refusal."""
+    """A runtime's body as compact JSON; `field` names it in a refusal."""
     text = to_json(value)
     if len(text) > CONTENT_LIMIT_BYTES:  # 1E9 is longer when it is written again
         raise too_large()
@@ -109,7 +110,7 @@ def _finite(text: bytes) -> bool:
 
 
 def name(text: str) -> str:
-    """Give the name of a runtime or checkpoint; raises `ValueError` if it cannot be one."""
+    """The name of a runtime or checkpoint; raises `ValueError` if it cannot be one."""
     if len(text) > _NAME_LENGTH:
         raise ValueError(f"must not be longer than {_NAME_LENGTH} characters")
     if any(unicodedata.category(character).startswith("C") for character in text):
@@ -117,8 +118,17 @@ def name(text: str) -> str:
     return text
 
 
+def whole_number(text: str, least: int, most: int) -> int:
+    """The number that digits stand for, within bounds; raises `ValueError`."""
+    if text.isascii() and text.isdigit() and len(text) <= len(str(most)):
+        number = int(text)
+        if least <= number <= most:
+            return number
+    raise ValueError(f"must be {least} to {most}")
+
+
 def required_name(text: str) -> str:
-    """Give a `name` that is not empty, or raise `ValueError`."""
+    """A `name` that is not empty; raises `ValueError`."""
     if not text:
         raise ValueError("must not be empty")
     return name(text)

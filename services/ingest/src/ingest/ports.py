@@ -29,13 +29,13 @@ class Router(Protocol):
         ...
 
     async def task(self, id: str) -> TaskRecord:
-        """Give a task by uid or by the client's id."""
+        """A task by uid or by the client's id."""
         ...
 
     async def tasks(
         self, *, runtime: str, state: TaskState | None, limit: int, before_uid: str
     ) -> ListTasksResponse:
-        """Give tasks, newest first; an empty `runtime` or `before_uid` sets no bound."""
+        """Tasks, newest first; an empty `runtime` or `before_uid` sets no bound."""
         ...
 
     async def cancel(self, id: str) -> TaskRecord:
@@ -43,15 +43,15 @@ class Router(Protocol):
         ...
 
     async def links(self, uid: str, seconds: int) -> tuple[str, ...]:
-        """Give download links for the images of a task and then for its `.out`."""
+        """Download links for the images of a task and then for its `.out`."""
         ...
 
     async def runtimes(self) -> Sequence[Runtime]:
-        """Give the configured runtimes in the order of the configuration."""
+        """The configured runtimes in the order of the configuration."""
         ...
 
     async def is_serving(self) -> bool:
-        """Tell whether it answers and says that it is ready. Never raises our errors."""
+        """Whether it answers and says that it is ready. Never raises our errors."""
         ...
 
 
@@ -59,7 +59,7 @@ class Notifier(Protocol):
     """Knows of each change of a task."""
 
     def watch(self, uid: str, after_sequence: int) -> AsyncGenerator[Change, None]:
-        """Give the task now and after each change beyond `after_sequence`, until it has ended.
+        """The task now and after each change beyond `after_sequence`, until it has ended.
 
         Close it when it is no longer needed.
         """
@@ -70,5 +70,5 @@ class Models(Protocol):
     """The catalogue of models."""
 
     async def models(self) -> Sequence[Model]:
-        """Give all models, by kind and then by name."""
+        """All models, by kind and then by name."""
         ...

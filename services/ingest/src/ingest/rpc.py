@@ -20,7 +20,7 @@ from ingest.domain import Caller, Idempotency, percent
 from ingest.keys import Gate
 from ingest.look_up import Filters, cancel_task, find_task, list_tasks
 from ingest.metrics import Metrics
-from ingest.payload import invalid, parse_object, too_large, wrong
+from ingest.payload import checked, invalid, parse_object, too_large, wrong
 from ingest.ports import Router
 from ingest.submit import idempotency_of, submit
 from ingest.translate_v1alpha2 import translate_flat
@@ -74,7 +74,7 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
     async def GetTask(  # noqa: N802  # the name in the proto
         self, request: tasks_pb2.GetTaskRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> tasks_pb2.GetTaskResponse:
-        """Give one task."""
+        """One task."""
         async with self._admitted("get_task", context):
             task = await find_task(self._router, _named(request.id))
             return tasks_pb2.GetTaskResponse(task=_task(task))
@@ -82,16 +82,9 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
     async def ListTasks(  # noqa: N802  # the name in the proto
         self, request: tasks_pb2.ListTasksRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> tasks_pb2.ListTasksResponse:
-        """Give one page of tasks."""
+        """One page of tasks."""
         async with self._admitted("list_tasks", context):
-            filters = Filters(
-                runtime=request.runtime,
-                # A number without a name is told like a wrong name.
-                state=_STATE_NAMES.get(request.state, str(request.state or "")),
-                limit=str(request.limit or ""),
-                cursor=request.cursor,
-            )
-            found = await list_tasks(self._router, filters)
+            found = await list_tasks(self._router, _filters(request))
             return tasks_pb2.ListTasksResponse(
                 tasks=[_task(task) for task in found.tasks], cursor=found.cursor or ""
             )
@@ -152,6 +145,20 @@ def _named(id: str) -> str:
     return id
 
 
+def _filters(request: tasks_pb2.ListTasksRequest) -> Filters:
+    fields = {
+        "runtime": request.runtime,
+        # A number without a name is told like a wrong name.
+        "state": _STATE_NAMES.get(request.state, str(request.state or "")),
+        "limit": str(request.limit or ""),
+        "cursor": request.cursor,
+    }
+    filters, errors = checked(Filters, fields)
+    if filters is None:
+        raise invalid(errors)
+    return filters
+
+
 def _idempotency(request: tasks_pb2.SubmitTaskRequest) -> Idempotency | None:
     if not request.idempotency_key:
         return None
@@ -165,7 +172,7 @@ def _idempotency(request: tasks_pb2.SubmitTaskRequest) -> Idempotency | None:
 def _fields(
     request: tasks_pb2.SubmitTaskRequest,
 ) -> tuple[dict[str, Any], tuple[FieldError, ...]]:
-    """Give the object that REST clients send, where unset text is a missing field."""
+    """The object that REST clients send, where unset text is a missing field."""
     errors: tuple[FieldError, ...] = ()
     names = ("id", "runtime", "tasktype", "prefix")
     fields: dict[str, Any] = {n: getattr(request, n) for n in names if getattr(request, n)}
@@ -184,7 +191,7 @@ def _fields(
 
 
 def _plain(value: Value) -> Any:
-    """Give a value as JSON has it; protobuf limits its depth to less than JSON's 200."""
+    """A value as JSON has it; protobuf limits its depth to less than JSON's 200."""
     kind = value.WhichOneof("kind")
     if kind == "number_value":
         number = value.number_value
@@ -237,7 +244,7 @@ def _task(task: TaskRecord) -> tasks_pb2.Task:
 
 
 def _context(text: str) -> Value:
-    """Give the context as a value; as JSON text in the rare case that protobuf cannot."""
+    """The context as a value; as JSON text in the rare case that protobuf cannot."""
     plain = from_json(text)
     holder = ListValue()
     try:

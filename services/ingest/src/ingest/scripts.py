@@ -54,7 +54,7 @@ class WebuiBody(BaseModel):
 def without_routing(
     body: dict[str, Any], scripts: Scripts, tasktype: TaskType
 ) -> dict[str, Any]:
-    """Give the body as SD WebUI shall have it; `body` itself stays as it is."""
+    """The body as SD WebUI shall have it; `body` itself stays as it is."""
     kept = {k: v for k, v in body["alwayson_scripts"].items() if k not in ROUTING_KEYS}
     result = {**body, "alwayson_scripts": kept}
     moved = dict(scripts.override_settings or {})

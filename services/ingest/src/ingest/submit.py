@@ -15,16 +15,16 @@ from ingest.payload import INCORRECT, invalid, wrong
 from ingest.ports import Router
 from servicekit.errors import RejectedError
 
-_LONGEST_KEY: Final = 255
+LONGEST_KEY: Final = 255
 
 
 def idempotency_of(key: str, field: str, *sent: bytes) -> Idempotency:
-    """Give the checked key with the fingerprint of what was sent; raises `RejectedError`.
+    """The checked key with the fingerprint of what was sent; raises `RejectedError`.
 
     The refusal names `field` and never the key.
     """
-    if not (0 < len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
-        raise invalid([wrong(field, f"must be 1 to {_LONGEST_KEY} printable ASCII characters")])
+    if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise invalid([wrong(field, f"must be 1 to {LONGEST_KEY} printable ASCII characters")])
     return Idempotency(key=key, fingerprint=sha256(b"\0".join(sent)).hexdigest())
 
 
@@ -35,7 +35,7 @@ async def submit(
     fields: Mapping[str, str] = MappingProxyType({}),
     idempotency: Idempotency | None = None,
 ) -> Accepted:
-    """Give where the task went once it is durably queued; any error means that it is not.
+    """Where the task went once it is durably queued; any error means that it is not.
 
     Raises what the router raises, `RejectedError` and `TransientError`, where `fields` says
     what the client calls the router's fields.

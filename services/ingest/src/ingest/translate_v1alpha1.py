@@ -47,7 +47,7 @@ class V1Alpha1Request(BaseModel):
 
 
 def translate(body: bytes, uid: Uid) -> Submission:
-    """Give the submission; raises `RejectedError` that names every wrong field."""
+    """The submission; raises `RejectedError` that names every wrong field."""
     content = parse_object(body)
     request, errors = checked(V1Alpha1Request, content)
     if request is None:

@@ -77,7 +77,7 @@ class _FlatTask(Metadata):
 
 
 def translate(body: bytes, uid: Uid) -> Submission:
-    """Give the submission; raises `RejectedError` that names every wrong field."""
+    """The submission; raises `RejectedError` that names every wrong field."""
     value = parse_object(body)
     request, errors = checked(V1Alpha2Request, value)
     task = value.get("task")

@@ -45,7 +45,7 @@ class Watches:
             limit.reschedule(0)
 
     async def follow(self, uid: str, after: int) -> AsyncGenerator[Change, None]:
-        """Give the task and each change beyond `after` until it has ended, or all streams end.
+        """The task and each change beyond `after` until it has ended, or all streams end.
 
         A stream that breaks is taken up again where it was. Raises `RejectedError` if there is
         no such task, and `TransientError` without room or after too long an outage.
@@ -82,7 +82,7 @@ class Watches:
             self.open -= 1
 
     async def outcome(self, uid: str, within: timedelta) -> TaskRecord | None:
-        """Give the task when it has ended; None if that is not known in time."""
+        """The task when it has ended; None if that is not known in time."""
         with suppress(TimeoutError, AppError):
             async with (
                 asyncio.timeout(within.total_seconds()),
@@ -97,7 +97,7 @@ class Watches:
         return monotonic() + self._patience.total_seconds()
 
     async def _next(self, upstream: AsyncGenerator[Change, None]) -> Change | None:
-        """Give the next change; None at the end of the stream, or when all streams end."""
+        """The next change; None at the end of the stream, or when all streams end."""
         try:
             async with asyncio.timeout(None) as limit:
                 self._waiting.add(limit)

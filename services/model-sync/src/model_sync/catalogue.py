@@ -10,7 +10,7 @@ from opentelemetry import metrics
 
 from model_sync.domain import Model, StoredFile, find, split_key
 from model_sync.ports import ModelBucket
-from model_sync.safetensors import LENGTH_BYTES, check_header, header_bytes
+from modelfiles.safetensors import LENGTH_BYTES, check_size, header_bytes, promised_bytes
 from servicekit.errors import RejectedError, TransientError
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Catalogue:
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """Give the models of the last look, sorted."""
+        """The models of the last look, sorted."""
         return self._models
 
     async def refresh(self) -> None:
@@ -56,7 +56,7 @@ class Catalogue:
                 await self._look()
 
     async def find(self, kind: str, name: str) -> Model:
-        """Give one model, after another look if it is not known.
+        """One model, after another look if it is not known.
 
         Raises `RejectedError` (`model_not_found`, with what there is) and `TransientError`.
         """
@@ -123,7 +123,7 @@ class Catalogue:
             first = await self._bucket.read(file, 0, LENGTH_BYTES)
             length = header_bytes(first, file.size_bytes)
             header = await self._bucket.read(file, LENGTH_BYTES, length)
-            check_header(header, file.size_bytes)
+            check_size(file.size_bytes, promised_bytes(header))
         except ValueError as error:
             return str(error)
         return None

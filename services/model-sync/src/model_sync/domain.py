@@ -34,12 +34,12 @@ class Model:
 
     @property
     def order(self) -> tuple[str, str]:
-        """Give the key by which the catalogue is sorted."""
+        """The key by which the catalogue is sorted."""
         return (self.kind, self.name)
 
 
 def split_key(key: str) -> tuple[str, str, str] | None:
-    """Give kind, name and format of an object; None if it is no model.
+    """Kind, name and format of an object; None if it is no model.
 
     The layout is the original solution's: a folder for each kind, files in or below it.
     """
@@ -53,7 +53,7 @@ def split_key(key: str) -> tuple[str, str, str] | None:
 
 
 def place(key: str) -> PurePosixPath | None:
-    """Give where an object is in a folder with the whole bucket; None if nowhere.
+    """Where an object is in a folder with the whole bucket; None if nowhere.
 
     A key may be anything; what leads out of the folder or is a folder itself has no place.
     """
@@ -64,5 +64,5 @@ def place(key: str) -> PurePosixPath | None:
 
 
 def find(models: Iterable[Model], kind: str, name: str) -> Model | None:
-    """Give the model that `name` means: its file name, title or stem."""
+    """The model that `name` means: its file name, title or stem."""
     return next((m for m in models if m.kind == kind and names_checkpoint(name, m.name)), None)

@@ -13,11 +13,11 @@ class ModelBucket(Protocol):
     """The bucket that models are in. Every method raises `TransientError`."""
 
     def files(self) -> AsyncIterator[StoredFile]:
-        """Give every object."""
+        """Every object."""
         ...
 
     async def read(self, file: StoredFile, start: int, length: int) -> bytes:
-        """Give `length` bytes from `start`, fewer at the end of the object."""
+        """`length` bytes from `start`, fewer at the end of the object."""
         ...
 
 

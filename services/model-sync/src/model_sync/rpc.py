@@ -18,7 +18,7 @@ class ModelService(modelsync_pb2_grpc.ModelServiceServicer):
     async def ListModels(  # noqa: N802  # gRPC names its methods
         self, request: modelsync_pb2.ListModelsRequest, context: Any
     ) -> modelsync_pb2.ListModelsResponse:
-        """Give the catalogue, or one kind of it."""
+        """The catalogue, or one kind of it."""
         if request.refresh:
             await self._catalogue.look_again()
         models = self._catalogue.models
@@ -29,13 +29,13 @@ class ModelService(modelsync_pb2_grpc.ModelServiceServicer):
     async def GetModel(  # noqa: N802
         self, request: modelsync_pb2.GetModelRequest, context: Any
     ) -> modelsync_pb2.GetModelResponse:
-        """Give one model."""
+        """One model."""
         found = await self._catalogue.find(request.kind, request.name)
         return modelsync_pb2.GetModelResponse(model=to_wire(found))
 
 
 def to_wire(model: Model) -> modelsync_pb2.Model:
-    """Give the wire form of a model."""
+    """The wire form of a model."""
     return modelsync_pb2.Model(
         name=model.name,
         kind=model.kind,

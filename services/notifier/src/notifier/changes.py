@@ -38,7 +38,7 @@ class Changes:
 
     @property
     def watchers(self) -> int:
-        """Give how many watch now."""
+        """How many watch now."""
         return sum(map(len, self._wakeups.values()))
 
     def wake(self, uid: Uid) -> None:

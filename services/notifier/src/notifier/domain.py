@@ -17,7 +17,7 @@ _STATUS: dict[TaskState, TerminalStatus] = {
 
 
 def judge(record: Record | None) -> Verdict:
-    """Give the verdict on a delivery, from its record after the attempt was counted."""
+    """The verdict on a delivery, from its record after the attempt was counted."""
     if record is None:
         return Verdict.UNKNOWN
     if record.poisoned:
@@ -26,14 +26,14 @@ def judge(record: Record | None) -> Verdict:
 
 
 def is_taken_back(record: Record | None) -> bool:
-    """Tell whether an agent shall stop, because the client took the task back."""
+    """Whether an agent shall stop, because the client took the task back."""
     return record is not None and (
         record.cancel_requested or record.state is TaskState.CANCELLED
     )
 
 
 def callback_of(record: Record) -> Callback:
-    """Give the callback of a terminal record: the same one whenever it is asked for."""
+    """The callback of a terminal record: the same one whenever it is asked for."""
     return Callback(
         id=record.id,
         result=record.state == TaskState.COMPLETED,

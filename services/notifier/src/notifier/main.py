@@ -75,7 +75,7 @@ async def serve(settings: Settings) -> None:
 def build_settle(
     settings: Settings, ledger: Ledger, topic: ResultTopic, changes: Changes
 ) -> Settle:
-    """Give the use case with its limits."""
+    """The use case with its limits."""
     return Settle(
         ledger=ledger,
         topic=topic,

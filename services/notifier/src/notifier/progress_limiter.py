@@ -17,7 +17,7 @@ class ProgressLimiter:
         self._written: OrderedDict[Uid, datetime] = OrderedDict()
 
     def allows(self, uid: Uid, now: datetime) -> bool:
-        """Tell whether a write may happen now, and count it if so."""
+        """Whether a write may happen now; if so it counts."""
         before = self._written.get(uid)
         if before is not None and now - before < self._interval:
             return False

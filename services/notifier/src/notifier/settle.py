@@ -51,7 +51,7 @@ class Settle:
     now: Callable[[], datetime] = _now
 
     async def begin(self, uid: Uid, agent: str, receives: int = 0) -> tuple[Verdict, int]:
-        """Give the verdict on a delivery, and the number of the attempt.
+        """The verdict on a delivery, and the number of the attempt.
 
         A task that was taken back or has failed too often is ended by it.
         """

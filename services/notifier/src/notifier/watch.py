@@ -23,7 +23,7 @@ class Watch:
     limit: int  # watchers of this process
 
     async def __call__(self, uid: Uid, after_sequence: int) -> AsyncGenerator[Record, None]:
-        """Give the record whenever its sequence is beyond `after_sequence` and what was given.
+        """The record whenever its sequence is beyond `after_sequence` and what was given.
 
         Raises `RejectedError` (`task_not_found`), and `TransientError` when there are too many
         watchers, the ledger cannot be read, or the process stops: then ask again with the last

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any
 
 from contracts.callback import Failure
@@ -12,6 +11,7 @@ from contracts.ids import Uid
 from contracts.kinds import TaskType
 from contracts.message import TaskMessage
 from contracts.places import OutputPlace
+from contracts.verdict import Verdict
 from queue_agent.files.body import Body, FileBody
 from servicekit.errors import AppError, RejectedError, TransientError
 
@@ -84,15 +84,6 @@ class Delivery:
     attributes: Mapping[str, str] = field(default_factory=dict)  # the message's text attributes
 
 
-class Verdict(Enum):
-    """Whether a delivery may be worked on."""
-
-    PROCEED = auto()
-    FINISHED = auto()  # its result is committed and told
-    UNKNOWN = auto()  # it was never accepted
-    POISONED = auto()  # it has failed too often, and that is committed
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
     """The notifier's answer to a delivery; `attempt` counts from 1 if it may proceed."""
@@ -144,14 +135,6 @@ class Leftovers:
     uid: Uid
     attempt: int
     uploads: list[str] = field(default_factory=list)  # by the names that the runtime gave
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a run is."""
-
-    step: int
-    total: int  # at least 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from contracts.ids import Uid
+from contracts.state import Progress
+from contracts.verdict import Verdict
 from darkroom.notifier.v1 import notifier_pb2 as pb
 from darkroom.task.v1.task_pb2 import TaskError
-from queue_agent.domain import Begun, Progress, Stored, Verdict
+from queue_agent.domain import Begun, Stored
 from servicekit.errors import TransientError
 from servicekit.rpc import translated
 

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Protocol
 
 from contracts.ids import Uid
-from queue_agent.domain import Begun, Delivery, Generated, Job, Leftovers, Progress, Stored
+from contracts.state import Progress
+from queue_agent.domain import Begun, Delivery, Generated, Job, Leftovers, Stored
 from queue_agent.files.body import Body
 
 Report = Callable[[Progress], None]

@@ -110,7 +110,7 @@ def _copied(error: TransientError | FatalError) -> TransientError | FatalError:
 
 @asynccontextmanager
 async def batching(send: Send[E], limits: BatchLimits) -> AsyncIterator[Batches[E]]:
-    """Give batches; at the end, what waits is sent and every call is waited for."""
+    """Batches; at the end, what waits is sent and every call is waited for."""
     async with asyncio.TaskGroup() as group:
         batches = Batches(send, limits, group)
         try:

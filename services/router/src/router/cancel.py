@@ -24,7 +24,7 @@ class Cancel:
     notifier: Notifier
 
     async def __call__(self, name: str) -> Record:
-        """Give the task as it then stands: cancelled, or running until its agent knows.
+        """The task as it then stands: cancelled, or running until its agent knows.
 
         Safe to repeat until it has ended. Raises `RejectedError` (`task_not_found`,
         `already_finished`), and `TransientError` when it is not certain that it will end.

@@ -59,7 +59,7 @@ class Choice:
 
 
 def choose(runtimes: Sequence[Runtime], task: Submission) -> Choice:
-    """Give the runtime of a task; raises `RejectedError` if there is none.
+    """The runtime of a task; raises `RejectedError` if there is none.
 
     api.md: the runtime that was named, else the one whose `modelFilename` the checkpoint is,
     else one with `dynamicModel: true`. A fixed runtime is refused another model than its own.

@@ -30,7 +30,7 @@ class LinkFiles:
     files: Files
 
     async def __call__(self, uid: Uid, seconds: int) -> FileLinks:
-        """Give links that work for that time; none before the task has files.
+        """Links that work for that time; none before the task has files.
 
         Raises `RejectedError` (`task_not_found`, `invalid_request`).
         """

@@ -27,7 +27,7 @@ class LookUp:
     ledger: Ledger
 
     async def one(self, name: str) -> Record:
-        """Give a task by uid or client's id; raises `RejectedError` (`task_not_found`)."""
+        """A task by uid or client's id; raises `RejectedError` (`task_not_found`)."""
         record = None
         with suppress(ValueError):
             record = await self.ledger.get(ids.uid(name))
@@ -38,7 +38,7 @@ class LookUp:
         return record
 
     async def _newest(self, task_id: ids.TaskId) -> Record | None:
-        """Give the newest task as it is; one that was just accepted is not in the index yet."""
+        """The newest task as it is; one that was just accepted is not in the index yet."""
         for pause in (0.0, *INDEX_PAUSES):
             await asyncio.sleep(pause)
             found = await self.ledger.newest(task_id)
@@ -49,7 +49,7 @@ class LookUp:
     async def page(
         self, *, runtime: str, state: TaskState | None, limit: int, before: ids.Uid | None
     ) -> Page:
-        """Give a page over one runtime, or over all if `runtime` is empty."""
+        """A page over one runtime, or over all if `runtime` is empty."""
         names = [runtime] if runtime else [runtime.name for runtime in self.runtimes]
         async with asyncio.TaskGroup() as group:
             asked = [
@@ -63,12 +63,12 @@ class LookUp:
 
 
 def task_not_found(name: str) -> RejectedError:
-    """Give the refusal of a name that no task has."""
+    """The refusal of a name that no task has."""
     return RejectedError(f"there is no task '{name[:128]}'", code="task_not_found")
 
 
 def merged(pages: Sequence[Page], limit: int) -> Page:
-    """Give one page from the pages of several runtimes, each newest first."""
+    """One page from the pages of several runtimes, each newest first."""
     # Beyond the oldest record that each page has reached, the order is not known yet.
     horizon = max((page.next_before for page in pages if page.next_before), default=None)
     known = sorted(

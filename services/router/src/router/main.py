@@ -61,7 +61,7 @@ async def serve(settings: Settings) -> None:
 async def build_service(
     stack: AsyncExitStack, settings: Settings, runtimes: tuple[Runtime, ...]
 ) -> RouterService:
-    """Give the gRPC service; the stack closes what it holds."""
+    """The gRPC service; the stack closes what it holds."""
     dynamodb = await stack.enter_async_context(clients.dynamodb())
     s3 = await stack.enter_async_context(clients.s3(signs_links=True))
     sns = await stack.enter_async_context(clients.sns())

@@ -56,7 +56,7 @@ class IdempotencyKeys(Protocol):
         ...
 
     async def release(self, claim: Claim) -> None:
-        """Give the key up if this claim holds it and was not accepted."""
+        """Release the key if this claim holds it and was not accepted."""
         ...
 
 
@@ -72,5 +72,5 @@ class Files(Protocol):
     """The output bucket."""
 
     async def link(self, url: str, seconds: int) -> str:
-        """Give a URL by which anybody can read the `s3://` object for that time."""
+        """A URL by which anybody can read the `s3://` object for that time."""
         ...

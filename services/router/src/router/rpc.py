@@ -53,13 +53,13 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
     async def GetTask(  # noqa: N802
         self, request: router_pb2.GetTaskRequest, context: Any
     ) -> router_pb2.GetTaskResponse:
-        """Give one task."""
+        """One task."""
         return router_pb2.GetTaskResponse(task=to_wire(await self._look_up.one(request.id)))
 
     async def ListTasks(  # noqa: N802
         self, request: router_pb2.ListTasksRequest, context: Any
     ) -> router_pb2.ListTasksResponse:
-        """Give one page of tasks."""
+        """One page of tasks."""
         try:
             state = TaskState(request.state) if request.state else None
             before = ids.uid(request.before_uid) if request.before_uid else None
@@ -85,7 +85,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
     async def LinkFiles(  # noqa: N802
         self, request: router_pb2.LinkFilesRequest, context: Any
     ) -> router_pb2.LinkFilesResponse:
-        """Give links to the files of one task."""
+        """Links to the files of one task."""
         try:
             uid = ids.uid(request.uid)
         except ValueError as error:
@@ -98,7 +98,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
     async def ListRuntimes(  # noqa: N802
         self, request: router_pb2.ListRuntimesRequest, context: Any
     ) -> router_pb2.ListRuntimesResponse:
-        """Give the configured runtimes."""
+        """The configured runtimes."""
         return router_pb2.ListRuntimesResponse(
             runtimes=[
                 router_pb2.Runtime(

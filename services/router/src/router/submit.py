@@ -39,7 +39,7 @@ class Submit:
     async def __call__(
         self, task: Submission, confirm: Callable[[], Awaitable[None]] | None = None
     ) -> Record:
-        """Give the record of the accepted task. Safe to repeat with the same uid.
+        """The record of the accepted task. Safe to repeat with the same uid.
 
         What `confirm` raises, after the task was published, is as if that had failed.
         Raises `RejectedError` when no runtime takes it and `TransientError` when it could not

@@ -38,7 +38,7 @@ class SubmitOnce:
     now: Callable[[], datetime] = _now
 
     async def __call__(self, task: Submission, claim: Claim | None = None) -> Record:
-        """Give the record of the task, or of the first one with the same key.
+        """The record of the task, or of the first one with the same key.
 
         Raises what `Submit` raises; `RejectedError` (`idempotency_conflict`) if the key came
         with another request, and `TransientError` while that one is still under way.
@@ -58,7 +58,7 @@ class SubmitOnce:
         return await self._submit(task, claim)
 
     async def _first(self, claim: Claim, held: Held, now: datetime) -> Record | None:
-        """Give the first submission if it was accepted; else the key is this claim's."""
+        """The first submission if it was accepted; else the key is this claim's."""
         record = await self.ledger.get(held.uid)
         if record is not None and (held.accepted or _begun(record)):
             return record

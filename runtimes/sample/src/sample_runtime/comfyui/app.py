@@ -27,7 +27,7 @@ from sample_runtime.gpu import Gpu
 
 
 def create_app(gpu: Gpu, catalog: CheckpointCatalog, folders: Folders) -> FastAPI:
-    """Give an app that serves the API at the root and under `/api`, as ComfyUI does."""
+    """An app that serves the API at the root and under `/api`, as ComfyUI does."""
     place, hub = Place(gpu, catalog, folders), Hub()
     queue = PromptQueue(place, hub)
 

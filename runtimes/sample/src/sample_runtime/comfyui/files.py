@@ -26,17 +26,17 @@ class Folders:
         return folders
 
     def of_type(self, kind: str) -> Path | None:
-        """Give the folder of a type, or None for an unknown type."""
+        """The folder of a type, or None for an unknown type."""
         return {"output": self.output, "temp": self.temp, "input": self.input}.get(kind)
 
     def inputs(self) -> list[str]:
-        """Give the names of the files that LoadImage can load."""
+        """The names of the files that LoadImage can load."""
         files = (path for path in self.input.rglob("*") if path.is_file())
         return sorted(path.relative_to(self.input).as_posix() for path in files)
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Give the path of `name` in `folder`; raises PermissionError if it leads outside."""
+    """The path of `name` in `folder`; raises PermissionError if it leads outside."""
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise PermissionError(f"{name} is outside of the folder")
@@ -44,7 +44,7 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def free_name(folder: Path, name: str) -> str:
-    """Give `name`, or `name (1).png` and so on if it is taken."""
+    """`name`, or `name (1).png` and so on if it is taken."""
     stem, suffix, number, candidate = Path(name).stem, Path(name).suffix, 0, name
     while (folder / candidate).exists():
         number += 1
@@ -53,7 +53,7 @@ def free_name(folder: Path, name: str) -> str:
 
 
 def next_counter(folder: Path, prefix: str) -> int:
-    """Give the number after the highest that a file `<prefix>_<number>_.<suffix>` has."""
+    """The number after the highest that a file `<prefix>_<number>_.<suffix>` has."""
     found = (
         _LAST_COUNTER.search(path.name.removeprefix(prefix))
         for path in folder.iterdir()

@@ -26,7 +26,7 @@ class Validation:
 
 
 def complaint(kind: str, message: str, details: str = "", **extra: Any) -> Complaint:
-    """Give an error as ComfyUI words it."""
+    """An error as ComfyUI words it."""
     return {"type": kind, "message": message, "details": details, "extra_info": extra}
 
 
@@ -36,7 +36,7 @@ def is_link(value: Any) -> bool:
 
 
 def parents(prompt: Prompt, node_id: str) -> dict[str, tuple[str, int]]:
-    """Give the node and the output that each linked input takes its value from."""
+    """The node and the output that each linked input takes its value from."""
     entry = prompt[node_id]
     inputs = {name: entry.get("inputs", {}).get(name) for name in _class_of(entry).inputs}
     return {
@@ -127,7 +127,7 @@ class _Checker:
         self._found: dict[str, list[Complaint]] = {}
 
     def needed_by(self, node_id: str) -> dict[str, list[Complaint]]:
-        """Give the complaints of a node and of all it needs."""
+        """The complaints of a node and of all it needs."""
         needed: dict[str, list[Complaint]] = {}
         waiting = [node_id]
         while waiting:

@@ -27,7 +27,7 @@ class Input:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def describe(self, place: Place) -> list[Any]:
-        """Give the input as `/object_info` shows it."""
+        """The input as `/object_info` shows it."""
         kind = self.kind if isinstance(self.kind, str) else self.kind(place)
         return [kind, dict(self.options)]
 
@@ -74,7 +74,7 @@ class Node:
     fingerprint: Callable[[Place, Values], str] = lambda _place, _values: ""
 
     def describe(self, name: str, place: Place) -> dict[str, Any]:
-        """Give the node as `/object_info` shows it."""
+        """The node as `/object_info` shows it."""
         return {
             "input": {
                 "required": {key: one.describe(place) for key, one in self.inputs.items()}

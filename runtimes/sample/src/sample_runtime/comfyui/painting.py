@@ -21,18 +21,18 @@ _METHODS = {
 
 
 async def load_checkpoint(_: Job, values: Values) -> Result:
-    """Give model, text encoder and VAE, all three as the checkpoint's name."""
+    """Model, text encoder and VAE, all three as the checkpoint's name."""
     name = values["ckpt_name"]
     return Result((name, name, name))
 
 
 async def encode_text(_: Job, values: Values) -> Result:
-    """Give the prompt itself."""
+    """The prompt itself."""
     return Result((values["text"],))
 
 
 async def empty_latent(_: Job, values: Values) -> Result:
-    """Give a latent of the wanted size."""
+    """A latent of the wanted size."""
     latent = Latent(values["width"], values["height"], values["batch_size"])
     return Result((latent,))
 
@@ -58,21 +58,21 @@ async def sample(job: Job, values: Values) -> Result:
 
 
 async def decode(_: Job, values: Values) -> Result:
-    """Give the pictures of a latent; one that was never sampled is grey."""
+    """The pictures of a latent; one that was never sampled is grey."""
     latent = values["samples"]
     grey = Image.new("RGB", (latent.width, latent.height), "grey")
     return Result((latent.pictures or (grey,) * latent.count,))
 
 
 async def encode(_: Job, values: Values) -> Result:
-    """Give a latent that starts from the pictures."""
+    """A latent that starts from the pictures."""
     pictures: Sequence[Image.Image] = values["pixels"]
     width, height = pictures[0].size
     return Result((Latent(width, height, len(pictures), tuple(pictures)),))
 
 
 async def scale(_: Job, values: Values) -> Result:
-    """Give the pictures in another size; a side of 0 follows the other one."""
+    """The pictures in another size; a side of 0 follows the other one."""
     resize = partial(_scale_one, values=values)
     pictures = [await asyncio.to_thread(resize, picture) for picture in values["image"]]
     return Result((tuple(pictures),))

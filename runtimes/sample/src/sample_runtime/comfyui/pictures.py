@@ -13,7 +13,7 @@ from sample_runtime.comfyui.files import Folders, free_name, inside
 
 
 def picture_routes(folders: Folders) -> APIRouter:
-    """Give `/view` and `/upload/image` for the folders."""
+    """`/view` and `/upload/image` for the folders."""
     router = APIRouter()
 
     @router.get("/view")

@@ -24,7 +24,7 @@ class Item:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def as_list(self) -> list[Any]:
-        """Give the item as `/queue` and `/history` show it."""
+        """The item as `/queue` and `/history` show it."""
         return [self.number, self.prompt_id, self.prompt, self.extra, self.outputs]
 
 
@@ -43,7 +43,7 @@ class PromptQueue:
         self.history: dict[str, dict[str, Any]] = {}
 
     def next_number(self, *, front: bool) -> float:
-        """Give the next place in the order; negative numbers come before all others."""
+        """The next place in the order; negative numbers come before all others."""
         number = next(self._numbers)
         return -number if front else number
 
@@ -72,15 +72,15 @@ class PromptQueue:
             self._place.gpu.interrupt()
 
     def running(self) -> list[Any]:
-        """Give what runs."""
+        """What runs."""
         return [] if self._running is None else [self._running[0].as_list()]
 
     def waiting(self) -> list[Any]:
-        """Give what waits, the next one first."""
+        """What waits, the next one first."""
         return [item.as_list() for item in self._waiting]
 
     def remaining(self) -> int:
-        """Give the number of prompts that wait or run."""
+        """The number of prompts that wait or run."""
         return len(self._waiting) + len(self.running())
 
     async def work(self) -> None:

@@ -58,7 +58,7 @@ class Run:
         self._tell("progress", content)
 
     def status(self) -> dict[str, Any]:
-        """Give the `status` of the history entry; an interrupt is an error there too."""
+        """The `status` of the history entry; an interrupt is an error there too."""
         return {
             "status_str": "success" if self.succeeded else "error",
             "completed": self.succeeded,
@@ -123,7 +123,7 @@ class Run:
 
 
 def signature(node: str, prompt: Prompt, place: Place) -> str:
-    """Give a text that is the same when a node would do the same again."""
+    """A text that is the same when a node would do the same again."""
     entry = prompt[node]
     inputs = entry.get("inputs", {})
     linked = {

@@ -21,7 +21,7 @@ _WEBP_METHODS = {"default": 4, "fastest": 0, "slowest": 6}
 
 
 def check_image(place: Place, values: Values) -> str | None:
-    """Give a complaint if the image to load is not there."""
+    """A complaint if the image to load is not there."""
     name = values["image"]
     try:
         found = isinstance(name, str) and _input_path(place.folders, name).is_file()
@@ -31,12 +31,12 @@ def check_image(place: Place, values: Values) -> str | None:
 
 
 def fingerprint_image(place: Place, values: Values) -> str:
-    """Give the hash of the image to load, so that a changed file is loaded again."""
+    """The hash of the image to load, so that a changed file is loaded again."""
     return sha256(_input_path(place.folders, values["image"]).read_bytes()).hexdigest()
 
 
 async def load_image(job: Job, values: Values) -> Result:
-    """Give an uploaded picture, and its transparency as mask."""
+    """An uploaded picture, and its transparency as mask."""
     path = _input_path(job.place.folders, values["image"])
     picture = await asyncio.to_thread(_open, path)
     return Result(((picture.convert("RGB"),), picture.getchannel("A")))

@@ -26,7 +26,7 @@ _STATES = ("pending", "in_progress", "completed", "failed", "canceled")
 
 
 def create_app(gpu: Gpu) -> FastAPI:
-    """Give an app that serves the API under `/api/v1`."""
+    """An app that serves the API under `/api/v1`."""
     stock = Stock()
     queue = SessionQueue(gpu, stock)
 

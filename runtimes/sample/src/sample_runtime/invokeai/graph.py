@@ -41,7 +41,7 @@ class Graph(BaseModel):
         return self
 
     def order(self) -> list[str]:
-        """Give the nodes so that each comes after what it needs; raises `ValueError`."""
+        """The nodes so that each comes after what it needs; raises `ValueError`."""
         left, order = set(self.nodes), list[str]()
         while left:
             free = [

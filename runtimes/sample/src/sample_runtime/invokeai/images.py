@@ -54,11 +54,11 @@ class ImageStore:
         return self._images.pop(name, None) is not None
 
     def find(self, name: str) -> Stored | None:
-        """Give an image, or None."""
+        """An image, or None."""
         return self._images.get(name)
 
     def open(self, name: str) -> Image.Image:
-        """Give a picture; raises `ImageFileNotFoundException`."""
+        """A picture; raises `ImageFileNotFoundException`."""
         stored = self.find(name)
         if stored is None:
             raise ImageFileNotFoundException("Image file not found")

@@ -31,7 +31,7 @@ class ModelJob:
     made: dict[str, Any] | None = None
 
     def shown(self) -> dict[str, Any]:
-        """Give the job as the server shows it."""
+        """The job as the server shows it."""
         return {
             "id": self.job_id,
             "status": self.status,
@@ -54,13 +54,13 @@ class ModelStore:
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def scan(self, folder: Path) -> list[dict[str, Any]]:
-        """Give what looks like a model by its name, and whether it is in the list."""
+        """What looks like a model by its name, and whether it is in the list."""
         known = {model["path"] for model in self.models.values()}
         found = [path for path in folder.resolve().rglob("*") if path.suffix in _SUFFIXES]
         return [{"path": str(path), "is_installed": str(path) in known} for path in found]
 
     def install(self, path: Path, changes: dict[str, Any]) -> ModelJob:
-        """Give the job that will register a file; the one that waits already, if there is."""
+        """The job that will register a file; the one that waits already, if there is."""
         for job in self.jobs:
             if job.path == path and job.status == "waiting":
                 return job
@@ -103,7 +103,7 @@ def _described(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_whole(path: Path) -> bool:
-    """Tell whether a file is a safetensors file; raises if a part of one is missing."""
+    """Whether a file is a safetensors file; raises if a part of one is missing."""
     body = path.read_bytes()
     try:
         (length,) = _LENGTH.unpack_from(body)

@@ -37,7 +37,7 @@ class NodeType:
     run: Callable[[Stock, Values], dict[str, Any]]
 
     def values(self, kind: str, given: Values) -> dict[str, Any]:
-        """Give every value of a node; raises `MissingInputException`."""
+        """Every value of a node; raises `MissingInputException`."""
         values = {**self.takes, **given}
         for name in self.takes:
             if values[name] is _NEEDED or values[name] is None:

@@ -34,11 +34,11 @@ class Item:
 
     @property
     def ended(self) -> bool:
-        """Tell whether nothing more happens to it."""
+        """Whether nothing more happens to it."""
         return self.status in _ENDED
 
     def shown(self) -> dict[str, Any]:
-        """Give the item as the server shows it."""
+        """The item as the server shows it."""
         error_type, error_message = self.error or (None, None)
         return {
             "item_id": self.item_id,

@@ -34,7 +34,7 @@ _ESRGAN_SCALE = 4
 
 
 def create_app(gpu: Gpu, catalog: CheckpointCatalog) -> FastAPI:
-    """Give an app that serves the device and the checkpoints under `/sdapi/v1`."""
+    """An app that serves the device and the checkpoints under `/sdapi/v1`."""
     app = FastAPI(title="Darkroom sample runtime")
     app.add_exception_handler(HTTPException, _answer_failure)
     for failure in _FAILURES:

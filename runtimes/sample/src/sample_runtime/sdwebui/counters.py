@@ -47,7 +47,7 @@ class RunCounters:
         self.sampling_step = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the body of `GET progress`; fractions are 0 to 1, times are seconds."""
+        """The body of `GET progress`; fractions are 0 to 1, times are seconds."""
         done = self._fraction()
         elapsed = time.monotonic() - self._started
         return {

@@ -13,7 +13,7 @@ from sample_runtime import drawing
 
 
 def decode(text: str) -> Image.Image:
-    """Give the image; raises HTTPException 500 for an address and for anything undecodable."""
+    """The image; raises HTTPException 500 for an address and for anything undecodable."""
     if text.startswith(("http://", "https://")):
         raise HTTPException(500, "Requests not allowed")
     if text.startswith("data:image/"):
@@ -27,5 +27,5 @@ def decode(text: str) -> Image.Image:
 
 
 def encode(image: Image.Image, texts: dict[str, str]) -> str:
-    """Give the image as base64 PNG with text chunks."""
+    """The image as base64 PNG with text chunks."""
     return base64.b64encode(drawing.png(image, texts)).decode()

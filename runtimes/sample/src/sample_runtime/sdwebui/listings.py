@@ -79,7 +79,7 @@ SCRIPTS = {
 
 
 def effective_sampler(name: str | None) -> str:
-    """Give the sampler that is used: the first one, silently, for an unknown name."""
+    """The sampler that is used: the first one, silently, for an unknown name."""
     wanted = name or ""
     for scheduler in SCHEDULERS:
         wanted = wanted.removesuffix(f" {scheduler}")

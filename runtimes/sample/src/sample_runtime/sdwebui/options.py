@@ -55,7 +55,7 @@ class Options:
         return self._values[key]
 
     def as_dict(self) -> dict[str, Any]:
-        """Give all options, the checkpoint by its title."""
+        """All options, the checkpoint by its title."""
         loaded = self._loaded
         return {
             **self._values,
@@ -85,7 +85,7 @@ class Options:
                 self._loaded = loaded
 
     def loaded_checkpoint(self) -> Checkpoint:
-        """Give the loaded checkpoint, or load the first; FileNotFoundError if there is none."""
+        """The loaded checkpoint, or the first, loaded now; FileNotFoundError without one."""
         if self._loaded is None:
             if not self._catalog.checkpoints:
                 raise FileNotFoundError("No checkpoints found. Can't run without a checkpoint.")

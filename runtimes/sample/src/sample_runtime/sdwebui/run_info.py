@@ -30,7 +30,7 @@ class RunInfo:
         return effective_sampler(self.request.sampler_name or self.request.sampler_index)
 
     def infotext(self, index: int) -> str:
-        """Give the `parameters` text of the picture at `index`, a grid not counted."""
+        """The `parameters` text of the picture at `index`, a grid not counted."""
         request = self.request
         settings: dict[str, object] = {
             "Steps": request.steps,
@@ -48,7 +48,7 @@ class RunInfo:
         return infotext.write(request.prompt, request.negative_prompt, settings)
 
     def as_dict(self, images: int) -> dict[str, Any]:
-        """Give the body of `info` for an answer with so many images."""
+        """The body of `info` for an answer with so many images."""
         grid = int(self.has_grid)
         texts = [self.infotext(index) for index in range(images - grid)]
         return {

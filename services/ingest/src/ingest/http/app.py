@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -12,11 +13,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 
 from contracts.ids import new_uid
-from ingest.http import openapi, views
+from ingest.http import openapi
 from ingest.http.edge import Edge, Front
 from ingest.http.problems import Problems
 from ingest.http.submissions import NewUid, Submissions, add_submissions
 from ingest.http.tasks import add_tasks
+from ingest.http.views import ModelsView, RuntimesView
 from ingest.keys import Gate
 from ingest.metrics import Metrics
 from ingest.ports import Models, Router
@@ -39,7 +41,7 @@ def rest_app(
     body_timeout: timedelta,
     make_uid: NewUid = new_uid,
 ) -> ASGIApp:
-    """Give the whole app of the REST port, operators' routes included."""
+    """The whole app of the REST port, operators' routes included."""
     problems = Problems(metrics)
     app = FastAPI(
         title="Darkroom",
@@ -51,6 +53,7 @@ def rest_app(
         exception_handlers={
             AppError: problems.handle,
             HTTPException: problems.handle,
+            RequestValidationError: problems.handle,
             Exception: problems.handle,
             ClientDisconnect: _say_nothing,
         },
@@ -71,30 +74,23 @@ async def _say_nothing(_: Request, __: Exception) -> Response:
 
 
 def _add_catalogues(app: FastAPI, router: Router, models: Models) -> None:
-    async def list_runtimes() -> Response:
-        return views.RuntimesView.of(await router.runtimes()).response()
-
-    async def list_models() -> Response:
-        return views.ModelsView.of(await models.models()).response()
-
-    app.add_api_route(
+    @app.get(
         "/v1/runtimes",
-        list_runtimes,
-        methods=["GET"],
         operation_id="listRuntimes",
         summary="List the runtimes that take tasks",
-        response_model=views.RuntimesView,
         responses=openapi.refusals(openapi.READING),
     )
-    app.add_api_route(
+    async def list_runtimes() -> RuntimesView:
+        return RuntimesView.of(await router.runtimes())
+
+    @app.get(
         "/v1/models",
-        list_models,
-        methods=["GET"],
         operation_id="listModels",
         summary="List the models that can be asked for",
-        response_model=views.ModelsView,
         responses=openapi.refusals(openapi.READING),
     )
+    async def list_models() -> ModelsView:
+        return ModelsView.of(await models.models())
 
 
 def _add_description(app: FastAPI) -> None:

@@ -14,7 +14,7 @@ from servicekit.errors import RejectedError
 
 
 async def read_json(request: Request, patience: timedelta) -> bytes:
-    """Give the body's bytes; raises `RejectedError`, and `ClientDisconnect` if nobody waits."""
+    """The body's bytes; raises `RejectedError`, and `ClientDisconnect` if nobody waits."""
     _check_media_type(request)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > CONTENT_LIMIT_BYTES:

@@ -35,7 +35,7 @@ _KEYLESS: Final = frozenset({"openapi", "docs"})
 
 
 def operation_of(method: str, path: str) -> str:
-    """Give the name of what is asked for: one of few, so that it may label a metric."""
+    """The name of what is asked for: one of few, so that it may label a metric."""
     if path.startswith("/v1/tasks/"):
         if path.endswith("/events"):
             return "watch_task"
@@ -44,7 +44,7 @@ def operation_of(method: str, path: str) -> str:
 
 
 def caller_of(scope: Scope) -> Caller:
-    """Give whose key the request came with."""
+    """Whose key the request came with."""
     caller: Caller = scope[_CALLER]
     return caller
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Final
+from typing import Annotated, Final
 
+from fastapi import Header
+from pydantic import BeforeValidator, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.domain import Change, is_terminal
 from ingest.http import views
-from ingest.payload import invalid, wrong
 from ingest.watch import Watches
 
 _KEEP_ALIVE: Final = timedelta(seconds=15)
@@ -21,19 +22,28 @@ _SEND: Final = timedelta(seconds=30)  # a client that takes nothing for so long 
 _DIGITS: Final = 18  # of a sequence, so that it fits 64 bits
 
 
-def last_sequence(text: str) -> int:
-    """Give the sequence in a `Last-Event-ID`; raises `RejectedError`."""
+def _sequence(text: str) -> int:
     if not text:
         return 0
     if text.isascii() and text.isdigit() and len(text) <= _DIGITS:
         return int(text)
-    raise invalid([wrong("Last-Event-ID", "must be the id of an earlier event")])
+    raise ValueError("must be the id of an earlier event")
+
+
+LastEventId = Annotated[
+    Annotated[int, Field(ge=0)],
+    BeforeValidator(_sequence),
+    Header(
+        alias="Last-Event-ID",
+        description="The id of the last event that was received; only later ones are sent.",
+    ),
+]
 
 
 async def events(
     watches: Watches, task: TaskRecord, after: int, *, keep_alive: timedelta = _KEEP_ALIVE
 ) -> Response:
-    """Give the stream of a task beyond the sequence `after`.
+    """The stream of a task beyond the sequence `after`.
 
     It has status 204 if nothing can follow: that tells a browser not to come again.
     Raises `TransientError` if there is no room for another stream.

@@ -12,8 +12,6 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from contracts.state import TaskState
-from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE, LONGEST_LINK, LONGEST_WAIT
 from ingest.http.problems import MEDIA_TYPE, Problem
 from ingest.translate_v1alpha1 import V1Alpha1Request
 from ingest.translate_v1alpha2 import V1Alpha2Request
@@ -33,19 +31,10 @@ _RETRY_AFTER: Final = {
         "schema": {"type": "integer", "minimum": 1},
     }
 }
-_LIST_FILTERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    "runtime": ("Only tasks of this runtime.", {"type": "string"}),
-    "state": ("Only tasks in this state.", {"type": "string", "enum": list(TaskState)}),
-    "limit": (
-        "At most this many tasks.",
-        {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": DEFAULT_PAGE},
-    ),
-    "cursor": ("The cursor of the page before.", {"type": "string"}),
-}
 
 
 def refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
-    """Give the `responses` of an operation that refuses with these statuses."""
+    """The `responses` of an operation that refuses with these statuses."""
     return {status: _refusal(status) for status in statuses}
 
 
@@ -60,19 +49,20 @@ def _refusal(status: int) -> dict[str, Any]:
     return response
 
 
-def accepted(example: dict[str, Any]) -> dict[str, Any]:
-    """Give the answer to a submission."""
+def submission(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of an operation that takes a task."""
     applied = "How long the answer waited, or would have, for the end of the task."
-    return {
+    accepted = {
         "content": {"application/json": {"example": example}},
         "headers": {
             "Preference-Applied": {"description": applied, "schema": {"type": "string"}}
         },
     }
+    return {200: accepted, **refusals(SUBMITTING)}
 
 
 def event_stream() -> dict[int | str, dict[str, Any]]:
-    """Give the answers with events."""
+    """The answers with events."""
     text = (
         "Events `state`, whose data is a task, and `progress`, whose data has `uid`, "
         "`attempt`, `step`, `total` and `percent`; the id of each is its sequence."
@@ -86,54 +76,8 @@ def event_stream() -> dict[int | str, dict[str, Any]]:
     }
 
 
-def links() -> dict[str, Any]:
-    """Give the `openapi_extra` of the operation that tells of one task."""
-    text = (
-        "Adds download links that work for this many seconds, or until the credentials that"
-        " sign them end: on AWS that may be after ten minutes. Ask again for new ones."
-    )
-    schema = {"type": "integer", "minimum": 1, "maximum": LONGEST_LINK}
-    return {"parameters": [_parameter("links", "query", text, schema)]}
-
-
-def resumption() -> dict[str, Any]:
-    """Give the `openapi_extra` of the operation that sends events."""
-    text = "The id of the last event that was received; only later ones are sent."
-    schema = {"type": "integer", "minimum": 0}
-    return {"parameters": [_parameter("Last-Event-ID", "header", text, schema)]}
-
-
-def submission(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Give the `openapi_extra` of an operation that takes a task."""
-    key = "The same key with the same body gives the first answer again, for 24 hours."
-    prefer = (
-        f"`wait=N`: answer when the task has ended, or after N seconds; {LONGEST_WAIT} at most."
-    )
-    return {
-        **_json_body(model, examples),
-        "parameters": [
-            _parameter(
-                "Idempotency-Key",
-                "header",
-                key,
-                {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-            ),
-            _parameter("Prefer", "header", prefer, {"type": "string"}),
-        ],
-    }
-
-
-def _parameter(name: str, place: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": place,
-        "required": False,
-        "description": text,
-        "schema": schema,
-    }
-
-
-def _json_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def json_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The `openapi_extra` of an operation that reads its body itself, under a limit."""
     media = {
         "schema": {"$ref": _REF.format(model=model.__name__)},
         "examples": {title: {"value": value} for title, value in examples.items()},
@@ -141,18 +85,8 @@ def _json_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> d
     return {"requestBody": {"required": True, "content": {"application/json": media}}}
 
 
-def list_filters() -> dict[str, Any]:
-    """Give the `openapi_extra` of the operation that lists tasks."""
-    return {
-        "parameters": [
-            _parameter(name, "query", text, schema)
-            for name, (text, schema) in _LIST_FILTERS.items()
-        ]
-    }
-
-
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Give the whole document."""
+    """The whole document."""
     document = get_openapi(
         title="Darkroom",
         version="1",
@@ -179,7 +113,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def page(document: dict[str, Any]) -> str:
-    """Give a page of HTML that lists the document's operations; it needs no script."""
+    """A page of HTML that lists the document's operations; it needs no script."""
     rows = "".join(
         f"<tr><td><code>{escape(method.upper())} {escape(path)}</code></td>"
         f"<td>{escape(operation.get('summary', ''))}</td>"

@@ -9,7 +9,7 @@ from ingest.domain import LONGEST_WAIT
 
 
 def wait_of(headers: Iterable[str]) -> timedelta:
-    """Give how long the client would wait, a minute at most; what we cannot read is ignored."""
+    """How long the client would wait, a minute at most; what we cannot read is ignored."""
     for preference in ",".join(headers).split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         seconds = value.strip().strip('"')

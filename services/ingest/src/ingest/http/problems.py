@@ -6,12 +6,15 @@ import logging
 from math import ceil
 from typing import Final
 
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.metrics import Metrics
+from ingest.payload import field_error, invalid
 from servicekit.errors import AppError, FieldError, RejectedError, TransientError
 from servicekit.rpc import RETRY_AFTER
 from servicekit.status import REFUSALS
@@ -57,8 +60,10 @@ class Problems:
         return self.answer(error)
 
     def answer(self, error: Exception) -> Response:
-        """Give the response by which a client learns of `error`, and log it."""
+        """The response by which a client learns of `error`, which is logged."""
         headers: dict[str, str] = {}
+        if isinstance(error, RequestValidationError):
+            error = invalid(_parameter_error(item) for item in error.errors())
         if isinstance(error, RejectedError) and error.code in REFUSALS:
             log.info("refused", extra={"code": error.code, "reason": str(error)})
             code, detail, errors = error.code, str(error), error.errors
@@ -81,6 +86,11 @@ class Problems:
             headers["Retry-After"] = str(max(1, ceil(wait.total_seconds())))
         self._metrics.refused(code, "rest")
         return _response(code, detail, errors, headers)
+
+
+def _parameter_error(item: ErrorDetails) -> FieldError:
+    """FastAPI says first where a parameter was: in the query, in a header."""
+    return field_error({**item, "loc": item["loc"][1:]})
 
 
 def _response(

@@ -2,93 +2,82 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
-from starlette.requests import Request
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
-from ingest.http import openapi, views
-from ingest.http.events import events, last_sequence
-from ingest.look_up import Filters, cancel_task, find_task, link_files, list_tasks
+from ingest.domain import LONGEST_LINK
+from ingest.http import openapi
+from ingest.http.events import LastEventId, events
+from ingest.http.views import TasksView, TaskView
+from ingest.look_up import Filters, cancel_task, find_task, list_tasks
+from ingest.payload import whole_number
 from ingest.ports import Router
 from ingest.watch import Watches
 
 
+def _link_seconds(text: str) -> int | None:
+    return whole_number(text, 1, LONGEST_LINK) if text else None
+
+
+Links = Annotated[
+    Annotated[int, Field(ge=1, le=LONGEST_LINK)] | None,
+    BeforeValidator(_link_seconds),
+    Query(
+        description=(
+            "Adds download links that work for this many seconds, or until the credentials"
+            " that sign them end: on AWS that may be after ten minutes. Ask again for new ones."
+        ),
+    ),
+]
+
+
 def add_tasks(app: FastAPI, router: Router, watches: Watches) -> None:
-    """Add the routes."""
-    _add_one(app, router)
-    _add_events(app, router, watches)
-    _add_list(app, router)
+    """Add the routes of one task, of its events, and of many tasks."""
 
-
-def _add_one(app: FastAPI, router: Router) -> None:
-    async def get_task(id: str, request: Request) -> Response:
-        task = await find_task(router, id)
-        view = views.TaskView.of(task)
-        seconds = request.query_params.get("links", "")
-        if not seconds:
-            return view.response()
-        view.links = list(await link_files(router, task, seconds))
-        return view.response({"Cache-Control": "no-store"})
-
-    async def delete_task(id: str) -> Response:
-        return views.TaskView.of(await cancel_task(router, id)).response()
-
-    app.add_api_route(
+    @app.get(
         "/v1/tasks/{id}",
-        get_task,
-        methods=["GET"],
         operation_id="getTask",
         summary="Tell the state of a task, by uid or by the client's id",
-        response_model=views.TaskView,
         responses=openapi.refusals(openapi.FINDING),
-        openapi_extra=openapi.links(),
+        response_model_exclude_unset=True,
     )
-    app.add_api_route(
+    async def get_task(id: str, response: Response, links: Links = None) -> TaskView:
+        task = await find_task(router, id)
+        view = TaskView.of(task)
+        if links:
+            view.links = list(await router.links(task.uid, links))
+            response.headers["Cache-Control"] = "no-store"
+        return view
+
+    @app.delete(
         "/v1/tasks/{id}",
-        delete_task,
-        methods=["DELETE"],
         operation_id="cancelTask",
         summary="Take a task back: a queued one never runs, a running one is interrupted",
-        response_model=views.TaskView,
         responses=openapi.refusals(openapi.CANCELLING),
+        response_model_exclude_unset=True,
     )
+    async def delete_task(id: str) -> TaskView:
+        return TaskView.of(await cancel_task(router, id))
 
-
-def _add_events(app: FastAPI, router: Router, watches: Watches) -> None:
-    async def watch_task(id: str, request: Request) -> Response:
-        after = last_sequence(request.headers.get("last-event-id", ""))
-        return await events(watches, await find_task(router, id), after)
-
-    app.add_api_route(
+    @app.get(
         "/v1/tasks/{id}/events",
-        watch_task,
-        methods=["GET"],
         operation_id="watchTask",
         summary="Follow a task by server-sent events until it has ended",
         response_class=Response,
         responses={**openapi.event_stream(), **openapi.refusals(openapi.FINDING)},
-        openapi_extra=openapi.resumption(),
     )
+    async def watch_task(id: str, last_event_id: LastEventId = 0) -> Response:
+        return await events(watches, await find_task(router, id), last_event_id)
 
-
-def _add_list(app: FastAPI, router: Router) -> None:
-    async def list_some(request: Request) -> Response:
-        query = request.query_params
-        filters = Filters(
-            runtime=query.get("runtime", ""),
-            state=query.get("state", ""),
-            limit=query.get("limit", ""),
-            cursor=query.get("cursor", ""),
-        )
-        return views.TasksView.of(await list_tasks(router, filters)).response()
-
-    app.add_api_route(
+    @app.get(
         "/v1/tasks",
-        list_some,
-        methods=["GET"],
         operation_id="listTasks",
         summary="List tasks, newest first",
-        response_model=views.TasksView,
         responses=openapi.refusals(openapi.LISTING),
-        openapi_extra=openapi.list_filters(),
+        response_model_exclude_unset=True,
     )
+    async def list_some(filters: Annotated[Filters, Query()]) -> TasksView:
+        return TasksView.of(await list_tasks(router, filters))

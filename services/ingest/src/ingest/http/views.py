@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic_core import from_json
-from starlette.responses import Response
 
 from contracts.callback import Failure
 from contracts.state import TaskState
@@ -38,12 +37,8 @@ class View(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
     def text(self) -> str:
-        """Give it as JSON in one line."""
+        """As JSON in one line."""
         return self.model_dump_json(exclude_unset=True)
-
-    def response(self, headers: Mapping[str, str] | None = None) -> Response:
-        """Give it as a response with status 200."""
-        return Response(self.text(), headers=headers, media_type="application/json")
 
 
 class ProgressView(View):
@@ -141,7 +136,7 @@ class V1Alpha2Answer(View):
 
     @classmethod
     def of(cls, submission: Submission, accepted: Accepted) -> V1Alpha2Answer:
-        """Give the answer to an accepted submission."""
+        """The answer to an accepted submission."""
         return cls(
             id_task=submission.id,
             id=submission.id,
@@ -164,7 +159,7 @@ class V1Alpha1Answer(View):
 
     @classmethod
     def of(cls, submission: Submission, accepted: Accepted) -> V1Alpha1Answer:
-        """Give the answer to an accepted submission."""
+        """The answer to an accepted submission."""
         return cls(
             id_task=submission.id,
             sd_model_checkpoint=submission.checkpoint,
@@ -181,7 +176,7 @@ class TasksView(View):
 
     @classmethod
     def of(cls, found: TaskList) -> TasksView:
-        """Give the view of one page."""
+        """The view of one page."""
         return cls(tasks=[TaskView.of(task) for task in found.tasks], cursor=found.cursor)
 
 
@@ -202,7 +197,7 @@ class RuntimesView(View):
 
     @classmethod
     def of(cls, runtimes: Sequence[Runtime]) -> RuntimesView:
-        """Give the view of all runtimes."""
+        """The view of all runtimes."""
         return cls(
             runtimes=[
                 RuntimeView(
@@ -235,7 +230,7 @@ class ModelsView(View):
 
     @classmethod
     def of(cls, models: Sequence[Model]) -> ModelsView:
-        """Give the view of all models."""
+        """The view of all models."""
         return cls(
             models=[
                 ModelView(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queue_agent.domain import Progress
+from contracts.state import Progress
 from queue_agent.ports import Report
 
 

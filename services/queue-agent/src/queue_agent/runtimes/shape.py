@@ -11,7 +11,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from queue_agent.domain import Progress, RuntimeLostError, TaskFailedError
+from contracts.state import Progress
+from queue_agent.domain import RuntimeLostError, TaskFailedError
 
 log = logging.getLogger(__name__)
 

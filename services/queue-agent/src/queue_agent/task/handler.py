@@ -11,6 +11,7 @@ from typing import Final
 from opentelemetry import trace
 
 from contracts.message import TaskMessage, UndecodableError
+from contracts.verdict import Verdict
 from queue_agent.concurrency import run_with
 from queue_agent.domain import (
     CancelledByClientError,
@@ -21,7 +22,6 @@ from queue_agent.domain import (
     Task,
     TaskFailedError,
     UnworkableError,
-    Verdict,
 )
 from queue_agent.metrics import Metrics
 from queue_agent.pipeline.delivery_state import DeliveryState

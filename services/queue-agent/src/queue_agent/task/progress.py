@@ -8,7 +8,8 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from queue_agent.domain import CancelledByClientError, Progress, Task
+from contracts.state import Progress
+from queue_agent.domain import CancelledByClientError, Task
 from queue_agent.ports import Notifier
 from servicekit.errors import RejectedError, TransientError
 

@@ -58,7 +58,7 @@ class SnsTaskTopic:
 async def sns_task_topic(
     client: SNSClient, topic_arn: str, *, fair_queues: bool, limits: BatchLimits = LIMITS
 ) -> AsyncIterator[SnsTaskTopic]:
-    """Give a topic; at the end, every message that it was given is published or refused."""
+    """A topic; at the end, every message that it was given is published or refused."""
 
     async def send(entries: Sequence[dict[str, Any]]) -> list[End]:
         if len(entries) == 1:

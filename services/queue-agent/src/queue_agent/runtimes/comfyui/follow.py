@@ -12,11 +12,7 @@ import aiohttp
 from pydantic_core import from_json
 
 from queue_agent.concurrency import run_with
-from queue_agent.domain import (
-    RuntimeHangsError,
-    RuntimeLostError,
-    RuntimeSilentError,
-)
+from queue_agent.domain import RuntimeHangsError, RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report
 from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.http import RuntimeHttp
@@ -25,9 +21,7 @@ from queue_agent.runtimes.shape import items, mapping
 FRAME_BYTES: Final = 64 * 2**20  # previews of large images come as one frame
 END_POLL: Final = timedelta(milliseconds=15)
 END_WITHIN: Final = timedelta(seconds=2)
-MISSED_WITHIN: Final = timedelta(
-    seconds=0.1
-)  # ends that were told before the websocket was open
+MISSED_WITHIN: Final = timedelta(seconds=0.1)  # of ends told before the websocket was open
 _ENDS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 

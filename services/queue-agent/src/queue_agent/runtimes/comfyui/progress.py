@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from queue_agent.domain import Progress
+from contracts.state import Progress
 from queue_agent.runtimes.shape import items, mapping, progress, text, whole
 
 _STEPS: Final = "steps"

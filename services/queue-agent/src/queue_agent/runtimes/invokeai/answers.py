@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from queue_agent.domain import Progress, RunInterruptedError, TaskFailedError
+from contracts.state import Progress
+from queue_agent.domain import RunInterruptedError, TaskFailedError
 from queue_agent.runtimes.http import Answer
 from queue_agent.runtimes.invokeai.graph import image_names
 from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY

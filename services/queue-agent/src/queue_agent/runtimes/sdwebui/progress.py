@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from queue_agent.domain import Progress, RuntimeHangsError, RuntimeLostError, RuntimeSilentError
+from contracts.state import Progress
+from queue_agent.domain import RuntimeHangsError, RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report
 from queue_agent.runtimes.shape import progress, whole
 
