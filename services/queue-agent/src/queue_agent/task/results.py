@@ -19,6 +19,7 @@ from queue_agent.domain import File, Outcome, Stored, Task
 from queue_agent.files.types import file_type
 from queue_agent.metrics import Metrics
 from queue_agent.ports import Notifier, OutputStore
+from queue_agent.task.out_document import with_urls
 from servicekit.errors import TransientError
 
 log = logging.getLogger(__name__)
@@ -69,12 +70,17 @@ class ResultPublisher:
                     self._write(key, file, kind.content_type), name=f"upload-{number}"
                 )
         # Last: whoever sees the document may count on the images.
-        document = File(body=_written(outcome.document))
+        refs = (file.ref for file in outcome.files)
+        told = with_urls(outcome.document, dict(zip(refs, urls, strict=True)))
+        if outcome.warnings:
+            told["warnings"] = list(outcome.warnings)
+        document = File(body=_written(told))
         await self._write(place.out_key, document, "application/json")
         return Stored(
             image_url=tuple(urls),
             output_url=place.url(place.out_key),
             failure=outcome.failure,
+            warnings=outcome.warnings,
             cancelled=outcome.cancelled,
         )
 

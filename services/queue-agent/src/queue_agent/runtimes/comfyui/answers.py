@@ -13,6 +13,8 @@ from queue_agent.runtimes.memory import is_out_of_memory
 from queue_agent.runtimes.shape import items, mapping, text
 
 _PAIR: Final = 2  # of an event's name and its content
+_ABOUT_FILES: Final = frozenset({"animated", "has_audio"})  # beside their names
+_PREVIEW: Final = "temp"
 _RESULT: Final = "output"  # `temp` is a preview, `input` an input shown again
 
 
@@ -85,14 +87,30 @@ def from_cache(entry: Mapping[str, Any]) -> bool:
 
 
 def has_text(outputs: Mapping[str, Any]) -> bool:
-    """Whether a node gave text."""
-    return any(isinstance(item, str) for item in _items(outputs))
+    """Whether a node gave values of its own: text, numbers, whatever is no file."""
+    return any(item is not None and _file_ref(item) is None for item in _items(outputs))
+
+
+def why_nothing(outputs: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
+    """Why a graph has no results although it ran, and what to do; empty if nobody knows."""
+    refs = [ref for ref in map(_file_ref, _items(outputs)) if ref]
+    if any(ref.type == _PREVIEW for ref in refs):
+        return "the graph has only previews, which are not kept: add a SaveImage node"
+    if refs:
+        return "the graph only shows its inputs again: add a SaveImage node"
+    kinds = sorted({text(mapping(node).get("class_type")) for node in graph.values()})
+    sockets = [kind for kind in kinds if "websocket" in kind.lower()]
+    if sockets:
+        said = ", ".join(sockets)
+        return f"{said} sends its images to an editor and keeps none: use a SaveImage node"
+    return ""
 
 
 def _items(outputs: Mapping[str, Any]) -> Iterator[Any]:
     for node in outputs.values():
-        for shown in mapping(node).values():
-            yield from items(shown)
+        for name, shown in mapping(node).items():
+            if name not in _ABOUT_FILES:
+                yield from shown if isinstance(shown, list) else [shown]
 
 
 def _file_ref(item: object) -> FileRef | None:
