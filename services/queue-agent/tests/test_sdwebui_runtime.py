@@ -207,7 +207,9 @@ async def test_other_sampler_is_no_failure_but_is_logged(
 
     assert len(made.files) == 1
     assert json.loads(made.answer["info"])["sampler_name"] != "No such"
-    assert "the runtime used another sampler" in caplog.messages
+    [warning] = made.warnings
+    assert warning == "the sampler 'No such' was asked for, and the runtime used 'DPM++ 2M'"
+    assert warning in caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,12 @@ async def test_other_sampler_is_no_failure_but_is_logged(
         ({"script_name": "no"}, TaskType.TEXT_TO_IMAGE, "runtime_rejected", "'no' not found"),
         ({}, TaskType.IMAGE_TO_IMAGE, "runtime_rejected", "Init image not found"),
         ({"init_images": ["?"]}, TaskType.IMAGE_TO_IMAGE, "runtime_error", "Invalid encoded"),
-        ({"override_settings": {"no": 1}}, TaskType.TEXT_TO_IMAGE, "runtime_error", "KeyError"),
+        (
+            {"override_settings": {"no": 1}},
+            TaskType.TEXT_TO_IMAGE,
+            "runtime_rejected",
+            "no option",
+        ),
         ({}, TaskType.PIPELINE, "runtime_rejected", "does not do pipeline"),
     ],
 )

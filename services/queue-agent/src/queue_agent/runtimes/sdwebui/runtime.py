@@ -34,6 +34,7 @@ from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
 from queue_agent.runtimes.memory import is_out_of_memory
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.sdwebui.checkpoints import Checkpoint
+from queue_agent.runtimes.sdwebui.fallbacks import fallbacks
 from queue_agent.runtimes.sdwebui.models import (
     CheckpointShelf,
     asked_checkpoint,
@@ -41,7 +42,7 @@ from queue_agent.runtimes.sdwebui.models import (
     in_body,
 )
 from queue_agent.runtimes.sdwebui.progress import State, watch_progress
-from queue_agent.runtimes.shape import items, mapping, probing, understood, whole
+from queue_agent.runtimes.shape import items, mapping, probing, text, understood, whole
 from queue_agent.runtimes.stall import StallLimit
 from queue_agent.task.out_document import SdWebuiOut, read_info
 from servicekit.errors import FatalError
@@ -140,15 +141,14 @@ class SdWebuiRuntime:
         if job.tasktype not in _GENERATIONS:
             raw = await self._work(path, ready, report)
             await release_early()
-            return await _extras(await _read(raw))
+            return await _extras(await _read(raw, job))
         try:
             answer = await self._generate(path, ready, report, release_early)
         except BaseException:
             self.known.checkpoint = None  # whatever went wrong, it may be another by now
             self.known.listed.clear()
             raise
-        _warn_of_other_sampler(job, read_info(answer))
-        return await _generated(answer)
+        return await _generated(job, answer)
 
     def loading(self, job: Job) -> timedelta:
         return self.stall_limit.loading(self._checkpoints(job))
@@ -177,10 +177,10 @@ class SdWebuiRuntime:
         if job.checkpoint is None:
             raw = await self._work(path, job, report)
             await release_early()
-            return await _read(raw)
+            return await _read(raw, job)
         checkpoint = await self._shelf.find(job.checkpoint)
         if checkpoint == self.known.checkpoint:
-            answer = await _read(await self._work(path, job, report))
+            answer = await _read(await self._work(path, job, report), job)
             if await self._shelf.made(checkpoint, read_info(answer)):
                 await release_early()
                 return answer
@@ -188,7 +188,7 @@ class SdWebuiRuntime:
         self.known.checkpoint = None
         if self.dynamic:
             await self._shelf.load(checkpoint)
-        answer = await _read(await self._work(path, job, report))
+        answer = await _read(await self._work(path, job, report), job)
         if not await self._shelf.made(checkpoint, read_info(answer)):
             raise _mismatch(checkpoint, read_info(answer))
         self.known.checkpoint = checkpoint
@@ -261,16 +261,16 @@ def sdwebui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
     return RuntimeParts(runtime=runtime, find_inputs=find_in_body, out=SdWebuiOut())
 
 
-async def _read(raw: RawAnswer) -> dict[str, Any]:
+async def _read(raw: RawAnswer, job: Job) -> dict[str, Any]:
     answer = await raw.decoded(_IMAGES)
     if not answer.ok:
-        raise _failure(answer)
+        raise _failure(answer, mapping(job.content.get("override_settings")))
     if not isinstance(answer.body, dict):
         raise TaskFailedError("the runtime's answer is not an object", code="runtime_error")
     return answer.body
 
 
-def _failure(answer: Answer) -> TaskFailedError:
+def _failure(answer: Answer, overrides: Mapping[str, Any]) -> TaskFailedError:
     body = mapping(answer.body)
     kind, errors, detail = body.get("error"), body.get("errors"), body.get("detail")
     if isinstance(detail, list):  # pydantic's: never its `input`, which is the client's
@@ -279,6 +279,9 @@ def _failure(answer: Answer) -> TaskFailedError:
     message = ": ".join(parts) or f"the runtime answered {answer.status}"
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_out_of_memory(*parts):
         return TaskFailedError(message, code=OUT_OF_MEMORY, retryable=True, answer=answer.body)
+    if kind == "KeyError" and text(errors).strip("'\"") in overrides:
+        message = f"the runtime has no option {errors}, of override_settings"
+        return TaskFailedError(message, code="runtime_rejected", answer=answer.body)
     return answer.failure(message)
 
 
@@ -296,19 +299,14 @@ def _mismatch(asked: Checkpoint, info: Mapping[str, Any]) -> TaskFailedError:
     )
 
 
-def _warn_of_other_sampler(job: Job, info: Mapping[str, Any]) -> None:
-    asked = job.content.get("sampler_name")
-    used = info.get("sampler_name")
-    # Older clients name the schedule with the sampler: "DPM++ 2M Karras".
-    if isinstance(asked, str) and isinstance(used, str) and not asked.startswith(used):
-        log.warning("the runtime used another sampler", extra={"uid": job.uid, "used": used})
-
-
-async def _generated(answer: dict[str, Any]) -> Generated:
+async def _generated(job: Job, answer: dict[str, Any]) -> Generated:
     images = _list_of_images(answer.pop("images", None))
     start = max(0, whole(read_info(answer).get("index_of_first_image")))
     files = await asyncio.to_thread(_decode_all, images[start:])
-    return Generated(files=files, answer=answer)
+    warnings = fallbacks(job.content, read_info(answer))
+    for warning in warnings:
+        log.warning(warning, extra={"uid": job.uid})
+    return Generated(files=files, answer=answer, warnings=warnings)
 
 
 async def _extras(answer: dict[str, Any]) -> Generated:
