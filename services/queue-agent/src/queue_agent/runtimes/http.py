@@ -53,12 +53,15 @@ class RawAnswer:
     status: int
     text: Body = field(repr=False)
 
-    async def decoded(self, images: Collection[str] = ()) -> Answer:
+    async def decoded(
+        self, images: Collection[str] = (), echoed: Collection[str] = ()
+    ) -> Answer:
         """What it says; long strings in the fields `images` are `LongString`.
 
-        Raises `TaskFailedError` if there is too much besides them.
+        Fields `echoed` are without long base64. Raises `TaskFailedError` if there is too much
+        besides.
         """
-        return Answer(status=self.status, body=await _decoded(self.text, images))
+        return Answer(status=self.status, body=await _decoded(self.text, images, echoed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,11 +205,13 @@ def _encoded(body: object, inputs: Mapping[str, Body]) -> Body:
     return request
 
 
-async def _decoded(text: Body, images: Collection[str] = ()) -> Any:
+async def _decoded(
+    text: Body, images: Collection[str] = (), echoed: Collection[str] = ()
+) -> Any:
     try:
         if isinstance(text, bytes):
-            return parsed(text)
-        return await asyncio.to_thread(parsed, text, images)
+            return parsed(text, images, echoed=echoed)
+        return await asyncio.to_thread(parsed, text, images, echoed=echoed)
     except TooLongError as error:
         raise _too_large(str(error)) from error
     except ValueError:

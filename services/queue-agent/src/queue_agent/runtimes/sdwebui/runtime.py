@@ -61,6 +61,7 @@ _PATHS: Final = {
     TaskType.EXTRA_BATCH_IMAGES: "extra-batch-images",
 }
 _IMAGES: Final = ("image", "images")
+_ECHOED: Final = ("parameters", "detail", "body", "errors")  # the request, or parts of it
 _GENERATIONS: Final = (TaskType.TEXT_TO_IMAGE, TaskType.IMAGE_TO_IMAGE)
 _ALWAYS: Final = {
     "send_images": True,
@@ -262,7 +263,7 @@ def sdwebui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
 
 
 async def _read(raw: RawAnswer, job: Job) -> dict[str, Any]:
-    answer = await raw.decoded(_IMAGES)
+    answer = await raw.decoded(_IMAGES, _ECHOED)
     if not answer.ok:
         raise _failure(answer, mapping(job.content.get("override_settings")))
     if not isinstance(answer.body, dict):
