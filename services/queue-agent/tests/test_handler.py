@@ -145,6 +145,24 @@ async def test_out_document_says_which_file_came_from_which_node(room: Room) -> 
     assert told["9"][0]["image_url"] == [urls[2]]
 
 
+async def test_grids_have_names_of_their_own(room: Room) -> None:
+    async def make(job: Job, report: Report) -> Generated:
+        grids = [False, False, True, True]
+        return Generated(
+            files=tuple(File(body=PNG, is_grid=is_grid) for is_grid in grids), answer={}
+        )
+
+    room.runtime.script = make
+    sent = message()
+
+    await room.handle(sent)
+
+    ends = [url.rpartition("/")[2] for url in room.notifier.ends[sent.uid].image_url]
+    stem = ends[0].removesuffix("-1.png")
+    named = ["1", "2", "grid", "grid-2"]
+    assert ends == [f"{stem}-{name}.png" for name in named]
+
+
 async def test_out_document_is_json_whatever_numbers_the_runtime_said(room: Room) -> None:
     async def make(job: Job, report: Report) -> Generated:
         said = {"outputs": {"9": {"score": [float("nan"), float("-inf"), 0.5]}}}

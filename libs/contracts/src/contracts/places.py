@@ -34,6 +34,11 @@ class OutputPlace:
         """
         return output_key(self.prefix, self.id, f"{self._code}-{number}", extension)
 
+    def grid_key(self, number: int, extension: str) -> Key:
+        """The key of grid `number`, counted from 1, which shows images together."""
+        name = "grid" if number == 1 else f"grid-{number}"
+        return output_key(self.prefix, self.id, f"{self._code}-{name}", extension)
+
     def url(self, key: str) -> str:
         """The `s3://` URL of a key in the bucket."""
         return f"s3://{self.bucket}/{key}"

@@ -143,6 +143,7 @@ class File:
 
     body: Body = field(repr=False)
     name: str = ""
+    is_grid: bool = False  # it shows the others together
     ref: tuple[str, ...] = ()  # by which the runtime's answer names it
 
 

@@ -6,14 +6,16 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from typing import Any, Final, TypeVar
 
 from opentelemetry import trace
 from pydantic_core import from_json, to_json
 
+from contracts.places import OutputPlace
 from queue_agent.concurrency import unwrap_group
 from queue_agent.domain import File, Outcome, Stored, Task
 from queue_agent.files.types import file_type
@@ -62,13 +64,9 @@ class ResultPublisher:
         place = outcome.task.place
         urls = []
         async with unwrap_group(), asyncio.TaskGroup() as group:
-            for number, file in enumerate(outcome.files, start=1):
-                kind = file_type(file.body, file.name)
-                key = place.image_key(number, kind.extension)
+            for file, key, content_type in _placed(outcome.files, place):
                 urls.append(place.url(key))
-                group.create_task(
-                    self._write(key, file, kind.content_type), name=f"upload-{number}"
-                )
+                group.create_task(self._write(key, file, content_type), name=f"upload-{key}")
         # Last: whoever sees the document may count on the images.
         refs = (file.ref for file in outcome.files)
         told = with_urls(outcome.document, dict(zip(refs, urls, strict=True)))
@@ -88,6 +86,15 @@ class ResultPublisher:
         await self.store.write(key, file.body, content_type)
         self.metrics.uploads.add(1)
         self.metrics.uploaded.add(len(file.body))
+
+
+def _placed(files: Iterable[File], place: OutputPlace) -> Iterator[tuple[File, str, str]]:
+    """Each file with its key and type; grids are counted apart."""
+    numbers = {is_grid: count(1) for is_grid in (True, False)}
+    for file in files:
+        kind = file_type(file.body, file.name)
+        key_of = place.grid_key if file.is_grid else place.image_key
+        yield file, key_of(next(numbers[file.is_grid]), kind.extension), kind.content_type
 
 
 def _written(document: Mapping[str, Any]) -> bytes:

@@ -35,6 +35,7 @@ from queue_agent.runtimes.memory import is_out_of_memory
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.sdwebui.checkpoints import Checkpoint
 from queue_agent.runtimes.sdwebui.fallbacks import fallbacks
+from queue_agent.runtimes.sdwebui.grids import keeps_grids, with_grid
 from queue_agent.runtimes.sdwebui.models import (
     CheckpointShelf,
     asked_checkpoint,
@@ -65,7 +66,6 @@ _ECHOED: Final = ("parameters", "detail", "body", "errors")  # the request, or p
 _GENERATIONS: Final = (TaskType.TEXT_TO_IMAGE, TaskType.IMAGE_TO_IMAGE)
 _ALWAYS: Final = {
     "send_images": True,
-    "save_images": False,  # nobody empties its folder
     "override_settings_restore_afterwards": True,  # the next task is somebody else's
 }
 
@@ -125,7 +125,7 @@ class SdWebuiRuntime:
         checkpoint = await self._shelf.find(name) if name else None
         is_ours = self.dynamic or bool(self.own) or any(in_body(job.content))
         content = await exact(job.content, checkpoint if is_ours else None, self._shelf)
-        request = await encoded({**content, **_ALWAYS}, job.inputs)
+        request = await encoded({**with_grid(content), **_ALWAYS}, job.inputs)
         chosen = checkpoint.name if checkpoint else None
         return replace(job, inputs={}, request=request, checkpoint=chosen)
 
@@ -302,8 +302,12 @@ def _mismatch(asked: Checkpoint, info: Mapping[str, Any]) -> TaskFailedError:
 
 async def _generated(job: Job, answer: dict[str, Any]) -> Generated:
     images = _list_of_images(answer.pop("images", None))
-    start = max(0, whole(read_info(answer).get("index_of_first_image")))
-    files = await asyncio.to_thread(_decode_all, images[start:])
+    grids = max(0, whole(read_info(answer).get("index_of_first_image")))
+    kept = keeps_grids(job.content) or grids >= len(images)
+    files = await asyncio.to_thread(_decode_all, images[grids:])
+    if kept:
+        decoded = await asyncio.to_thread(_decode_all, images[:grids])
+        files += tuple(replace(grid, is_grid=True) for grid in decoded)
     warnings = fallbacks(job.content, read_info(answer))
     for warning in warnings:
         log.warning(warning, extra={"uid": job.uid})
