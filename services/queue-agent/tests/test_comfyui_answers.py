@@ -9,10 +9,13 @@ from queue_agent.files.types import file_type
 from queue_agent.runtimes.comfyui.answers import (
     FileRef,
     check_ending,
+    cycle_in,
     has_text,
+    refusal,
     results,
     why_nothing,
 )
+from queue_agent.runtimes.http import Answer
 
 
 def test_every_kind_of_output_counts_once_and_previews_do_not() -> None:
@@ -77,6 +80,29 @@ def test_graph_without_results_says_what_to_do(
 
 def test_graph_without_anything_has_no_advice() -> None:
     assert why_nothing({}, {"1": {"class_type": "Note"}}) == ""
+
+
+@pytest.mark.parametrize(
+    ("links", "cycle"),
+    [
+        ({"1": [], "2": ["1"], "3": ["1", "2"]}, []),
+        ({"1": ["1"]}, ["1", "1"]),
+        ({"9": ["3"], "1": ["3"], "2": ["1"], "3": ["2"], "4": []}, ["3", "2", "1", "3"]),
+        ({"1": ["gone"]}, []),
+    ],
+)
+def test_cycle_of_a_graph_is_named(links: dict[str, list[str]], cycle: list[str]) -> None:
+    graph = {
+        node: {"class_type": "X", "inputs": {f"in{at}": [one, 0] for at, one in enumerate(of)}}
+        for node, of in links.items()
+    }
+    answer = Answer(status=400, body={"error": {"message": "Prompt outputs failed validation"}})
+
+    failed = refusal(answer, graph)
+
+    assert cycle_in(graph) == cycle
+    assert failed.code == "runtime_rejected"
+    assert (" -> ".join(cycle) in str(failed)) if cycle else "failed validation" in str(failed)
 
 
 def test_ending_without_a_reason_is_a_failure() -> None:

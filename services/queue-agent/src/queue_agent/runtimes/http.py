@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapp
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -44,6 +45,16 @@ class Answer:
         """The failure that this answer is: `runtime_rejected` for what never ran."""
         code = "runtime_rejected" if self.status < _SERVER_ERROR else "runtime_error"
         return TaskFailedError(message, code=code, retryable=retryable, answer=self.body)
+
+    def not_ready(self) -> RuntimeLostError:
+        """What a probe without success is; it says what to do if the server wants a login."""
+        if self.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return RuntimeLostError(
+                f"the runtime refuses us ({self.status}): give user and password in its URL, "
+                "http://USER:PASSWORD@HOST:PORT",
+                status=self.status,
+            )
+        return RuntimeLostError("the runtime is not ready", status=self.status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

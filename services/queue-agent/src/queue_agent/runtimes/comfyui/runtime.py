@@ -68,7 +68,7 @@ class ComfyUiRuntime:
     async def _probe(self) -> None:
         answer = await self.http.get("/system_stats")
         if not answer.ok:
-            raise RuntimeLostError("the runtime is not ready", status=answer.status)
+            raise answer.not_ready()
         if self.hanging:
             running, _ = await self._follower.queued()
             if running & self.hanging:
@@ -155,7 +155,7 @@ class ComfyUiRuntime:
                 return
             raise
         if not answer.ok:
-            raise refusal(answer)
+            raise refusal(answer, _graph(job))
         await self._check_whole(answer, prompt_id)
 
     async def _check_whole(self, answer: Answer, prompt_id: str) -> None:

@@ -58,7 +58,7 @@ class InvokeAiRuntime:
         with self.stall_limit.forgetting_if_lost():
             answer = await self.http.get(f"{API}/app/version")
             if not answer.ok:
-                raise RuntimeLostError("the runtime is not ready", status=answer.status)
+                raise answer.not_ready()
             await self.models.ensure_registered()
 
     @understood

@@ -104,7 +104,7 @@ class SdWebuiRuntime:
     async def _probe(self) -> None:
         answer = await self.http.get(f"{API}/memory")
         if not answer.ok:
-            raise RuntimeLostError("the runtime is not ready", status=answer.status)
+            raise answer.not_ready()
         if self._may_hang() and (await self._state()).get("job"):
             raise RuntimeLostError("the runtime still hangs")
         self.known.hanging = None
