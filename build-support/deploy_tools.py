@@ -34,6 +34,7 @@ LAYERS = {
 
 def main() -> None:
     """Install what is missing; raises `CalledProcessError` when an index can't be reached."""
+    os.environ["PIP_CONFIG_FILE"] = os.devnull  # as in ./pants
     known = Path(__file__).read_bytes() + REQUIREMENTS.read_bytes()
     root = base() / hashlib.sha256(known).hexdigest()[:16]
     root.parent.mkdir(parents=True, exist_ok=True)

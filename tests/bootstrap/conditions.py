@@ -108,13 +108,14 @@ def half_finished(folder: Path, seed: Place | None) -> None:
     """What an interrupted run left is made anew."""
     here = place(folder)
     begin(here, seed)
-    process = here.start("--version")
+    process = here.start(*planted.VERSION)
     wait_for(lambda: any(tools.joinpath("uv").exists() for tools in here.tools()))
     os.killpg(process.pid, 9)
     process.communicate()
     assert not any(tools.joinpath(".ok").exists() for tools in here.tools())
-    files = here.cache / "pants-bootstrap/files"
-    next(files.iterdir()).rename(files / ".part")
+    next((here.cache / "pants-bootstrap/files").glob("*.whl"), folder / "none").unlink(
+        missing_ok=True
+    )
     here.version().held()
 
 
@@ -122,7 +123,7 @@ def two_at_once(folder: Path, seed: Place | None) -> None:
     """Two that begin together install once, and both run."""
     here = place(folder)
     begin(here, seed)
-    started = [here.start("--no-pantsd", "--version") for _ in range(2)]
+    started = [here.start(*planted.VERSION) for _ in range(2)]
     outputs = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0], outputs
     assert "".join(outputs).count("pants: installing") == 1, outputs
@@ -158,7 +159,7 @@ def not_root(folder: Path, seed: Place | None) -> None:
     if here.user:
         for path in (cache, here.clone):
             for each in (path, *path.rglob("*")):
-                if not each.is_symlink() and not (each.is_file() and each.stat().st_nlink > 1):
+                if not each.is_symlink():
                     os.chown(each, here.user, here.user)
     here.run("--no-pantsd", "--no-dynamic-ui", "run", "cli:darkroom", "--", "--help").held()
     assert list((folder / "home").iterdir()) == []
@@ -182,12 +183,18 @@ def another_index(folder: Path, seed: Place | None) -> None:
 
 def wheel(folder: Path, seed: Place | None) -> None:
     """pipx and Python 3.11 run the wheel, with nothing fetched before."""
-    here = place(folder)
-    begin(here, seed)
+    here = seed or place(folder)
     here.run("package", "//:darkroom").held()
     (built,) = here.clone.glob("dist/darkroom-*.whl")
     (tools,) = here.tools()
-    environment = {**here.environment, "PIP_CONFIG_FILE": os.devnull}
+    environment = {
+        name: value
+        for name, value in here.environment.items()
+        if not name.startswith("PIP_") or name == "PIP_CERT"
+    }
+    environment |= {"PIP_CONFIG_FILE": os.devnull}
+    if index := here.environment.get("DARKROOM_INDEX_URL"):
+        environment |= {"PIP_INDEX_URL": index}
     venv.create(folder / "pipx", with_pip=True)
     run_for(environment, folder / "pipx/bin/pip", "install", "-q", "pipx")
     environment |= {

@@ -43,6 +43,7 @@ run_timeout_per_megapixel_step runtime_cold_stall runtime_poll runtime_silence r
       "runtime_name" .Values.name
       "runtime_type" .Values.type
       "runtime_url" (printf "http://127.0.0.1:%d" (int .Values.runtime.inferenceApi.port))
+      "model_filename" .Values.modelFilename
       "dynamic_model" (.Values.dynamicModel | toString)
       "drain" (.Values.runtime.drainSeconds | int | toString)
       "termination_grace" (.Values.runtime.terminationGracePeriodSeconds | int | toString)

@@ -152,19 +152,28 @@ class FakeNotifier:
             raise TransientError("no notifier")
         return self.ends.setdefault(uid, stored) is stored
 
+    async def is_open(self, uid: Uid) -> bool:
+        return uid not in self.ends
+
 
 @dataclass
 class FakeStore:
     """A bucket in memory, in the order of writing; it is claim and output store at once."""
 
     objects: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
     outages: int = 0
 
-    async def write(self, key: str, body: Body, content_type: str) -> None:
+    async def write(
+        self, key: str, body: Body, content_type: str, owner: str, *, anyway: bool = False
+    ) -> str:
         if self.outages:
             self.outages -= 1
             raise TransientError("no S3")
-        self.objects[key] = (whole(body), content_type)
+        if anyway or self.owners.setdefault(key, owner) == owner:
+            self.owners[key] = owner
+            self.objects[key] = (whole(body), content_type)
+        return self.owners[key]
 
     async def read(self, key: str) -> bytes:
         if key not in self.objects:

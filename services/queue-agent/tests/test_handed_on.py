@@ -121,6 +121,7 @@ async def test_runtime_is_handed_no_url_that_it_might_fetch(
         silence=timedelta(seconds=5),
         stall_limit=StallLimit(),
         dynamic_model=False,
+        own_model="",
         models_folder="",
     )
     rules = AddressRules()

@@ -268,3 +268,26 @@ async def test_two_graphs_that_name_a_new_model_register_it_once(
             group.create_task(library.resolved(lora_graph(name="one")), name=f"graph-{number}")
 
     assert await jobs(http) == 1
+
+
+def test_name_of_two_models_is_not_chosen_between() -> None:
+    models = [
+        {
+            "key": key,
+            "hash": key,
+            "name": "detail",
+            "base": "sd-1",
+            "type": "lora",
+            "path": path,
+        }
+        for key, path in (("k1", "a/detail.safetensors"), ("k2", "b/detail.safetensors"))
+    ]
+    named = lora_graph(name="detail")
+    [by_name] = references(named)
+    [by_key] = references(lora_graph(name="detail", key="k2"))
+
+    with pytest.raises(TaskFailedError, match=r"'k1' \(a/detail.*'k2' \(b/detail") as caught:
+        by_name.find(models)
+
+    assert caught.value.code == "model_ambiguous"
+    assert by_key.find(models) == models[1]

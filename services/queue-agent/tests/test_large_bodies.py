@@ -194,7 +194,7 @@ async def test_large_object_is_stored_from_its_file_and_read_into_one(aws: str) 
         await s3.create_bucket(Bucket=name)
         store = S3OutputStore(client=s3, bucket=name)
 
-        await store.write("a.png", spooled(), "image/png")
+        await store.write("a.png", spooled(), "image/png", "a")
 
         found = await s3.get_object(Bucket=name, Key="a.png", ChecksumMode="ENABLED")
         assert found["ContentType"] == "image/png"

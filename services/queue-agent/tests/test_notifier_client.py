@@ -23,6 +23,7 @@ from servicekit import rpc
 from servicekit.errors import TransientError
 
 CANCELLED = 9
+OPEN = new_uid()
 
 
 class Servicer(NotifierServiceServicer):
@@ -55,6 +56,11 @@ class Servicer(NotifierServiceServicer):
     ) -> pb.FinishTaskResponse:
         self.told.append(request)
         return pb.FinishTaskResponse(committed=True)
+
+    async def CheckTask(  # noqa: N802  # the protocol's name
+        self, request: pb.CheckTaskRequest, context: object
+    ) -> pb.CheckTaskResponse:
+        return pb.CheckTaskResponse(open=request.uid == OPEN)
 
     async def SettleCancel(  # noqa: N802  # the protocol's name
         self, request: pb.SettleCancelRequest, context: object
@@ -167,3 +173,8 @@ async def test_absent_notifier_is_transient() -> None:
 
         with pytest.raises(TransientError):
             await absent.report(new_uid(), 1, Progress(step=1, total=1))
+
+
+async def test_a_task_is_open_as_the_notifier_says(notifier: GrpcNotifier) -> None:
+    assert await notifier.is_open(OPEN)
+    assert not await notifier.is_open(new_uid())

@@ -183,9 +183,9 @@ async def test_outcome_is_delivered_while_the_next_task_runs(plant: Plant, gate:
     stuck = asyncio.Event()
     write = plant.store.write
 
-    async def slow(key: str, body: Body, content_type: str) -> None:
+    async def slow(key: str, body: Body, content_type: str, owner: str, **how: bool) -> str:
         await stuck.wait()
-        await write(key, body, content_type)
+        return await write(key, body, content_type, owner, **how)
 
     plant.store.write = slow  # type: ignore[method-assign]  # as slow as the test wants
     async with asyncio.TaskGroup() as group:
@@ -203,8 +203,9 @@ async def test_outcomes_that_cannot_be_delivered_hold_the_line(plant: Plant) -> 
     plant.put(10)
     stuck = asyncio.Event()
 
-    async def never(key: str, body: Body, content_type: str) -> None:
+    async def never(key: str, body: Body, content_type: str, owner: str, **how: bool) -> str:
         await stuck.wait()
+        return owner
 
     plant.store.write = never  # type: ignore[method-assign]  # an outage
     async with asyncio.TaskGroup() as group:

@@ -76,6 +76,11 @@ class Servicer(NotifierServiceServicer):
         await self.ends.put(request)
         return pb.FinishTaskResponse(committed=True)
 
+    async def CheckTask(  # noqa: N802  # the protocol's name
+        self, request: pb.CheckTaskRequest, context: object
+    ) -> pb.CheckTaskResponse:
+        raise NotImplementedError
+
     async def SettleCancel(  # noqa: N802  # the protocol's name
         self, request: pb.SettleCancelRequest, context: object
     ) -> pb.SettleCancelResponse:

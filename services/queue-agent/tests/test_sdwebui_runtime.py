@@ -28,7 +28,7 @@ from queue_agent.domain import (
 from queue_agent.files.types import PNG, file_type
 from queue_agent.runtimes.http import CALL_BUDGET, Answer, RuntimeHttp, runtime_http
 from queue_agent.runtimes.sdwebui import runtime as sdwebui
-from queue_agent.runtimes.sdwebui.models import Checkpoint
+from queue_agent.runtimes.sdwebui.checkpoints import Checkpoint
 from queue_agent.runtimes.sdwebui.progress import progress_of
 from queue_agent.runtimes.sdwebui.runtime import Known, SdWebuiRuntime
 from queue_agent.runtimes.stall import StallLimit

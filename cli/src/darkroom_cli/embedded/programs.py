@@ -118,6 +118,7 @@ def services(
         grpc_port=addresses.notifier,
         result_topic_arn=resources.result_topic_arn,
         table=resources.table,
+        dead_letter_queues=json.dumps(list(resources.dead_letter_queues.values())),
     )
     router = service(
         "router",
@@ -145,6 +146,7 @@ def services(
             runtime_name=each.runtime.name,
             runtime_type=each.runtime.type,
             runtime_url=each.url,
+            model_filename=each.runtime.model_filename or "",
             dynamic_model=each.runtime.dynamic_model,
             notifier_target=f"{HOST}:{addresses.notifier}",
             receive_wait="PT1S",  # a stop waits out the poll

@@ -34,11 +34,20 @@ class OutputPlace:
         """
         return output_key(self.prefix, self.id, f"{self._code}-{number}", extension)
 
+    def own_image_key(self, number: int, extension: str) -> Key:
+        """The key of an image whose usual key is taken; no other submission has this one."""
+        return output_key(self.prefix, self.id, f"{self.uid.lower()}-{number}", extension)
+
+    def own_out_key(self, attempt: int) -> Key:
+        """The key of the `.out` document of one attempt, if the usual one is taken."""
+        return output_key(self.prefix, self.id, f"{self.uid.lower()}-a{attempt}", "out")
+
     def url(self, key: str) -> str:
         """The `s3://` URL of a key in the bucket."""
         return f"s3://{self.bucket}/{key}"
 
     @property
     def _code(self) -> str:
-        # Four digits, as in the original solution, but the same for each attempt.
+        # Four digits, as in the original solution, but the same for each attempt. Two
+        # submissions of an id can have the same.
         return hashlib.sha256(self.uid.encode()).hexdigest()[:4]

@@ -123,6 +123,7 @@ def _parts(settings: Settings, http: RuntimeHttp) -> RuntimeParts:
             stall=settings.runtime_stall, cold_stall=settings.runtime_cold_stall
         ),
         dynamic_model=settings.dynamic_model,
+        own_model=settings.model_filename,
         models_folder=settings.invokeai_models_folder,
     )
     match settings.runtime_type:

@@ -73,3 +73,9 @@ class GrpcNotifier:
         with translated("notifier.finish"):
             answer = await self.stub.FinishTask(request, timeout=CALL_BUDGET.total_seconds())
         return answer.committed
+
+    async def is_open(self, uid: Uid) -> bool:
+        request = pb.CheckTaskRequest(uid=uid)
+        with translated("notifier.check"):
+            answer = await self.stub.CheckTask(request, timeout=CALL_BUDGET.total_seconds())
+        return answer.open

@@ -62,6 +62,10 @@ class Notifier(Protocol):
         """Commit the end and send its callback; returns whether this attempt's end counts."""
         ...
 
+    async def is_open(self, uid: Uid) -> bool:
+        """Whether the task has not ended, so that an end of it could still count."""
+        ...
+
 
 class ClaimStore(Protocol):
     """Where bodies wait that did not fit into a message."""
@@ -74,8 +78,13 @@ class ClaimStore(Protocol):
 class OutputStore(Protocol):
     """The output bucket."""
 
-    async def write(self, key: str, body: Body, content_type: str) -> None:
-        """Store an object, over an older one; raises `TransientError`. Safe to repeat."""
+    async def write(
+        self, key: str, body: Body, content_type: str, owner: str, *, anyway: bool = False
+    ) -> str:
+        """Store an object if nobody else's has that key, or `anyway`; gives whose it is then.
+
+        Raises `TransientError`. Safe to repeat.
+        """
         ...
 
 

@@ -42,6 +42,7 @@ class Settings(ServiceSettings):
     runtime_type: RuntimeType
     runtime_url: str = Field(pattern=r"^https?://[^/]+/?$")
     invokeai_models_folder: str = ""  # as InvokeAI sees it; registers what is in it
+    model_filename: str = ""  # the checkpoint of a runtime that serves one only
     dynamic_model: bool = False  # the runtime may be told to load another checkpoint
 
     receive_wait: Duration = Field(

@@ -19,6 +19,7 @@ class RuntimeOptions:
     silence: timedelta  # unanswered polls: the runtime is lost
     stall_limit: StallLimit
     dynamic_model: bool  # it may be told to load another checkpoint
+    own_model: str  # its file, if it serves one only; empty if that is not known
     models_folder: str  # as it sees it; empty if there is none
 
 

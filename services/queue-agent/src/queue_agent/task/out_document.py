@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Protocol
+
+from pydantic_core import from_json
 
 from contracts.ids import TaskId
 from contracts.kinds import TaskType
@@ -37,10 +38,10 @@ class SdWebuiOut:
             info: object = ""
         else:
             info = answer.get("info", "")
-            seeds = read_info(answer).get("all_seeds", [])
+            seeds = read_info(answer).get("all_seeds")
             parameters = {
-                **_without_images(answer.get("parameters") or {}),
-                "image_seed": ",".join(map(str, seeds)),
+                **_without_images(answer.get("parameters")),
+                "image_seed": ",".join(map(str, seeds if isinstance(seeds, list) else ())),
             }
         parameters |= {"id_task": task_id, "error_msg": ""}
         return {"images": [""], "parameters": parameters, "info": info}
@@ -71,11 +72,13 @@ class ComfyUiOut:
 def read_info(answer: Mapping[str, Any]) -> dict[str, Any]:
     """SD WebUI's `info`, which is JSON in a string; empty if it is something else."""
     try:
-        info = json.loads(answer.get("info") or "{}")
+        info = from_json(answer.get("info") or "{}")
     except (TypeError, ValueError):
         return {}
     return info if isinstance(info, dict) else {}
 
 
-def _without_images(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _without_images(parameters: object) -> dict[str, Any]:
+    if not isinstance(parameters, Mapping):
+        return {}
     return {key: value for key, value in parameters.items() if key not in _IMAGE_PARAMETERS}

@@ -6,15 +6,19 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, TypeVar
+from enum import Enum, auto
+from typing import Any, Final, TypeVar
 
 from opentelemetry import trace
+from pydantic_core import from_json, to_json
 
+from contracts.ids import Key
 from queue_agent.concurrency import unwrap_group
 from queue_agent.domain import File, Outcome, Stored, Task
+from queue_agent.files.body import Body
 from queue_agent.files.types import file_type
 from queue_agent.metrics import Metrics
 from queue_agent.ports import Notifier, OutputStore
@@ -26,6 +30,16 @@ tracer = trace.get_tracer(__name__)
 T = TypeVar("T")
 FIRST_PAUSE: Final = timedelta(seconds=0.5)
 LONGEST_PAUSE: Final = timedelta(seconds=15)
+_JSON: Final = "application/json"
+
+
+class _Found(Enum):
+    """Whose object had the key that one was to be stored under."""
+
+    NOBODY = auto()  # it is stored
+    EARLIER = auto()  # another attempt of the task, which is open
+    FINAL = auto()  # another attempt of the task, which has ended: what is there stays
+    FOREIGN = auto()  # another submission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,30 +71,66 @@ class ResultPublisher:
         await self.notifier.finish(task.uid, task.attempt, stored)
 
     async def _store(self, outcome: Outcome) -> Stored:
-        place = outcome.task.place
-        urls = []
+        task = outcome.task
         async with unwrap_group(), asyncio.TaskGroup() as group:
-            for number, file in enumerate(outcome.files, start=1):
-                kind = file_type(file.body, file.name)
-                key = place.image_key(number, kind.extension)
-                urls.append(place.url(key))
-                group.create_task(
-                    self._write(key, file, kind.content_type), name=f"upload-{number}"
-                )
+            uploads = [
+                group.create_task(self._image(task, number, file), name=f"upload-{number}")
+                for number, file in enumerate(outcome.files, start=1)
+            ]
         # Last: whoever sees the document may count on the images.
-        document = json.dumps(outcome.document, ensure_ascii=False).encode(errors="replace")
-        await self._write(place.out_key, File(body=document), "application/json")
+        output_key = await self._document(task, _written(outcome.document))
         return Stored(
-            image_url=tuple(urls),
-            output_url=place.url(place.out_key),
+            image_url=tuple(task.place.url(upload.result()) for upload in uploads),
+            output_url=task.place.url(output_key),
             failure=outcome.failure,
             cancelled=outcome.cancelled,
         )
 
-    async def _write(self, key: str, file: File, content_type: str) -> None:
-        await self.store.write(key, file.body, content_type)
+    async def _image(self, task: Task, number: int, file: File) -> Key:
+        kind = file_type(file.body, file.name)
+        key = task.place.image_key(number, kind.extension)
+        found = await self._write(key, file.body, kind.content_type, task)
+        if found is _Found.EARLIER:
+            # The same request made it: an attempt that was lost leaves nothing else behind.
+            await self._write(key, file.body, kind.content_type, task, anyway=True)
+        elif found is _Found.FOREIGN:
+            key = task.place.own_image_key(number, kind.extension)
+            await self._write(key, file.body, kind.content_type, task, anyway=True)
+        return key
+
+    async def _document(self, task: Task, document: bytes) -> Key:
+        key = task.place.out_key
+        found = await self._write(key, document, _JSON, task)
+        if found in {_Found.EARLIER, _Found.FOREIGN}:
+            # Whichever attempt ends the task, its document is its own.
+            key = task.place.own_out_key(task.attempt)
+            await self._write(key, document, _JSON, task, anyway=True)
+        return key
+
+    async def _write(
+        self, key: Key, body: Body, content_type: str, task: Task, *, anyway: bool = False
+    ) -> _Found:
+        """Store an object if its key is free or `anyway`; gives who had the key else."""
+        owner = f"{task.uid}/{task.attempt}"
+        found = await self.store.write(key, body, content_type, owner, anyway=anyway)
+        if found != owner:
+            if not found.startswith(f"{task.uid}/"):
+                return _Found.FOREIGN
+            is_open = await self.notifier.is_open(task.uid)
+            return _Found.EARLIER if is_open else _Found.FINAL
         self.metrics.uploads.add(1)
-        self.metrics.uploaded.add(len(file.body))
+        self.metrics.uploaded.add(len(body))
+        return _Found.NOBODY
+
+
+def _written(document: Mapping[str, Any]) -> bytes:
+    """A document as JSON, which has no NaN although runtimes answer with it."""
+    try:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        finite = from_json(to_json(document, inf_nan_mode="null"))
+        text = json.dumps(finite, ensure_ascii=False)
+    return text.encode(errors="replace")
 
 
 async def insist(call: Callable[[], Awaitable[T]], budget: timedelta) -> T:

@@ -8,7 +8,11 @@ from typing import Any, Final
 
 from queue_agent.domain import RunInterruptedError, TaskFailedError
 from queue_agent.runtimes.http import Answer
+from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
+from queue_agent.runtimes.memory import is_out_of_memory
+from queue_agent.runtimes.shape import items, mapping, text
 
+_PAIR: Final = 2  # of an event's name and its content
 _RESULT: Final = "output"  # `temp` is a preview, `input` an input shown again
 
 
@@ -27,7 +31,7 @@ class FileRef:
 
 def refusal(answer: Answer) -> TaskFailedError:
     """The failure that a refused prompt is, with every node's complaint."""
-    body = answer.body if isinstance(answer.body, Mapping) else {}
+    body = mapping(answer.body)
     error = body.get("error")
     general = error.get("message", "") if isinstance(error, Mapping) else str(error or "")
     details = list(_complaints(body.get("node_errors")))
@@ -39,7 +43,7 @@ def refusal(answer: Answer) -> TaskFailedError:
 
 def partial_refusal(answer: Answer) -> TaskFailedError:
     """The failure that a prompt is of which only a part would run."""
-    message = "; ".join(_complaints(answer.body.get("node_errors")))
+    message = "; ".join(_complaints(mapping(answer.body).get("node_errors")))
     return TaskFailedError(
         f"only a part of the graph can run: {message}",
         code="runtime_rejected",
@@ -53,10 +57,10 @@ def check_ending(entry: Mapping[str, Any]) -> None:
     Raises `TaskFailedError` for a failure and `RunInterruptedError` for an interrupt that was
     not ours: in the history both have the status `error`.
     """
-    status = entry.get("status") or {}
+    status = mapping(entry.get("status"))
     if status.get("status_str") == "success" and status.get("completed"):
         return
-    events = {event: content for event, content in status.get("messages", [])}
+    events = _events(entry)
     if "execution_error" in events:
         raise _execution_error(events["execution_error"])
     if "execution_interrupted" in events:
@@ -68,24 +72,16 @@ def results(outputs: Mapping[str, Any]) -> list[FileRef]:
     """Every file that is a result, of whatever kind its node calls it, once each."""
     found: dict[FileRef, None] = {}
     for item in _items(outputs):
-        if isinstance(item, Mapping) and "filename" in item:
-            ref = FileRef(
-                str(item["filename"]),
-                str(item.get("subfolder") or ""),
-                str(item.get("type") or _RESULT),
-            )
-            if ref.type == _RESULT:
-                found[ref] = None
+        ref = _file_ref(item)
+        if ref is not None and ref.type == _RESULT:
+            found[ref] = None
     return list(found)
 
 
 def from_cache(entry: Mapping[str, Any]) -> bool:
     """Whether a node whose output a history entry shows was not run for it."""
-    events = {
-        event: content for event, content in (entry.get("status") or {}).get("messages", [])
-    }
-    cached = events.get("execution_cached", {}).get("nodes", [])
-    return not set(cached).isdisjoint(entry.get("outputs") or {})
+    cached = items(_events(entry).get("execution_cached", {}).get("nodes"))
+    return any(text(node) in mapping(entry.get("outputs")) for node in cached)
 
 
 def has_text(outputs: Mapping[str, Any]) -> bool:
@@ -95,13 +91,28 @@ def has_text(outputs: Mapping[str, Any]) -> bool:
 
 def _items(outputs: Mapping[str, Any]) -> Iterator[Any]:
     for node in outputs.values():
-        for items in node.values() if isinstance(node, Mapping) else ():
-            yield from items if isinstance(items, list) else ()
+        for shown in mapping(node).values():
+            yield from items(shown)
+
+
+def _file_ref(item: object) -> FileRef | None:
+    fields = mapping(item)
+    name = text(fields.get("filename"))
+    if not name:
+        return None
+    return FileRef(name, text(fields.get("subfolder")), text(fields.get("type")) or _RESULT)
+
+
+def _events(entry: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    messages = items(mapping(entry.get("status")).get("messages"))
+    pairs = [message for message in messages if len(items(message)) == _PAIR]
+    return {text(event): mapping(content) for event, content in pairs}
 
 
 def _complaints(node_errors: object) -> Iterator[str]:
-    for node_id, entry in node_errors.items() if isinstance(node_errors, Mapping) else ():
-        for one in entry.get("errors", []):
+    for node_id, shown in mapping(node_errors).items():
+        entry = mapping(shown)
+        for one in map(mapping, items(entry.get("errors"))):
             said = ": ".join(str(one[key]) for key in ("message", "details") if one.get(key))
             yield f"node {node_id} ({entry.get('class_type')}): {said}"
 
@@ -111,9 +122,10 @@ def _execution_error(content: Mapping[str, Any]) -> TaskFailedError:
     said = str(content.get("exception_message", "")).strip()
     where = f"node {content.get('node_id')} ({content.get('node_type')})"
     kept = ("node_id", "node_type", "exception_type", "exception_message", "traceback")
+    no_memory = is_out_of_memory(kind, said)
     return TaskFailedError(
         f"{where}: {kind}: {said}",
-        code="runtime_error",
-        retryable="OutOfMemory" in kind,
+        code=OUT_OF_MEMORY if no_memory else "runtime_error",
+        retryable=no_memory,
         answer={key: content[key] for key in kept if key in content},
     )

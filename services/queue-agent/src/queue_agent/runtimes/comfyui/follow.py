@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 import aiohttp
+from pydantic_core import from_json
 
-from contracts.state import Progress
 from queue_agent.concurrency import run_with
 from queue_agent.domain import RuntimeHangsError, RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report
+from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.http import RuntimeHttp
+from queue_agent.runtimes.shape import items, mapping
 
 FRAME_BYTES: Final = 64 * 2**20  # previews of large images come as one frame
+END_POLL: Final = timedelta(milliseconds=15)
+END_WITHIN: Final = timedelta(seconds=2)
+MISSED_WITHIN: Final = timedelta(seconds=0.1)  # of ends told before the websocket was open
 _ENDS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 
 class _Signs:
-    """What the websocket tells of one prompt besides its progress."""
+    """What the websocket tells of one prompt."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: GraphProgress) -> None:
+        self.progress = progress
         self.wake = asyncio.Event()  # there may be an end to see
+        self.hurry_until = 0.0
         self.heard = False  # the websocket is open, so a prompt that moves is heard
         self.moved()
 
     def moved(self) -> None:
         self.last = asyncio.get_running_loop().time()
+
+    def look(self, within: timedelta) -> None:
+        """Have the history looked into often: it has an end a little after it was told."""
+        self.hurry_until = asyncio.get_running_loop().time() + within.total_seconds()
+        self.wake.set()
+
+    def pause(self, usual: timedelta) -> float:
+        hurries = asyncio.get_running_loop().time() < self.hurry_until
+        return min(usual, END_POLL if hurries else usual).total_seconds()
 
     def still_for(self) -> float:
         return asyncio.get_running_loop().time() - self.last if self.heard else 0.0
@@ -46,7 +60,7 @@ class Follower:
     silence: timedelta
 
     async def follow(
-        self, prompt_id: str, client_id: str, report: Report, stall: timedelta
+        self, prompt_id: str, progress: GraphProgress, report: Report, stall: timedelta
     ) -> dict[str, Any]:
         """The history entry of a prompt, when it has ended.
 
@@ -55,20 +69,20 @@ class Follower:
         prompt any more, `RuntimeHangsError` when it runs the prompt without any progress for
         `stall`.
         """
-        signs = _Signs()
-        listening = self._listen(prompt_id, client_id, report, signs)
+        signs = _Signs(progress)
+        listening = self._listen(prompt_id, report, signs)
         return await run_with(self._wait(prompt_id, signs, stall), listening)
 
     async def entry(self, prompt_id: str) -> dict[str, Any] | None:
         """The history entry of a prompt; None if it has not ended."""
         answer = await self.http.get(f"/history/{prompt_id}")
-        found = answer.body.get(prompt_id) if isinstance(answer.body, dict) else None
+        found = mapping(answer.body).get(prompt_id)
         return found if isinstance(found, dict) else None
 
     async def queued(self) -> tuple[set[str], set[str]]:
         """The ids that run and the ids that wait."""
         answer = await self.http.get("/queue")
-        body = answer.body if isinstance(answer.body, dict) else {}
+        body = mapping(answer.body)
         return _ids(body.get("queue_running")), _ids(body.get("queue_pending"))
 
     async def knows(self, prompt_id: str) -> bool:
@@ -83,6 +97,7 @@ class Follower:
         loop = asyncio.get_running_loop()
         heard = loop.time()
         while True:
+            signs.wake.clear()  # before the look: what is told meanwhile is worth another one
             try:
                 async with asyncio.timeout(self.silence.total_seconds()):
                     if entry := await self.entry(prompt_id):
@@ -97,9 +112,8 @@ class Follower:
                 heard = loop.time()
             if not known:
                 raise RuntimeLostError("the runtime has forgotten the prompt")
-            signs.wake.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.poll.total_seconds()):
+                async with asyncio.timeout(signs.pause(self.poll)):
                     await signs.wake.wait()
 
     async def _check_moving(self, prompt_id: str, signs: _Signs, stall: timedelta) -> None:
@@ -110,16 +124,15 @@ class Follower:
             raise RuntimeHangsError("the runtime makes no progress")
         signs.moved()  # it waits for others: its time has not begun
 
-    async def _listen(
-        self, prompt_id: str, client_id: str, report: Report, signs: _Signs
-    ) -> None:
+    async def _listen(self, prompt_id: str, report: Report, signs: _Signs) -> None:
         while True:
             with suppress(aiohttp.ClientError, OSError):
                 async with self.http.session.ws_connect(
-                    "/ws", params={"clientId": client_id}, max_msg_size=FRAME_BYTES
+                    "/ws", params={"clientId": prompt_id}, max_msg_size=FRAME_BYTES
                 ) as socket:
                     signs.heard = True
                     signs.moved()
+                    signs.look(within=MISSED_WITHIN)
                     async for frame in socket:
                         if frame.type is aiohttp.WSMsgType.TEXT:
                             _hear(frame.data, prompt_id, report, signs)
@@ -129,23 +142,20 @@ class Follower:
 
 def _hear(text: str, prompt_id: str, report: Report, signs: _Signs) -> None:
     try:
-        event = json.loads(text)
-        content = event["data"]
-    except (ValueError, TypeError, KeyError):
+        event = mapping(from_json(text))
+    except ValueError:
         return
-    if not isinstance(content, Mapping) or content.get("prompt_id") != prompt_id:
+    kind, content = event.get("type"), mapping(event.get("data"))
+    if not isinstance(kind, str) or content.get("prompt_id") != prompt_id:
         return
     signs.moved()
-    kind = event.get("type")
-    if kind == "progress":
-        step, total = content.get("value"), content.get("max")
-        if isinstance(step, int) and isinstance(total, int) and 0 <= step <= total > 0:
-            report(Progress(step=step, total=total))
+    if news := signs.progress.hear(kind, content):
+        report(news)
     # `executing` with no node follows failures and interrupts, too: a reason to look.
-    elif kind in _ENDS or (kind == "executing" and content.get("node") is None):
-        signs.wake.set()
+    if kind in _ENDS or (kind == "executing" and content.get("node") is None):
+        signs.look(within=END_WITHIN)
 
 
-def _ids(items: object) -> set[str]:
+def _ids(shown: object) -> set[str]:
     # An item is [number, prompt_id, prompt, extra_data, outputs].
-    return {str(item[1]) for item in items} if isinstance(items, list) else set()
+    return {str(item[1]) for item in items(shown) if len(items(item)) > 1}

@@ -36,9 +36,12 @@ from queue_agent.runtimes.comfyui.answers import (
 )
 from queue_agent.runtimes.comfyui.follow import Follower
 from queue_agent.runtimes.comfyui.node_definitions import NodeDefinitions
+from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.comfyui.prompt_ids import earlier_prompts, prompt_id_of
+from queue_agent.runtimes.forward import forward
 from queue_agent.runtimes.http import Answer, RuntimeHttp, encoded
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
+from queue_agent.runtimes.shape import mapping, probing, text, understood
 from queue_agent.runtimes.stall import StallLimit
 from queue_agent.task.out_document import ComfyUiOut
 
@@ -59,6 +62,7 @@ class ComfyUiRuntime:
     nodes: NodeDefinitions = field(default_factory=NodeDefinitions)
     _order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @probing
     async def probe(self) -> None:
         with self.nodes.forgotten_if_lost(), self.stall_limit.forgetting_if_lost():
             await self._probe()
@@ -74,6 +78,7 @@ class ComfyUiRuntime:
                 raise RuntimeLostError("the runtime still hangs")
             self.hanging.clear()
 
+    @understood
     async def upload(self, name: str, body: Body) -> str:
         with open_body(body) as image:
             form = aiohttp.FormData()
@@ -83,16 +88,19 @@ class ComfyUiRuntime:
             if within:
                 form.add_field("subfolder", within)
             answer = await self.http.post("/upload/image", form=form, budget=UPLOAD_BUDGET)
-        if not answer.ok or not isinstance(answer.body, dict) or "name" not in answer.body:
-            raise answer.failure("the runtime did not take an input")
         # Not the name that was asked for: an existing file gets another one.
-        taken, folder = str(answer.body["name"]), answer.body.get("subfolder")
+        said = mapping(answer.body)
+        taken, folder = text(said.get("name")), text(said.get("subfolder"))
+        if not answer.ok or not taken:
+            raise answer.failure("the runtime did not take an input")
         return f"{folder}/{taken}" if folder else taken
 
+    @understood
     async def encode(self, job: Job) -> Job:
         body = _body(job, prompt_id_of(job.uid, job.attempt))
         return replace(job, inputs={}, request=await encoded(body, job.inputs))
 
+    @understood
     async def run(
         self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
     ) -> Generated:
@@ -106,25 +114,27 @@ class ComfyUiRuntime:
                 await self._drop_earlier(job)
                 await self._submit(job, prompt_id)
             with self.stall_limit.run(_model_files(job)) as stall:
-                entry = await self._follower.follow(prompt_id, prompt_id, report, stall)
+                progress = GraphProgress.of(_graph(job))
+                entry = await self._follower.follow(prompt_id, progress, forward(report), stall)
                 check_ending(entry)
         except (asyncio.CancelledError, RuntimeHangsError) as error:
             if isinstance(error, RuntimeHangsError):
                 self.hanging.add(prompt_id)
-            with suppress(RuntimeLostError, TimeoutError):
+            with suppress(RuntimeLostError, TaskFailedError, TimeoutError):
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._drop(prompt_id)
             raise
         await release_early()
-        outputs = entry.get("outputs") or {}
+        outputs = mapping(entry.get("outputs"))
         # At once, by name: the next prompt may write over them.
         files = await self._files(entry)
-        answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry["status"]}
+        answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry.get("status")}
         return Generated(files=tuple(files), answer=answer, has_text=has_text(outputs))
 
     def loading(self, job: Job) -> timedelta:
         return self.stall_limit.loading(_model_files(job))
 
+    @understood
     async def forget(self, leftovers: Leftovers) -> None:
         """Have its graph forgotten; a server cannot be asked to delete its files."""
         done = prompt_id_of(leftovers.uid, leftovers.attempt)
@@ -150,7 +160,7 @@ class ComfyUiRuntime:
         await self._check_whole(answer, prompt_id)
 
     async def _check_whole(self, answer: Answer, prompt_id: str) -> None:
-        body = answer.body if isinstance(answer.body, dict) else {}
+        body = mapping(answer.body)
         taken_as = str(body.get("prompt_id", prompt_id))
         if taken_as != prompt_id:
             await self._drop(taken_as)
@@ -176,7 +186,7 @@ class ComfyUiRuntime:
             await self.http.post("/interrupt", json={"prompt_id": prompt_id})
 
     async def _files(self, entry: Mapping[str, Any]) -> list[File]:
-        return [await self._file(ref, entry) for ref in results(entry.get("outputs") or {})]
+        return [await self._file(ref, entry) for ref in results(mapping(entry.get("outputs")))]
 
     async def _file(self, ref: FileRef, entry: Mapping[str, Any]) -> File:
         body = await self.http.get_file("/view", ref.as_query())
@@ -206,13 +216,16 @@ def comfyui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
 
 def _model_files(job: Job) -> frozenset[str]:
     """The files of models that the nodes of a graph name."""
-    content = job.content
-    graph = content["prompt"] if is_wrapped(content) else content
-    nodes = [node.get("inputs") for node in graph.values() if isinstance(node, Mapping)]
-    values = [value for one in nodes if isinstance(one, Mapping) for value in one.values()]
+    nodes = [mapping(mapping(node).get("inputs")) for node in _graph(job).values()]
+    values = [value for one in nodes for value in one.values()]
     return frozenset(
         one for one in values if isinstance(one, str) and one.endswith(_MODEL_SUFFIXES)
     )
+
+
+def _graph(job: Job) -> Mapping[str, Any]:
+    content = job.content
+    return mapping(content["prompt"]) if is_wrapped(content) else content
 
 
 def _body(job: Job, prompt_id: str) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from contracts.state import Progress
 from queue_agent.domain import RunInterruptedError, TaskFailedError
 from queue_agent.runtimes.http import Answer
 from queue_agent.runtimes.invokeai.graph import image_names
+from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
+from queue_agent.runtimes.memory import is_out_of_memory
+from queue_agent.runtimes.shape import items, mapping, progress
 
 ENDS: Final = frozenset({"completed", "failed", "canceled"})
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}")
@@ -50,16 +53,16 @@ class Item:
 
     def progress(self) -> Progress | None:
         """How many of the graph's nodes have run."""
-        total = len(_mapping(_mapping(self._session.get("graph")).get("nodes")))
-        step = len(_mapping(self._session.get("results")))
-        return Progress(step=min(step, total), total=total) if total else None
+        total = len(mapping(mapping(self._session.get("graph")).get("nodes")))
+        step = len(mapping(self._session.get("results")))
+        return progress(min(step, total), total)
 
     def image_names(self) -> list[str]:
         """The names of the results, those of every node that is not marked as intermediate."""
-        nodes = _mapping(_mapping(self._session.get("graph")).get("nodes"))
+        nodes = mapping(mapping(self._session.get("graph")).get("nodes"))
         found: dict[str, None] = {}
         for node, result in self._results():
-            if not _mapping(nodes.get(node)).get("is_intermediate"):
+            if not mapping(nodes.get(node)).get("is_intermediate"):
                 found |= dict.fromkeys(_names(result))
         return list(found)
 
@@ -78,25 +81,26 @@ class Item:
 
     @property
     def _session(self) -> Mapping[str, Any]:
-        return _mapping(self.shown.get("session"))
+        return mapping(self.shown.get("session"))
 
     def _results(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         # Nodes run as prepared copies, of which an iteration has many.
-        sources = _mapping(self._session.get("prepared_source_mapping"))
-        for prepared, result in _mapping(self._session.get("results")).items():
-            yield str(sources.get(prepared, prepared)), _mapping(result)
+        sources = mapping(self._session.get("prepared_source_mapping"))
+        for prepared, result in mapping(self._session.get("results")).items():
+            yield str(sources.get(prepared, prepared)), mapping(result)
 
     def _failure(self) -> TaskFailedError:
-        sources = _mapping(self._session.get("prepared_source_mapping"))
-        nodes = [str(sources.get(one, one)) for one in _mapping(self._session.get("errors"))]
+        sources = mapping(self._session.get("prepared_source_mapping"))
+        nodes = [str(sources.get(one, one)) for one in mapping(self._session.get("errors"))]
         kind = str(self.shown.get("error_type") or "Error")
         said = str(self.shown.get("error_message") or "the runtime gave no reason")
         where = f"node {', '.join(nodes)}: " if nodes else ""
         kept = ("error_type", "error_message", "error_traceback")
+        no_memory = is_out_of_memory(kind, said)
         return TaskFailedError(
             f"{where}{kind}: {said}",
-            code="runtime_error",
-            retryable="OutOfMemory" in kind,
+            code=OUT_OF_MEMORY if no_memory else "runtime_error",
+            retryable=no_memory,
             answer={key: self.shown[key] for key in kept if self.shown.get(key)},
         )
 
@@ -115,19 +119,15 @@ def is_image_name(name: object) -> bool:
 
 
 def _complaint(one: object) -> str:
-    detail = _mapping(one)
-    where = ".".join(map(str, detail.get("loc") or ()))
+    detail = mapping(one)
+    where = ".".join(map(str, items(detail.get("loc"))))
     return f"{where}: {detail.get('msg', 'is wrong')}"
 
 
 def _names(result: Mapping[str, Any]) -> Iterator[str]:
     collection = result.get("collection")
-    images = [result.get("image"), *(collection if isinstance(collection, list) else ())]
+    images = [result.get("image"), *items(collection)]
     for image in images:
-        name = _mapping(image).get("image_name")
+        name = mapping(image).get("image_name")
         if is_image_name(name):
             yield str(name)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from contracts.fields import Path
+from queue_agent.domain import TaskFailedError
 from queue_agent.inputs.find import replaced
 
 _METADATA: Final = "core_metadata"  # the type of the node that only notes what others do
@@ -23,15 +24,24 @@ class Reference:
     def find(self, models: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
         """The model that it means, None if there is none.
 
-        A key is random where each server makes its own, so a name does as well.
+        A key is random where each server makes its own, so a name does as well. Raises
+        `TaskFailedError` with the code `model_ambiguous` if two models have the name.
         """
         fitting = [one for one in models if one.get("type") == self.asked["type"]]
         for how in (("key",), ("hash",), ("name", "base")):
             wanted = [self.asked.get(name) for name in how]
-            for one in fitting:
-                if all(wanted) and [one.get(name) for name in how] == wanted:
-                    return one
+            found = [one for one in fitting if [one.get(name) for name in how] == wanted]
+            if found and all(wanted):
+                if how[0] == "name" and self.required and len(found) > 1:
+                    raise self._ambiguous(found)
+                return found[0]
         return None
+
+    def _ambiguous(self, models: Iterable[Mapping[str, Any]]) -> TaskFailedError:
+        keys = ", ".join(f"'{one.get('key')}' ({one.get('path')})" for one in models)
+        return TaskFailedError(
+            f"{self} may be any of {keys}: ask for one by its key", code="model_ambiguous"
+        )
 
     def __str__(self) -> str:
         """The model as a person calls it."""
@@ -57,7 +67,8 @@ def with_references(
     for reference, model in found:
         if model is not None:
             names = ("key", "hash", "name")
-            values |= {(*reference.path, name): str(model[name]) for name in names}
+            known = {name: model[name] for name in names if isinstance(model.get(name), str)}
+            values |= {(*reference.path, name): value for name, value in known.items()}
     return replaced(graph, values)
 
 

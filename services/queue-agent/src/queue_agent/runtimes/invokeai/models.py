@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 from queue_agent.domain import RuntimeLostError, TaskFailedError
 from queue_agent.runtimes.http import Answer, RuntimeHttp
 from queue_agent.runtimes.invokeai.graph import references, with_references
+from queue_agent.runtimes.shape import mapping, text
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +119,8 @@ class ModelLibrary:
             raise answer.failure(said, retryable=True)
         found = {
             str(one["path"]): bool(one.get("is_installed"))
-            for one in answer.body
-            if isinstance(one, Mapping) and "path" in one
+            for one in map(mapping, answer.body)
+            if "path" in one
         }
         self._registered |= {path for path, known in found.items() if known}
         return sorted(found.keys() - self._registered - self._given_up)
@@ -149,8 +150,8 @@ class ModelLibrary:
             shown = answer.body if answer.ok and isinstance(answer.body, list) else []
             ended = {
                 one["id"]: one
-                for one in shown
-                if isinstance(one, Mapping) and one.get("status") in _OVER
+                for one in map(mapping, shown)
+                if isinstance(one.get("id"), int) and text(one.get("status")) in _OVER
             }
             if jobs <= ended.keys() or loop.time() >= deadline:
                 return ended

@@ -30,6 +30,7 @@ from queue_agent.runtimes.invokeai.answers import ENDS, Item, is_image_name, ref
 from queue_agent.runtimes.invokeai.graph import references, without_reuse
 from queue_agent.runtimes.invokeai.models import ModelLibrary
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
+from queue_agent.runtimes.shape import items, mapping, probing, understood, whole
 from queue_agent.runtimes.stall import StallLimit
 from queue_agent.task.out_document import ComfyUiOut
 
@@ -52,6 +53,7 @@ class InvokeAiRuntime:
     models: ModelLibrary
     stall_limit: StallLimit = field(default_factory=StallLimit)
 
+    @probing
     async def probe(self) -> None:
         with self.stall_limit.forgetting_if_lost():
             answer = await self.http.get(f"{API}/app/version")
@@ -59,17 +61,19 @@ class InvokeAiRuntime:
                 raise RuntimeLostError("the runtime is not ready", status=answer.status)
             await self.models.ensure_registered()
 
+    @understood
     async def upload(self, name: str, body: Body) -> str:
         kind = file_type(body).content_type  # the server takes images only
         with open_body(body) as image:
             form = aiohttp.FormData()
             form.add_field("file", image, filename=name, content_type=kind)
             answer = await self.http.post(_UPLOAD, form=form)
-        taken = answer.body.get("image_name") if isinstance(answer.body, dict) else None
+        taken = mapping(answer.body).get("image_name")
         if answer.status != _CREATED or not is_image_name(taken):
             raise answer.failure("the runtime did not take an input image")
         return str(taken)
 
+    @understood
     async def encode(self, job: Job) -> Job:
         destination = _destination(job)
         batch = _batch(job.content, destination)
@@ -82,6 +86,7 @@ class InvokeAiRuntime:
     def loading(self, job: Job) -> timedelta:
         return self.stall_limit.loading(_models(job))
 
+    @understood
     async def run(
         self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
     ) -> Generated:
@@ -99,7 +104,7 @@ class InvokeAiRuntime:
                 item = await self._follow(queued, report)
                 item.check_ending()
         except asyncio.CancelledError:
-            with suppress(RuntimeLostError, TimeoutError):
+            with suppress(RuntimeLostError, TaskFailedError, TimeoutError):
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._cancel(destination)
             raise
@@ -107,6 +112,7 @@ class InvokeAiRuntime:
         files = [await self._file(name) for name in item.image_names()]
         return Generated(files=tuple(files), answer=_answer(item))
 
+    @understood
     async def forget(self, leftovers: Leftovers) -> None:
         item = await self._find(f"{leftovers.uid}-{leftovers.attempt}")
         names = [*leftovers.uploads, *(item.made() if item else ())]
@@ -134,7 +140,7 @@ class InvokeAiRuntime:
             raise
         if not answer.ok:
             raise refusal(answer)
-        ids = answer.body.get("item_ids") if isinstance(answer.body, dict) else None
+        ids = [whole(one) for one in items(mapping(answer.body).get("item_ids"))]
         queued = await self._item(ids[0]) if ids else await self._find(destination)
         if queued is None:
             raise RuntimeLostError("the runtime does not know what it has just taken")
@@ -149,7 +155,7 @@ class InvokeAiRuntime:
         return ours[-1] if ours else None
 
     async def _item(self, item_id: int) -> Item | None:
-        answer = await self.http.get(f"{QUEUE}/i/{int(item_id)}")
+        answer = await self.http.get(f"{QUEUE}/i/{item_id}")
         return Item.read(answer.body) if answer.ok else None
 
     async def _follow(self, item: Item, report: Report) -> Item:

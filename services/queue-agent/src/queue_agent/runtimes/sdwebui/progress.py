@@ -10,6 +10,7 @@ from typing import Any, Final
 from contracts.state import Progress
 from queue_agent.domain import RuntimeHangsError, RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report
+from queue_agent.runtimes.shape import progress, whole
 
 State = Mapping[str, Any]
 _MOVING: Final = ("job", "job_no", "job_timestamp", "sampling_step")
@@ -47,9 +48,8 @@ async def watch_progress(
             place, moved = now, heard
         elif heard - moved >= stall.total_seconds():
             raise RuntimeHangsError("the runtime makes no progress")
-        progress = progress_of(state, before)
-        if progress:
-            report(progress)
+        if news := progress_of(state, before):
+            report(news)
 
 
 def progress_of(state: State, before: State) -> Progress | None:
@@ -60,9 +60,9 @@ def progress_of(state: State, before: State) -> Progress | None:
     """
     if state.get("job_timestamp") == before.get("job_timestamp"):
         return None
-    jobs, number = state.get("job_count") or 0, state.get("job_no") or 0
-    step, steps = state.get("sampling_step") or 0, state.get("sampling_steps") or 0
-    if not state.get("job") or jobs < 1 or step < 1 or steps < 1:
+    counts = ("job_count", "job_no", "sampling_step", "sampling_steps")
+    jobs, number, step, steps = (whole(state.get(name) or 0) for name in counts)
+    if not state.get("job") or number < 0 or min(jobs, step, steps) < 1:
         return None
     total = jobs * steps
-    return Progress(step=min(number * steps + step, total), total=total)
+    return progress(min(number * steps + step, total), total)

@@ -27,16 +27,21 @@ from queue_agent.domain import (
 from queue_agent.files.body import Body
 from queue_agent.inputs.find import find_in_body
 from queue_agent.ports import ReleaseEarly, Report, no_one_waits
+from queue_agent.runtimes.forward import forward
 from queue_agent.runtimes.http import Answer, RawAnswer, RuntimeHttp, encoded
 from queue_agent.runtimes.json_stream import LongString
+from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
+from queue_agent.runtimes.memory import is_out_of_memory
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
+from queue_agent.runtimes.sdwebui.checkpoints import Checkpoint
 from queue_agent.runtimes.sdwebui.models import (
-    Checkpoint,
     CheckpointShelf,
     asked_checkpoint,
-    without_routing,
+    exact,
+    in_body,
 )
 from queue_agent.runtimes.sdwebui.progress import State, watch_progress
+from queue_agent.runtimes.shape import items, mapping, probing, understood, whole
 from queue_agent.runtimes.stall import StallLimit
 from queue_agent.task.out_document import SdWebuiOut, read_info
 from servicekit.errors import FatalError
@@ -56,28 +61,40 @@ _PATHS: Final = {
 }
 _IMAGES: Final = ("image", "images")
 _GENERATIONS: Final = (TaskType.TEXT_TO_IMAGE, TaskType.IMAGE_TO_IMAGE)
+_ALWAYS: Final = {
+    "send_images": True,
+    "save_images": False,  # nobody empties its folder
+    "override_settings_restore_afterwards": True,  # the next task is somebody else's
+}
 
 
 @dataclass(slots=True)
 class Known:
     """What earlier calls have shown, so that it need not be asked again before each run."""
 
-    checkpoint: Checkpoint | None = None  # listed, and loaded if that is ours to do
-    state: dict[str, Any] | None = None  # of `progress`, after the last run
+    checkpoint: Checkpoint | None = None  # of the last run, and loaded if that is ours to do
+    listed: list[Checkpoint] = field(default_factory=list)
+    state: State | None = None  # of `progress`, after the last run
     hanging: float | None = None  # when a run was given up that may still be there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SdWebuiRuntime:
-    """Drives one server; `dynamic` lets it load another checkpoint for a job."""
+    """Drives one server; `dynamic` lets it load another checkpoint for a job.
+
+    One that is not dynamic has its `own`, which it is asked for with each job, whatever
+    somebody else has loaded meanwhile.
+    """
 
     http: RuntimeHttp
     dynamic: bool
     poll: timedelta
     silence: timedelta
+    own: str = ""  # empty if it is not known
     stall_limit: StallLimit = field(default_factory=StallLimit)
     known: Known = field(default_factory=Known)
 
+    @probing
     async def probe(self) -> None:
         with self.stall_limit.forgetting_if_lost():
             await self._probe()
@@ -98,13 +115,19 @@ class SdWebuiRuntime:
     async def upload(self, name: str, body: Body) -> str:
         raise FatalError("SD WebUI takes its inputs in the body")
 
+    @understood
     async def encode(self, job: Job) -> Job:
-        content = dict(job.content)
-        if job.tasktype in _GENERATIONS:
-            asked = {"send_images": True, "save_images": False}  # nobody empties its folder
-            content = {**without_routing(content), **asked}
-        return replace(job, inputs={}, request=await encoded(content, job.inputs))
+        if job.tasktype not in _GENERATIONS:
+            return replace(job, inputs={}, request=await encoded(job.content, job.inputs))
+        name = self._asked(job)
+        checkpoint = await self._shelf.find(name) if name else None
+        is_ours = self.dynamic or bool(self.own) or any(in_body(job.content))
+        content = await exact(job.content, checkpoint if is_ours else None, self._shelf)
+        request = await encoded({**content, **_ALWAYS}, job.inputs)
+        chosen = checkpoint.name if checkpoint else None
+        return replace(job, inputs={}, request=request, checkpoint=chosen)
 
+    @understood
     async def run(
         self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
     ) -> Generated:
@@ -122,51 +145,61 @@ class SdWebuiRuntime:
             answer = await self._generate(path, ready, report, release_early)
         except BaseException:
             self.known.checkpoint = None  # whatever went wrong, it may be another by now
+            self.known.listed.clear()
             raise
         _warn_of_other_sampler(job, read_info(answer))
         return await _generated(answer)
 
     def loading(self, job: Job) -> timedelta:
-        return self.stall_limit.loading(_checkpoints(job))
+        return self.stall_limit.loading(self._checkpoints(job))
 
     async def forget(self, leftovers: Leftovers) -> None:
         """Return. It keeps nothing: images are not saved, and inputs are in the request."""
 
+    @property
+    def _shelf(self) -> CheckpointShelf:
+        return CheckpointShelf(http=self.http, api=API, listed=self.known.listed)
+
+    def _asked(self, job: Job) -> str | None:
+        """The checkpoint of a job; of one that is encoded, its title."""
+        if job.request is not None:
+            return job.checkpoint
+        return self.own if self.own and not self.dynamic else asked_checkpoint(job)
+
+    def _checkpoints(self, job: Job) -> frozenset[str]:
+        """What a job needs in memory; without a name it is the server's own choice."""
+        generates = job.tasktype in _GENERATIONS
+        return frozenset({self._asked(job) or ""} if generates else ())
+
     async def _generate(
         self, path: str, job: Job, report: Report, release_early: ReleaseEarly
     ) -> dict[str, Any]:
-        asked = asked_checkpoint(job)
-        if asked is None:
+        if job.checkpoint is None:
             raw = await self._work(path, job, report)
             await release_early()
             return await _read(raw)
-        known = self.known.checkpoint
-        if known and known.answers_to(asked):
+        checkpoint = await self._shelf.find(job.checkpoint)
+        if checkpoint == self.known.checkpoint:
             answer = await _read(await self._work(path, job, report))
-            if read_info(answer).get("sd_model_name") in known.run_names:
+            if await self._shelf.made(checkpoint, read_info(answer)):
                 await release_early()
                 return answer
             # Somebody else has loaded another one.
-        checkpoint = await self._provide(asked)
+        self.known.checkpoint = None
+        if self.dynamic:
+            await self._shelf.load(checkpoint)
         answer = await _read(await self._work(path, job, report))
-        _check_model(checkpoint, read_info(answer), answer)
+        if not await self._shelf.made(checkpoint, read_info(answer)):
+            raise _mismatch(checkpoint, read_info(answer))
         self.known.checkpoint = checkpoint
         await release_early()
         return answer
-
-    async def _provide(self, asked: str) -> Checkpoint:
-        self.known.checkpoint = None
-        shelf = CheckpointShelf(http=self.http, api=API)
-        checkpoint = await shelf.find(asked)
-        if self.dynamic:
-            await shelf.load(checkpoint)
-        return checkpoint
 
     async def _work(self, path: str, job: Job, report: Report) -> RawAnswer:
         before = self.known.state if self.known.state is not None else await self._state()
         self.known.state = None
         try:
-            with self.stall_limit.run(_checkpoints(job)) as stall:
+            with self.stall_limit.run(self._checkpoints(job)) as stall:
                 raw = await run_with(
                     self.http.post_raw(f"{API}/{path}", job.request, self._remember_state),
                     self._watch(before, report, stall),
@@ -188,7 +221,7 @@ class SdWebuiRuntime:
 
     async def _watch(self, before: State, report: Report, stall: timedelta) -> None:
         await watch_progress(
-            self._state, before, report, poll=self.poll, lost=self.silence, stall=stall
+            self._state, before, forward(report), poll=self.poll, lost=self.silence, stall=stall
         )
 
     async def _remember_state(self) -> None:
@@ -196,18 +229,17 @@ class SdWebuiRuntime:
 
         A server that is gone by now did answer.
         """
-        with suppress(RuntimeLostError, TimeoutError):
+        with suppress(RuntimeLostError, TaskFailedError, TimeoutError):
             async with asyncio.timeout(STATE_BUDGET.total_seconds()):
                 self.known.state = await self._state()
 
-    async def _state(self) -> dict[str, Any]:
+    async def _state(self) -> State:
         answer = await self.http.get(f"{API}/progress", {"skip_current_image": "true"})
-        state = answer.body.get("state") if isinstance(answer.body, dict) else None
-        return state if isinstance(state, dict) else {}
+        return mapping(mapping(answer.body).get("state"))
 
     async def _interrupt(self) -> None:
         """Interrupt until nothing runs: a call that has only just arrived forgets the first."""
-        with suppress(RuntimeLostError, TimeoutError):
+        with suppress(RuntimeLostError, TaskFailedError, TimeoutError):
             async with asyncio.timeout(INTERRUPT_BUDGET.total_seconds()):
                 while True:
                     await self.http.post(f"{API}/interrupt")
@@ -221,17 +253,12 @@ def sdwebui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
     runtime = SdWebuiRuntime(
         http=http,
         dynamic=options.dynamic_model,
+        own=options.own_model,
         poll=options.poll,
         silence=options.silence,
         stall_limit=options.stall_limit,
     )
     return RuntimeParts(runtime=runtime, find_inputs=find_in_body, out=SdWebuiOut())
-
-
-def _checkpoints(job: Job) -> frozenset[str]:
-    """What a job needs in memory; without a name it is the server's own choice."""
-    generates = job.tasktype in _GENERATIONS
-    return frozenset({asked_checkpoint(job) or ""} if generates else ())
 
 
 async def _read(raw: RawAnswer) -> dict[str, Any]:
@@ -244,27 +271,29 @@ async def _read(raw: RawAnswer) -> dict[str, Any]:
 
 
 def _failure(answer: Answer) -> TaskFailedError:
-    body = answer.body if isinstance(answer.body, Mapping) else {}
+    body = mapping(answer.body)
     kind, errors, detail = body.get("error"), body.get("errors"), body.get("detail")
     if isinstance(detail, list):  # pydantic's: never its `input`, which is the client's
-        detail = "; ".join(_field_error(one) for one in detail if isinstance(one, Mapping))
+        detail = "; ".join(_field_error(mapping(one)) for one in detail)
     parts = [str(part) for part in (kind, detail or errors) if part]
     message = ": ".join(parts) or f"the runtime answered {answer.status}"
-    return answer.failure(message, retryable=kind == "OutOfMemoryError")
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_out_of_memory(*parts):
+        return TaskFailedError(message, code=OUT_OF_MEMORY, retryable=True, answer=answer.body)
+    return answer.failure(message)
 
 
 def _field_error(one: Mapping[str, Any]) -> str:
-    return f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg', '')}"
+    return f"{'.'.join(map(str, items(one.get('loc'))))}: {one.get('msg', '')}"
 
 
-def _check_model(asked: Checkpoint, info: Mapping[str, Any], answer: object) -> None:
-    used = info.get("sd_model_name")
-    if used not in asked.run_names:
-        raise TaskFailedError(
-            f"{asked.model_name} was asked for, but the runtime used {used}",
-            code="model_mismatch",
-            answer={"sd_model_name": used},
-        )
+def _mismatch(asked: Checkpoint, info: Mapping[str, Any]) -> TaskFailedError:
+    used = {key: info.get(key) for key in ("sd_model_name", "sd_model_hash")}
+    return TaskFailedError(
+        f"'{asked.title}' was asked for, but the runtime used "
+        f"{used['sd_model_name']} [{used['sd_model_hash']}]",
+        code="model_mismatch",
+        answer=used,
+    )
 
 
 def _warn_of_other_sampler(job: Job, info: Mapping[str, Any]) -> None:
@@ -276,25 +305,35 @@ def _warn_of_other_sampler(job: Job, info: Mapping[str, Any]) -> None:
 
 
 async def _generated(answer: dict[str, Any]) -> Generated:
-    images = answer.pop("images", None) or []
-    start = read_info(answer).get("index_of_first_image", 0)
+    images = _list_of_images(answer.pop("images", None))
+    start = max(0, whole(read_info(answer).get("index_of_first_image")))
     files = await asyncio.to_thread(_decode_all, images[start:])
     return Generated(files=files, answer=answer)
 
 
 async def _extras(answer: dict[str, Any]) -> Generated:
     single = answer.pop("image", None)
-    images = answer.pop("images", None) or ([single] if single else [])
+    images = _list_of_images(answer.pop("images", None)) or ([single] if single else [])
     return Generated(files=await asyncio.to_thread(_decode_all, images), answer=answer)
 
 
-def _decode_all(images: list[str | LongString]) -> tuple[File, ...]:
+def _list_of_images(value: object) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise _no_images("not a list")
+    return value or []
+
+
+def _decode_all(images: list[Any]) -> tuple[File, ...]:
+    if not all(isinstance(image, str | LongString) for image in images):
+        raise _no_images("not all text")
     try:
         return tuple(File(body=_decode(image)) for image in images)
-    except (TypeError, ValueError) as error:
-        raise TaskFailedError(
-            "the runtime's images are not base64", code="runtime_error"
-        ) from error
+    except ValueError as error:
+        raise _no_images("not base64") from error
+
+
+def _no_images(reason: str) -> TaskFailedError:
+    return TaskFailedError(f"the runtime's images are {reason}", code="runtime_error")
 
 
 def _decode(image: str | LongString) -> Body:
