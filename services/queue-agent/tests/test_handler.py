@@ -69,6 +69,45 @@ async def test_what_a_task_left_is_deleted_after_its_images_are_stored(room: Roo
     assert room.ends_when_cleaned_up == 1
 
 
+LINKED = {"init_images": ["https://host/a.png"], "mask": "https://host/b.png"}
+
+
+async def test_only_the_files_that_a_client_names_are_fetched(room: Room) -> None:
+    room.reader.bodies = {"https://host/a.png": PNG}
+    node = {"class_type": "Custom", "inputs": {"a": "https://host/a.png", "b": "https://b"}}
+    sent = message(tasktype="pipeline", content={"1": node}, inputs=["1.inputs.a"])
+
+    await room.handle(sent, comfy=True)
+
+    [job] = room.runtime.jobs
+    assert job.content["1"]["inputs"] == {
+        "a": f"folder/{room.runtime.uploads[0]} (1)",
+        "b": "https://b",
+    }
+    assert room.reader.asked == ["https://host/a.png"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ([], "init_images[0]: SD WebUI would fetch it"),
+        (["init_images[0]"], "mask: SD WebUI would fetch it"),
+        (["nosuch"], "inputs: nosuch names no text"),
+    ],
+)
+async def test_url_that_a_client_does_not_name_is_not_handed_on(
+    room: Room, inputs: list[str], said: str
+) -> None:
+    sent = message(content=LINKED, inputs=inputs)
+
+    await room.handle(sent)
+
+    failure = room.notifier.ends[sent.uid].failure
+    assert failure is not None
+    assert (failure.code, room.runtime.jobs) == ("input_unavailable", [])
+    assert said in failure.message
+
+
 @pytest.mark.parametrize(
     "error", [TaskFailedError("broken", code="runtime_error"), TransientError("gone")]
 )
