@@ -30,6 +30,7 @@ from queue_agent.inputs.find import find_in_body, find_in_graph
 from queue_agent.metrics import Metrics
 from queue_agent.task import handler, prepare, results, run
 from queue_agent.task.handler import Handler
+from queue_agent.task.incoming import MessageReader
 from queue_agent.task.out_document import ComfyUiOut, SdWebuiOut
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.results import ResultPublisher
@@ -62,8 +63,7 @@ class Room:
         out = ComfyUiOut() if comfy else SdWebuiOut()
         readers = {"https": self.reader, "s3": self.reader}
         return Handler(
-            runtime_name="sdruntime",
-            bucket="bucket",
+            reader=MessageReader(runtime_name="sdruntime", bucket="bucket"),
             notifier=self.notifier,
             preparer=Preparer(
                 claims=self.store,
