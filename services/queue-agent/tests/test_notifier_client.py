@@ -10,6 +10,7 @@ from queue_agent_fakes import message
 
 from contracts.callback import Failure
 from contracts.ids import new_uid
+from contracts.ids import uid as checked_uid
 from contracts.state import Progress
 from contracts.verdict import Verdict
 from darkroom.notifier.v1 import notifier_pb2 as pb
@@ -20,7 +21,7 @@ from darkroom.notifier.v1.notifier_pb2_grpc import (
 )
 from darkroom.task.v1.task_pb2 import TaskError
 from queue_agent.domain import Begun, Incoming, Stored
-from queue_agent.notifier_client import GrpcNotifier
+from queue_agent.notifier_client import NOBODY, GrpcNotifier
 from servicekit import rpc
 from servicekit.errors import TransientError
 
@@ -182,6 +183,16 @@ async def test_releases_and_cancelled_ends_are_told(
         ),
         pb.FinishTaskRequest(uid=uid, attempt=2, output_url="s3://b/o", cancelled=True),
     ]
+
+
+async def test_check_asks_for_a_record_that_is_not_there_and_changes_nothing(
+    notifier: GrpcNotifier, servicer: Servicer
+) -> None:
+    await notifier.check()
+
+    [asked] = servicer.told
+    assert (asked.uid, asked.attempt, asked.total) == (NOBODY, 0, 0)
+    assert checked_uid(asked.uid) == NOBODY
 
 
 async def test_absent_notifier_is_transient() -> None:

@@ -81,6 +81,31 @@ async def test_s3_input_is_read_from_a_listed_bucket(bucket: str) -> None:
         assert await reader.read(f"s3://{bucket}/dir/a?b#c.png", at_most(3)) == b"abc"
 
 
+KEYS = ("my photo.png", "100%.png", "a%20b.png", "a?b=c&d#e.png", "\u00e4\u20ac.png", "a+b ")
+
+
+@pytest.mark.parametrize("key", KEYS)
+async def test_key_is_what_follows_the_bucket(bucket: str, key: str) -> None:
+    async with clients.s3() as s3:
+        await s3.put_object(Bucket=bucket, Key=f"in/{key}", Body=b"abc")
+        await s3.put_object(Bucket=bucket, Key="in/a b.png", Body=b"another")
+        reader = S3InputReader(client=s3, buckets=frozenset({bucket}), patience=PATIENCE)
+
+        assert await reader.read(f"s3://{bucket}/in/{key}", at_most(3)) == b"abc"
+
+
+async def test_key_is_decoded_only_if_there_is_none_of_that_name(bucket: str) -> None:
+    async with clients.s3() as s3:
+        await s3.put_object(Bucket=bucket, Key="in/my photo+1.png", Body=b"abc")
+        reader = S3InputReader(client=s3, buckets=frozenset({bucket}), patience=PATIENCE)
+
+        found = await reader.read(f"s3://{bucket}/in/my%20photo+1.png", at_most(3))
+
+        assert found == b"abc"
+        with pytest.raises(InputUnavailableError, match="no such object"):
+            await reader.read(f"s3://{bucket}/in/my%20other.png", at_most(3))
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [

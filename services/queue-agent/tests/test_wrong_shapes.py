@@ -18,11 +18,11 @@ from recorded_answers import COMFYUI, INVOKEAI, SDWEBUI, Recorded
 
 from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
+from contracts.state import Progress
 from queue_agent.domain import (
     Generated,
     Job,
     Leftovers,
-    Progress,
     RunInterruptedError,
     RuntimeLostError,
     TaskFailedError,

@@ -14,10 +14,15 @@ from queue_agent.files.body import Body
 Report = Callable[[Progress], None]
 Take = Callable[[int], None]
 ReleaseEarly = Callable[[], Awaitable[None]]
+Started = Callable[[], None]
 
 
 async def no_one_waits() -> None:
     """Do nothing: there is no other run to be let in."""
+
+
+def no_one_asks() -> None:
+    """Do nothing: it is the same to the caller when the run begins."""
 
 
 class TaskSource(Protocol):
@@ -64,6 +69,10 @@ class Notifier(Protocol):
 
     async def is_open(self, uid: Uid) -> bool:
         """Whether the task has not ended, so that an end of it could still count."""
+        ...
+
+    async def check(self) -> None:
+        """Return if it can commit; changes nothing."""
         ...
 
 
@@ -118,7 +127,10 @@ class ImageRuntime(Protocol):
         ...
 
     async def upload(self, name: str, body: Body) -> str:
-        """Store an input image at the server; returns the name under which a job finds it."""
+        """Store an input at the server; returns the name under which a job finds it.
+
+        A folder in `name` is one that the server looks into for such files.
+        """
         ...
 
     async def encode(self, job: Job) -> Job:
@@ -130,14 +142,19 @@ class ImageRuntime(Protocol):
         ...
 
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         """Do a job; `report` is called as it goes on.
 
-        `release_early` is called when the server is done with it; after that the results are
-        only read. Raises `TaskFailedError` for what the server refuses or fails at,
-        `RunInterruptedError` when somebody else interrupted it. When cancelled it interrupts
-        the server first, and returns nothing of the unfinished job.
+        `started` is called when the server begins with it, which may have others to do first,
+        and `release_early` when it is done with it; after that the results are only read.
+        Raises `TaskFailedError` for what the server refuses or fails at, `RunInterruptedError`
+        when somebody else interrupted it. When cancelled it interrupts the server first, and
+        returns nothing of the unfinished job.
         """
         ...
 

@@ -54,12 +54,6 @@ def file_type(body: Body, name: str = "") -> FileType:
     return FileType(named[1], guessed or "application/octet-stream")
 
 
-def is_image(body: Body) -> bool:
-    """Whether the bytes are an image, of a kind that runtimes read."""
-    known = _by_bytes(body)
-    return known is not None and known.content_type.startswith("image/")
-
-
 def _by_bytes(body: Body) -> FileType | None:
     try:
         matches = _matches(body)

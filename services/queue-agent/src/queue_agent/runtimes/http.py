@@ -15,7 +15,13 @@ import aiohttp
 from pydantic_core import to_json
 
 from queue_agent.concurrency import unwrap_group
-from queue_agent.domain import RuntimeLostError, RuntimeSilentError, TaskFailedError
+from queue_agent.domain import (
+    RuntimeGoneError,
+    RuntimeLostError,
+    RuntimeSilentError,
+    RuntimeUnwellError,
+    TaskFailedError,
+)
 from queue_agent.files.body import Body, FileBody, as_payload, open_body, save
 from queue_agent.runtimes.json_stream import TooLongError, parsed
 
@@ -23,6 +29,7 @@ CALL_BUDGET: Final = timedelta(seconds=15)
 KEEP_ALIVE: Final = timedelta(seconds=3)  # shorter than the 5 s of uvicorn, SD WebUI's server
 _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
+_FROM_GATEWAYS: Final = frozenset({502, 503, 504})
 _SHOWN_BYTES: Final = 2**16  # of an answer that is no JSON
 ANSWER_BYTES: Final = 2**30
 _PART_BYTES: Final = 3 * 2**16  # base64 of three bytes is whole
@@ -39,6 +46,19 @@ class Answer:
     def ok(self) -> bool:
         """Whether the runtime did what it was asked."""
         return self.status < _CLIENT_ERROR
+
+    def check_ready(self) -> None:
+        """Return if it says that the server is up.
+
+        Raises `RuntimeGoneError` where a gateway says that it is not, else `RuntimeUnwellError`
+        for an error of its own, and `RuntimeLostError` for a refusal.
+        """
+        if self.ok:
+            return
+        if self.status in _FROM_GATEWAYS:
+            raise RuntimeGoneError("the runtime is not there", status=self.status)
+        kind = RuntimeUnwellError if self.status >= _SERVER_ERROR else RuntimeLostError
+        raise kind(f"the runtime is not ready: it answers {self.status}", status=self.status)
 
     def failure(self, message: str, *, retryable: bool = False) -> TaskFailedError:
         """The failure that this answer is: `runtime_rejected` for what never ran."""
@@ -172,6 +192,8 @@ async def _reached() -> AsyncIterator[None]:
         yield
     except TimeoutError as error:
         raise RuntimeSilentError("the runtime takes too long to answer") from error
+    except aiohttp.ClientConnectorError as error:
+        raise RuntimeGoneError("the runtime does not answer") from error
     except (aiohttp.ClientError, OSError) as error:
         raise RuntimeLostError(
             "the runtime does not answer", error=type(error).__name__

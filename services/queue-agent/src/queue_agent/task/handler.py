@@ -18,6 +18,7 @@ from queue_agent.domain import (
     Leftovers,
     Outcome,
     PoisonedError,
+    RuntimeLostError,
     Task,
     TaskFailedError,
 )
@@ -28,7 +29,7 @@ from queue_agent.task.incoming import MessageReader
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.progress import ProgressReporter
 from queue_agent.task.results import ResultPublisher, log_event
-from queue_agent.task.run import Runner, cancelled, failed
+from queue_agent.task.run import TIMEOUT, Runner, cancelled, failed
 from servicekit.telemetry import incoming_context
 
 # Of the URLs in a callback; SNS has room for 256 KiB, with context and error.
@@ -117,9 +118,7 @@ class Handler:
     async def _run(
         self, task: Task, state: DeliveryState, leftovers: Leftovers, report: Report
     ) -> tuple[Outcome, float]:
-        job = await self.preparer.prepare(task, leftovers)
-        async with state.runtime_slot() as slot:
-            outcome = await self.runner.run(task, job, report, slot)
+        outcome, seconds = await self._generated(task, state, leftovers, report)
         log_event(task, "generated")
         if _addresses(outcome) > ADDRESS_BYTES:
             outcome.close()
@@ -127,7 +126,24 @@ class Handler:
                 f"the run made {len(outcome.files)} files, more than a callback has room for",
                 code="runtime_error",
             )
-        return outcome, slot.seconds
+        return outcome, seconds
+
+    async def _generated(
+        self, task: Task, state: DeliveryState, leftovers: Leftovers, report: Report
+    ) -> tuple[Outcome, float]:
+        """What the run made; a runtime that is lost before it began is waited for."""
+        while True:
+            await state.runtime_ready()
+            try:
+                job = await self.preparer.prepare(task, leftovers)
+                async with state.runtime_slot() as slot:
+                    outcome = await self.runner.run(task, job, report, slot)
+                    if outcome.failure and outcome.failure.code == TIMEOUT:
+                        state.doubt_runtime()
+            except RuntimeLostError as error:
+                state.lose(error)
+            else:
+                return outcome, slot.seconds
 
     def _count(self, outcome: str) -> None:
         self.metrics.tasks.add(1, {"outcome": outcome})
