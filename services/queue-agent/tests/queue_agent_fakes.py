@@ -17,6 +17,7 @@ from queue_agent.domain import (
     Delivery,
     File,
     Generated,
+    Incoming,
     InputUnavailableError,
     Job,
     LeaseLostError,
@@ -138,7 +139,8 @@ class FakeNotifier:
     cancelled: set[Uid] = field(default_factory=set)
     released: list[tuple[Uid, int, bool]] = field(default_factory=list)
 
-    async def begin(self, uid: Uid, receives: int) -> Begun:
+    async def begin(self, incoming: Incoming, receives: int) -> Begun:
+        uid = incoming.message.uid
         if self.verdict is not Verdict.PROCEED:
             return Begun(verdict=self.verdict)
         self.attempts[uid] = self.attempts.get(uid, 0) + 1

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
+from queue_agent_fakes import message
 
 from contracts.callback import Failure
 from contracts.ids import new_uid
@@ -18,7 +20,7 @@ from darkroom.notifier.v1.notifier_pb2_grpc import (
     add_NotifierServiceServicer_to_server,
 )
 from darkroom.task.v1.task_pb2 import TaskError
-from queue_agent.domain import Begun, Stored
+from queue_agent.domain import Begun, Incoming, Stored
 from queue_agent.notifier_client import NOBODY, GrpcNotifier
 from servicekit import rpc
 from servicekit.errors import TransientError
@@ -103,10 +105,25 @@ async def test_verdict_comes_through(
     notifier: GrpcNotifier, servicer: Servicer, verdict: pb.Verdict.ValueType, expected: Verdict
 ) -> None:
     servicer.verdict = verdict
-    uid = new_uid()
+    incoming = Incoming(message=message())
 
-    assert await notifier.begin(uid, 4) == Begun(verdict=expected, attempt=3)
+    assert await notifier.begin(incoming, 4) == Begun(verdict=expected, attempt=3)
+    uid = incoming.message.uid
     assert servicer.told == [pb.BeginAttemptRequest(uid=uid, agent="agent-1", receives=4)]
+
+
+async def test_a_task_without_a_record_is_described(
+    notifier: GrpcNotifier, servicer: Servicer
+) -> None:
+    sent = message(accepted_at=datetime(2026, 1, 2, tzinfo=UTC))
+
+    await notifier.begin(Incoming(message=sent, context_json='{"a": 1}'), 1)
+
+    (told,) = servicer.told
+    task = told.new_task
+    assert (task.id, task.runtime, task.tasktype) == ("test-1", "sdruntime", "text-to-image")
+    assert (task.bucket, task.prefix, task.context_json) == ("bucket", "output", '{"a": 1}')
+    assert task.accepted_at.ToDatetime(UTC) == sent.accepted_at
 
 
 async def test_no_verdict_is_asked_for_again(
@@ -115,7 +132,7 @@ async def test_no_verdict_is_asked_for_again(
     servicer.verdict = pb.VERDICT_UNSPECIFIED
 
     with pytest.raises(TransientError):
-        await notifier.begin(new_uid(), 1)
+        await notifier.begin(Incoming(message=message()), 1)
 
 
 async def test_progress_and_ends_are_told(notifier: GrpcNotifier, servicer: Servicer) -> None:

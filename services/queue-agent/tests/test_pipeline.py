@@ -29,6 +29,7 @@ from queue_agent.domain import (
     Begun,
     Delivery,
     Generated,
+    Incoming,
     Job,
     RunInterruptedError,
     RuntimeGoneError,
@@ -49,6 +50,7 @@ from queue_agent.pipeline.slots import Slots
 from queue_agent.ports import Report
 from queue_agent.task import progress, results
 from queue_agent.task.handler import Handler
+from queue_agent.task.incoming import MessageReader
 from queue_agent.task.out_document import SdWebuiOut
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.results import ResultPublisher
@@ -96,8 +98,7 @@ class Plant:
     def handler(self) -> Handler:
         limit = timedelta(seconds=5)
         return Handler(
-            runtime_name="sdruntime",
-            bucket="bucket",
+            reader=MessageReader(runtime_name="sdruntime", bucket="bucket"),
             notifier=self.notifier,
             preparer=Preparer(
                 claims=self.store,
@@ -298,10 +299,10 @@ async def test_begin_that_is_under_way_at_stop_is_released_with_its_attempt(
     (sent,) = plant.put(1)
     begin, asked, answered = plant.notifier.begin, asyncio.Event(), asyncio.Event()
 
-    async def slow(uid: Uid, receives: int) -> Begun:
+    async def slow(incoming: Incoming, receives: int) -> Begun:
         asked.set()
         await answered.wait()
-        return await begin(uid, receives)
+        return await begin(incoming, receives)
 
     plant.notifier.begin = slow  # type: ignore[method-assign]  # a call that is out
     async with asyncio.TaskGroup() as group:
@@ -652,9 +653,9 @@ async def test_each_delivery_is_settled_or_released_once_whatever_goes_wrong(
         )
         return await make_image(job, report)
 
-    async def begun(uid: Uid, receives: int) -> Begun:
+    async def begun(incoming: Incoming, receives: int) -> Begun:
         await fickle.fault(outage)
-        return await begin(uid, receives)
+        return await begin(incoming, receives)
 
     async def finished(uid: Uid, attempt: int, stored: Stored) -> bool:
         await fickle.fault(outage)

@@ -27,6 +27,7 @@ Key = NewType("Key", str)
 
 DEFAULT_PREFIX = Prefix("output")
 PREFIX_BYTES = 512
+NAME_LENGTH = 256
 
 _TASK_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _UID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
@@ -65,6 +66,15 @@ def prefix(text: str) -> Prefix:
     if any(segment in {"", ".", ".."} for segment in inner.split("/")):
         raise ValueError("must not have empty, '.' or '..' segments")
     return Prefix(inner)
+
+
+def name(text: str) -> str:
+    """The name of a runtime or checkpoint; raises `ValueError` if it cannot be one."""
+    if len(text) > NAME_LENGTH:
+        raise ValueError(f"must not be longer than {NAME_LENGTH} characters")
+    if any(unicodedata.category(character).startswith("C") for character in text):
+        raise ValueError("must not have control characters")
+    return text
 
 
 def claim_key(of: Uid) -> Key:

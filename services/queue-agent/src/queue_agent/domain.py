@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from contracts.callback import Failure
@@ -97,7 +98,17 @@ class Delivery:
     body: bytes = field(repr=False)
     receipt: str = field(repr=False)
     receives: int  # 1 on the first hand-over
+    message_id: str = ""  # the same for each delivery of the message, as is `sent_at`
+    sent_at: datetime | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)  # the message's text attributes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """What a delivery asks for; `context_json` is set if it has to be recorded first."""
+
+    message: TaskMessage
+    context_json: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.sdwebui.runtime import sdwebui_parts
 from queue_agent.settings import Settings
 from queue_agent.task.handler import Handler
+from queue_agent.task.incoming import MessageReader
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.results import ResultPublisher
 from queue_agent.task.run import Runner
@@ -174,8 +175,11 @@ async def _handler(
         bytes_total=settings.input_total_bytes,
     )
     return Handler(
-        runtime_name=settings.runtime_name,
-        bucket=settings.output_bucket,
+        reader=MessageReader(
+            runtime_name=settings.runtime_name,
+            bucket=settings.output_bucket,
+            dynamic_model=settings.dynamic_model,
+        ),
         notifier=notifier,
         preparer=Preparer(
             claims=S3ClaimStore(client=s3, bucket=settings.claim_bucket),

@@ -11,7 +11,7 @@ from contracts.state import Progress
 from contracts.verdict import Verdict
 from darkroom.notifier.v1 import notifier_pb2 as pb
 from darkroom.task.v1.task_pb2 import TaskError
-from queue_agent.domain import Begun, Stored
+from queue_agent.domain import Begun, Incoming, Stored
 from servicekit.errors import TransientError
 from servicekit.rpc import translated
 
@@ -37,8 +37,13 @@ class GrpcNotifier:
     stub: NotifierServiceAsyncStub
     agent: str
 
-    async def begin(self, uid: Uid, receives: int) -> Begun:
-        request = pb.BeginAttemptRequest(uid=uid, agent=self.agent, receives=receives)
+    async def begin(self, incoming: Incoming, receives: int) -> Begun:
+        request = pb.BeginAttemptRequest(
+            uid=incoming.message.uid,
+            agent=self.agent,
+            receives=receives,
+            new_task=_new_task(incoming),
+        )
         with translated("notifier.begin"):
             answer = await self.stub.BeginAttempt(request, timeout=CALL_BUDGET.total_seconds())
         verdict = _VERDICTS.get(answer.verdict)
@@ -91,3 +96,19 @@ class GrpcNotifier:
                 await self.stub.ReportProgress(request, timeout=seconds)
         except TransientError as error:
             raise TransientError("the notifier or its ledger does not answer") from error
+
+
+def _new_task(incoming: Incoming) -> pb.NewTask | None:
+    if incoming.context_json is None:
+        return None
+    message = incoming.message
+    task = pb.NewTask(
+        id=message.id,
+        runtime=message.runtime,
+        tasktype=message.tasktype,
+        bucket=message.bucket,
+        prefix=message.prefix,
+        context_json=incoming.context_json,
+    )
+    task.accepted_at.FromDatetime(message.accepted_at)
+    return task

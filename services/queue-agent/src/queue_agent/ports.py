@@ -8,7 +8,7 @@ from typing import Protocol
 
 from contracts.ids import Uid
 from contracts.state import Progress
-from queue_agent.domain import Begun, Delivery, Generated, Job, Leftovers, Stored
+from queue_agent.domain import Begun, Delivery, Generated, Incoming, Job, Leftovers, Stored
 from queue_agent.files.body import Body
 
 Report = Callable[[Progress], None]
@@ -51,7 +51,7 @@ class TaskSource(Protocol):
 class Notifier(Protocol):
     """Who commits what happens. Every method raises `TransientError` and is safe to repeat."""
 
-    async def begin(self, uid: Uid, receives: int) -> Begun:
+    async def begin(self, incoming: Incoming, receives: int) -> Begun:
         """Ask whether a delivery, the message's `receives`th, may be worked on."""
         ...
 

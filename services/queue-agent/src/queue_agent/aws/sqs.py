@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from awsio.errors import translated
@@ -36,7 +36,7 @@ class SqsTaskSource:
                 MaxNumberOfMessages=1,
                 WaitTimeSeconds=int(self.wait.total_seconds()),
                 VisibilityTimeout=int(self.lease.total_seconds()),
-                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
         for message in answer.get("Messages", []):
@@ -45,6 +45,8 @@ class SqsTaskSource:
                 body=message["Body"].encode(),
                 receipt=message["ReceiptHandle"],
                 receives=int(message["Attributes"]["ApproximateReceiveCount"]),
+                message_id=message["MessageId"],
+                sent_at=_moment(message["Attributes"]["SentTimestamp"]),
                 attributes={
                     name: value["StringValue"]
                     for name, value in attributes.items()
@@ -70,6 +72,10 @@ class SqsTaskSource:
     async def release(self, delivery: Delivery, after: timedelta = timedelta()) -> None:
         with suppress(LeaseLostError):
             await self.extend(delivery, after)
+
+
+def _moment(milliseconds: str) -> datetime:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
 
 
 @contextmanager

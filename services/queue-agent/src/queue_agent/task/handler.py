@@ -10,7 +10,6 @@ from typing import Final
 
 from opentelemetry import trace
 
-from contracts.message import TaskMessage, UndecodableError
 from contracts.verdict import Verdict
 from queue_agent.concurrency import run_with
 from queue_agent.domain import (
@@ -22,11 +21,11 @@ from queue_agent.domain import (
     RuntimeLostError,
     Task,
     TaskFailedError,
-    UnworkableError,
 )
 from queue_agent.metrics import Metrics
 from queue_agent.pipeline.delivery_state import DeliveryState
 from queue_agent.ports import Notifier, Report
+from queue_agent.task.incoming import MessageReader
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.progress import ProgressReporter
 from queue_agent.task.results import ResultPublisher, log_event
@@ -40,10 +39,9 @@ tracer = trace.get_tracer(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
-    """Does what one message asks; `runtime_name` and `bucket` are the only ones it serves."""
+    """Does what one message asks."""
 
-    runtime_name: str
-    bucket: str
+    reader: MessageReader
     notifier: Notifier
     preparer: Preparer
     runner: Runner
@@ -58,7 +56,8 @@ class Handler:
         Raises `UnworkableError` for a message that must be released at once, `TransientError`
         for one that may be tried again. Safe to repeat.
         """
-        message = self._decode(delivery)
+        incoming = self.reader.read(delivery)
+        message = incoming.message
         with tracer.start_as_current_span(
             "queue-agent task",
             context=incoming_context(delivery.attributes),
@@ -69,7 +68,7 @@ class Handler:
                 "tasktype": message.tasktype.value,
             },
         ) as span:
-            begun = await self.notifier.begin(message.uid, delivery.receives)
+            begun = await self.notifier.begin(incoming, delivery.receives)
             if begun.verdict is Verdict.POISONED:
                 raise PoisonedError("the task has failed too often", uid=message.uid)
             if begun.verdict is not Verdict.PROCEED:
@@ -81,17 +80,6 @@ class Handler:
             state.mark_staged(task)
             await self._do(task, state)
             state.mark_callback_sent()
-
-    def _decode(self, delivery: Delivery) -> TaskMessage:
-        try:
-            message = TaskMessage.decode(delivery.body)
-        except UndecodableError as error:
-            raise UnworkableError(f"undecodable message: {error}") from None
-        if message.runtime != self.runtime_name:
-            raise UnworkableError("message for another runtime", uid=message.uid)
-        if message.bucket != self.bucket:
-            raise UnworkableError("message for another bucket", uid=message.uid)
-        return message
 
     async def _do(self, task: Task, state: DeliveryState) -> None:
         clock = asyncio.get_running_loop().time
