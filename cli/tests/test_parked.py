@@ -1,11 +1,73 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from typing import Any
 
+from awsio import clients
 from contracts.ids import DEFAULT_PREFIX, new_uid, task_id
-from contracts.kinds import TaskType
+from contracts.kinds import RuntimeType, TaskType
 from contracts.message import TaskMessage
-from darkroom_cli.parked import resubmission
+from contracts.runtimes import Runtime
+from darkroom_cli.api import Api
+from darkroom_cli.commands.dlq import redriven
+from darkroom_cli.embedded.folder import Running
+from darkroom_cli.parked import dead_letters, resubmission
+from provisioning.resources import Resources, provision
+from testkit.aws import aws
+
+__all__ = ["aws"]
+
+
+class OpenTaskApi(Api):
+    """Knows every task, and that it is queued."""
+
+    async def task(self, name: str) -> dict[str, Any]:
+        return {"uid": name, "state": "queued"}
+
+
+def running(made: Resources) -> Running:
+    return Running(
+        endpoint="http://127.0.0.1:1",
+        grpc="127.0.0.1:2",
+        api_key="key",
+        result_topic_arn=made.result_topic_arn,
+        bucket=made.output_bucket,
+        model_bucket=made.model_bucket,
+        claim_bucket=made.claim_bucket,
+        queues=made.queues,
+        aws_endpoint_url=None,
+    )
+
+
+async def test_a_task_that_has_not_ended_is_handed_to_its_agents_again_as_it_is(
+    aws: str,
+) -> None:
+    runtime = Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)
+    made = await provision(f"cli-{new_uid().lower()}", [runtime])
+    uid = new_uid()
+    body = json.dumps(
+        {
+            "uid": uid,
+            "id": "a",
+            "runtime": "sdruntime",
+            "tasktype": "text-to-image",
+            "prefix": "output",
+            "bucket": "output",
+            "accepted_at": "2026-01-01T00:00:00Z",
+            "content": {"prompt": "A dog"},
+        }
+    )
+    async with clients.sqs() as sqs:
+        await sqs.send_message(QueueUrl=made.dead_letter_queues["sdruntime"], MessageBody=body)
+        api = OpenTaskApi("http://127.0.0.1:1", "key")
+        async with api, dead_letters(made.queues["sdruntime"]) as queue, queue.held(10) as held:
+            (parked,) = held
+            said = await redriven(api, running(made), queue, parked)
+        answer = await sqs.receive_message(QueueUrl=made.queues["sdruntime"])
+
+    assert json.loads(said) == {"id": "a", "uid": uid}
+    assert [message["Body"] for message in answer["Messages"]] == [body]
 
 
 def test_parked_task_is_submitted_as_it_was() -> None:

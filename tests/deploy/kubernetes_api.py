@@ -68,7 +68,7 @@ def served(store: Store, folder: Path) -> Iterator[KubernetesApi]:
         [*made.split(), *subject, "-keyout", str(key), "-out", str(certificate)],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=600,
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)

@@ -92,7 +92,7 @@ def _helm(helm: str, verb: str, *arguments: str | Json) -> str:
         input=yaml.safe_dump(values),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     if done.returncode:
         raise RefusedError(done.stderr + done.stdout)

@@ -28,7 +28,7 @@ def run(tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1800,
         check=False,
     )
 

@@ -57,7 +57,7 @@ async def events(
         aconnect_sse(client, "GET", f"/v1/tasks/{uid}/events", headers=headers) as source,
     ):
         async for event in source.aiter_sse():
-            yield int(event.id), event.event, event.json()
+            yield int(event.id.removeprefix(f"{uid}-")), event.event, event.json()
 
 
 @pytest.mark.parametrize("task", tasks("cancel-running", seed=21))
@@ -129,7 +129,8 @@ async def test_broken_stream_is_taken_up_where_it_broke(
         await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
         slow.find("notifier.main").send_signal(signal.SIGKILL)
 
-    rest = [event async for event in events(slow, accepted["uid"], str(last))]
+    seen = f"{accepted['uid']}-{last}"
+    rest = [event async for event in events(slow, accepted["uid"], seen)]
 
     assert all(number > last for number, _, _ in rest)
     assert rest[-1][2]["state"] == "completed"

@@ -25,8 +25,8 @@
 {{/* The settings of the agent that are not facts of the deployment. */}}
 {{- define "runtime.agentKnobs" -}}
 answer_bytes depth input_buckets input_bytes input_count input_ports input_private_hosts input_redirects
-input_timeout input_total_bytes invokeai_models_folder lease log_level receive_wait run_timeout_cap run_timeout_floor
-run_timeout_per_megapixel_step runtime_cold_stall runtime_poll runtime_silence runtime_stall settle_budget
+input_timeout input_total_bytes invokeai_models_folder lease log_level receive_wait refusal_pause run_timeout_cap run_timeout_floor
+run_timeout_per_megapixel_step runtime_load_time runtime_poll runtime_silence settle_budget
 {{- end }}
 
 {{/* The variables of the agent that the chart sets, as (dict "env" list) in YAML. */}}

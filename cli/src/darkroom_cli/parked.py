@@ -51,6 +51,7 @@ class DeadLetters:
 
     sqs: SQSClient
     url: str
+    source_url: str  # the queue whose messages it parks
 
     @asynccontextmanager
     async def held(self, limit: int) -> AsyncIterator[list[Parked]]:
@@ -74,6 +75,11 @@ class DeadLetters:
         """Remove a message for good."""
         with translated("sqs.delete_message"):
             await self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=parked.receipt)
+
+    async def put_back(self, parked: Parked) -> None:
+        """Hand what a message says to agents again, as a message of its own."""
+        with translated("sqs.send_message"):
+            await self.sqs.send_message(QueueUrl=self.source_url, MessageBody=parked.body)
 
     async def _receive(self, count: int) -> list[Parked]:
         with translated("sqs.receive_message"):
@@ -119,7 +125,7 @@ async def dead_letters(queue_url: str) -> AsyncIterator[DeadLetters]:
                 raise CommandError(f"{queue_url} has no dead-letter queue")
             name = policy["deadLetterTargetArn"].rsplit(":", 1)[1]
             url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
-        yield DeadLetters(sqs, url)
+        yield DeadLetters(sqs, url, queue_url)
 
 
 def resubmission(task: TaskMessage, content: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -36,3 +36,10 @@ def test_the_code_comes_from_the_uid_so_two_submissions_of_an_id_rarely_meet() -
 
 def test_the_code_of_a_uid_never_changes_between_releases() -> None:
     assert place().out_key == "a/b/test/test-db24.out"
+
+
+def test_keys_of_its_own_are_told_apart_by_uid_attempt_and_number() -> None:
+    folder = "a/b/test/test-01jd0000000000000000000000"
+    assert place().own_image_key(2, "out") == f"{folder}-2.out"
+    assert place().own_image_key(10_000, "safetens").endswith("-10000.safetens")
+    assert place().own_out_key(2) == f"{folder}-a2.out"

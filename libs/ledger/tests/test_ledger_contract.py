@@ -67,6 +67,41 @@ async def test_a_record_that_ended_cannot_be_withdrawn(ledger: Ledger, record: R
     assert not await ledger.withdraw(record.uid)
 
 
+async def test_a_record_that_another_call_has_taken_over_cannot_be_withdrawn(
+    ledger: Ledger, record: Record
+) -> None:
+    again = replace(record, created_at=LATER)
+    assert await ledger.create(again) == record
+    assert not await ledger.withdraw(record.uid)
+    assert await ledger.get(record.uid) == record
+
+
+async def test_a_call_that_creates_a_record_twice_may_withdraw_it(
+    ledger: Ledger, record: Record
+) -> None:
+    assert await ledger.create(record) == record
+    assert await ledger.withdraw(record.uid)
+
+
+async def test_a_record_that_was_withdrawn_is_created_anew(
+    ledger: Ledger, record: Record
+) -> None:
+    assert await ledger.withdraw(record.uid)
+    again = replace(record, created_at=LATER)
+    assert await ledger.create(again) == again
+
+
+async def test_what_other_calls_have_taken_over_can_be_discarded_until_an_agent_begins(
+    ledger: Ledger, record: Record
+) -> None:
+    again = replace(record, created_at=LATER)
+    await ledger.create(again)
+    assert await ledger.discard(record.uid)
+    assert await ledger.create(again) == again
+    await ledger.begin(record.uid, NOW)
+    assert not await ledger.discard(record.uid)
+
+
 async def test_each_begin_counts_an_attempt_and_clears_the_progress(
     ledger: Ledger, record: Record
 ) -> None:

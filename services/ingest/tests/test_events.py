@@ -14,6 +14,7 @@ import httpx
 import pytest
 from ingest_fakes import KEY, TASK, UID, World, change, rest, rpc, task_with
 
+from contracts.ids import new_uid
 from contracts.state import TaskState
 from darkroom.task.v1.task_pb2 import TaskProgress
 from darkroom.tasks.v1 import tasks_pb2
@@ -64,7 +65,8 @@ async def test_a_task_is_followed_to_its_end(world: World) -> None:
             found = await everything(response)
 
     assert [(id, name) for id, name, _ in found] == [
-        ("1", "state"), ("2", "state"), ("3", "progress"), ("9", "state")
+        (f"{UID}-1", "state"), (f"{UID}-2", "state"), (f"{UID}-3", "progress"),
+        (f"{UID}-9", "state"),
     ]  # fmt: skip
     assert found[1][2] == task
     assert found[2][2] == {"uid": UID, "attempt": 1, "step": 2, "total": 3, "percent": 66.7}
@@ -72,26 +74,45 @@ async def test_a_task_is_followed_to_its_end(world: World) -> None:
     assert world.notifier.asked == [(UID, 0)]
 
 
-async def test_a_client_resumes_after_the_last_event_that_it_has(world: World) -> None:
+@pytest.mark.parametrize("text", [f"{UID}-7", "7"])
+async def test_a_client_resumes_after_the_last_event_that_it_has(
+    world: World, text: str
+) -> None:
     world.notifier.tell(DONE)
-    async with rest(world) as client, stream(client, **{"Last-Event-ID": "7"}) as response:
+    last = {"Last-Event-ID": text}
+    async with rest(world) as client, stream(client, **last) as response:
         found = await everything(response)
-    assert [id for id, _, _ in found] == ["9"]
+    assert [id for id, _, _ in found] == [f"{UID}-9"]
     assert world.notifier.asked == [(UID, 7)]
+
+
+async def test_an_event_of_an_earlier_submission_hides_nothing_of_this_one(
+    world: World,
+) -> None:
+    world.router.known = [task_with(state=TaskState.COMPLETED)]
+    world.notifier.tell(DONE)
+    last = {"Last-Event-ID": f"{new_uid()}-9"}
+    async with rest(world) as client, stream(client, **last) as response:
+        found = await everything(response)
+    assert [id for id, _, _ in found] == [f"{UID}-9"]
+    assert world.notifier.asked == [(UID, 0)]
 
 
 async def test_a_restart_of_the_notifier_is_not_seen_by_the_client(world: World) -> None:
     world.notifier.tell(change(2), TransientError("it restarts"), DONE)
     async with rest(world) as client, stream(client) as response:
         found = await everything(response)
-    assert [id for id, _, _ in found] == ["2", "9"]
+    assert [id for id, _, _ in found] == [f"{UID}-2", f"{UID}-9"]
     assert world.notifier.asked == [(UID, 0), (UID, 2)]
 
 
 async def test_a_client_that_has_seen_the_end_is_told_not_to_come_again(world: World) -> None:
     world.router.known = [task_with(state=TaskState.COMPLETED)]
     world.notifier.tell(None)
-    async with rest(world) as client, stream(client, **{"Last-Event-ID": "9"}) as response:
+    async with (
+        rest(world) as client,
+        stream(client, **{"Last-Event-ID": f"{UID}-9"}) as response,
+    ):
         assert (response.status_code, await response.aread()) == (204, b"")
 
 
@@ -140,7 +161,7 @@ async def test_too_many_streams_are_told_to_come_again() -> None:
     assert int(refused.headers["retry-after"]) >= 1
 
 
-@pytest.mark.parametrize("text", ["x", "-1", "1.5", "9" * 19])
+@pytest.mark.parametrize("text", ["x", "-1", "1.5", "9" * 19, f"{UID}-", f"{UID}-x", "a-1"])
 async def test_a_wrong_last_event_is_named(world: World, text: str) -> None:
     async with rest(world) as client:
         refused = await client.get(f"/v1/tasks/{UID}/events", headers={"Last-Event-ID": text})
@@ -168,6 +189,18 @@ async def test_grpc_streams_the_same(world: World) -> None:
         found = [(each.sequence, each.task.state) async for each in call]
     assert found == [(4, tasks_pb2.TASK_STATE_RUNNING), (9, tasks_pb2.TASK_STATE_COMPLETED)]
     assert world.notifier.asked == [(UID, 3), (UID, 4)]
+
+
+@pytest.mark.parametrize(("uid", "after"), [(UID, 3), (new_uid(), 0)])
+async def test_grpc_counts_from_the_task_that_the_client_has_seen(
+    world: World, uid: str, after: int
+) -> None:
+    world.notifier.tell(DONE)
+    request = tasks_pb2.WatchTaskRequest(id="test-t2i", after_sequence=3, after_uid=uid)
+    async with rpc(world) as stub:
+        call = stub.WatchTask(request, metadata=WITH_KEY, timeout=60)
+        assert [each.sequence async for each in call] == [9]
+    assert world.notifier.asked == [(UID, after)]
 
 
 async def test_a_grpc_client_that_leaves_frees_the_stream_behind(world: World) -> None:

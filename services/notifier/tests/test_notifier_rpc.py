@@ -87,6 +87,16 @@ async def test_only_the_first_result_is_committed(
     }  # fmt: skip
 
 
+async def test_a_task_is_open_until_it_ends(
+    stub: NotifierServiceAsyncStub, world: World
+) -> None:
+    asked = [notifier_pb2.CheckTaskRequest(uid=uid) for uid in (UID, new_uid())]
+    before = [(await stub.CheckTask(one, timeout=60)).open for one in asked]
+    await stub.FinishTask(finish(), timeout=60)
+    after = await stub.CheckTask(asked[0], timeout=60)
+    assert (before, after.open) == ([True, False], False)
+
+
 async def test_a_result_without_an_error_is_completed_with_its_images(
     stub: NotifierServiceAsyncStub, world: World
 ) -> None:

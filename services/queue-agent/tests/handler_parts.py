@@ -27,7 +27,9 @@ from contracts.message import TaskMessage
 from queue_agent.domain import Leftovers
 from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.find import find_in_body, find_in_graph
+from queue_agent.inputs.kinds import Kind
 from queue_agent.metrics import Metrics
+from queue_agent.runtimes.port import RuntimeParts
 from queue_agent.task import handler, prepare, results, run
 from queue_agent.task.handler import Handler
 from queue_agent.task.out_document import ComfyUiOut, SdWebuiOut
@@ -36,7 +38,7 @@ from queue_agent.task.results import ResultPublisher
 from queue_agent.task.run import Runner
 from queue_agent.task.run_limits import RunLimits
 
-LIMITS = InputLimits(count=2, bytes_each=100, bytes_total=150)
+LIMITS = InputLimits(count=2, bytes_each=dict.fromkeys(Kind, 100), bytes_total=150)
 
 
 @dataclass
@@ -58,23 +60,39 @@ class Room:
     def handler(
         self, *, limit: float = 5, cap: float = 0, budget: float = 5, comfy: bool = False
     ) -> Handler:
-        metrics = self.metrics
-        out = ComfyUiOut() if comfy else SdWebuiOut()
         readers = {"https": self.reader, "s3": self.reader}
+        parts = RuntimeParts(
+            runtime=self.runtime,
+            find_inputs=find_in_graph if comfy else find_in_body,
+            out=ComfyUiOut() if comfy else SdWebuiOut(),
+        )
+        fetcher = Fetcher(readers=readers, limits=LIMITS)
+        return self.handler_of(parts, fetcher, limit=limit, cap=cap, budget=budget)
+
+    def handler_of(
+        self,
+        parts: RuntimeParts,
+        fetcher: Fetcher,
+        *,
+        limit: float = 5,
+        cap: float = 0,
+        budget: float = 5,
+    ) -> Handler:
+        metrics = self.metrics
         return Handler(
             runtime_name="sdruntime",
             bucket="bucket",
             notifier=self.notifier,
             preparer=Preparer(
                 claims=self.store,
-                fetcher=Fetcher(readers=readers, limits=LIMITS),
-                find_inputs=find_in_graph if comfy else find_in_body,
-                runtime=self.runtime,
+                fetcher=fetcher,
+                find_inputs=parts.find_inputs,
+                runtime=parts.runtime,
                 metrics=metrics,
             ),
             runner=Runner(
-                runtime=self.runtime,
-                out=out,
+                runtime=parts.runtime,
+                out=parts.out,
                 limits=RunLimits(
                     floor=timedelta(seconds=limit),
                     cap=timedelta(seconds=cap or limit),

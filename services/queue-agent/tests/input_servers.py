@@ -12,6 +12,7 @@ from queue_agent_fakes import whole
 from queue_agent.domain import InputUnavailableError
 from queue_agent.inputs.addresses import AddressRules
 from queue_agent.inputs.http import http_inputs
+from queue_agent.settings import USER_AGENT
 
 PATIENCE = timedelta(seconds=5)
 
@@ -63,6 +64,6 @@ async def fetch(
             raise InputUnavailableError("too large")
 
     async with http_inputs(
-        patience=patience, redirects=2, rules=rules, resolver=resolver
+        patience=patience, redirects=2, rules=rules, agent=USER_AGENT, resolver=resolver
     ) as reader:
         return whole(await reader.read(url, take))

@@ -28,7 +28,14 @@ from queue_agent.domain import (
 from queue_agent.files.body import Body, open_body
 from queue_agent.pipeline.delivery_state import DeliveryState
 from queue_agent.pipeline.slots import Slots
-from queue_agent.ports import ReleaseEarly, Report, Take, no_one_waits
+from queue_agent.ports import (
+    ReleaseEarly,
+    Report,
+    Started,
+    Take,
+    no_one_asks,
+    no_one_waits,
+)
 from servicekit.errors import TransientError
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 32
@@ -125,6 +132,7 @@ class FakeNotifier:
     attempts: dict[Uid, int] = field(default_factory=dict)
     ends: dict[Uid, Stored] = field(default_factory=dict)
     progress: list[Progress] = field(default_factory=list)
+    up: bool = True
     outages: int = 0
     reports_fail: bool = False
     cancelled: set[Uid] = field(default_factory=set)
@@ -146,11 +154,18 @@ class FakeNotifier:
     async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
         self.released.append((uid, attempt, interrupted))
 
+    async def check(self) -> None:
+        if not self.up:
+            raise TransientError("the notifier does not answer")
+
     async def finish(self, uid: Uid, attempt: int, stored: Stored) -> bool:
         if self.outages:
             self.outages -= 1
             raise TransientError("no notifier")
         return self.ends.setdefault(uid, stored) is stored
+
+    async def is_open(self, uid: Uid) -> bool:
+        return uid not in self.ends
 
 
 @dataclass
@@ -158,13 +173,19 @@ class FakeStore:
     """A bucket in memory, in the order of writing; it is claim and output store at once."""
 
     objects: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
     outages: int = 0
 
-    async def write(self, key: str, body: Body, content_type: str) -> None:
+    async def write(
+        self, key: str, body: Body, content_type: str, owner: str, *, anyway: bool = False
+    ) -> str:
         if self.outages:
             self.outages -= 1
             raise TransientError("no S3")
-        self.objects[key] = (whole(body), content_type)
+        if anyway or self.owners.setdefault(key, owner) == owner:
+            self.owners[key] = owner
+            self.objects[key] = (whole(body), content_type)
+        return self.owners[key]
 
     async def read(self, key: str) -> bytes:
         if key not in self.objects:
@@ -208,6 +229,7 @@ class FakeRuntime:
     interrupts: int = 0
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cold: timedelta = timedelta()
+    queue: list[Started] = field(default_factory=list)  # it works on the first
     forgotten: asyncio.Queue[Leftovers] = field(default_factory=asyncio.Queue)
 
     def loading(self, job: Job) -> timedelta:
@@ -230,17 +252,30 @@ class FakeRuntime:
         await self.forgotten.put(leftovers)
 
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         self.jobs.append(job)
+        self.queue.append(started)
+        self._begin_next()
         self.started.set()
         try:
             made = await self.script(job, report)
         except asyncio.CancelledError:
             self.interrupts += 1
             raise
+        finally:
+            self.queue.remove(started)
+            self._begin_next()
         await release_early()
         return made
+
+    def _begin_next(self) -> None:
+        if self.queue and self.up:
+            self.queue[0]()
 
 
 @dataclass

@@ -23,6 +23,7 @@ from queue_agent.inputs.addresses import AddressRules
 from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.find import find_in_body
 from queue_agent.inputs.http import http_inputs
+from queue_agent.inputs.kinds import Kind
 from queue_agent.metrics import Metrics
 from queue_agent.ports import ImageRuntime
 from queue_agent.runtimes.http import runtime_http
@@ -75,7 +76,7 @@ async def server() -> AsyncIterator[TestServer]:
 
 def handler(runtime: ImageRuntime, reader: Any, store: FakeStore, metrics: Metrics) -> Handler:
     notifier, out = FakeNotifier(), SdWebuiOut()
-    limits = InputLimits(count=4, bytes_each=1000, bytes_total=1000)
+    limits = InputLimits(count=4, bytes_each={Kind.IMAGE: 1000}, bytes_total=1000)
     return Handler(
         runtime_name="sdruntime",
         bucket="bucket",
@@ -144,7 +145,7 @@ async def test_failure_shows_nothing_that_the_client_sent(
     content = signed(inputs[failing]) if failing in inputs else {}
     store = FakeStore(outages=9 if failing == "store" else 0)
     async with (
-        http_inputs(patience=SECONDS, redirects=1, rules=HERE) as reader,
+        http_inputs(patience=SECONDS, redirects=1, agent="test", rules=HERE) as reader,
         runtime_http({"lost": nowhere, "dropped": f"{there}drop/"}.get(failing, there)) as http,
     ):
         real = SdWebuiRuntime(http=http, dynamic=False, poll=SECONDS, silence=SECONDS)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from queue_agent.files.body import FileBody
-from queue_agent.files.types import PNG, file_type, is_image, unread_image
+from queue_agent.files.types import file_type
 
 BINARY = "application/octet-stream"
 
@@ -85,18 +85,3 @@ def test_name_counts_unless_the_bytes_are_surely_something_else(
     for one in (body, large):
         found = file_type(one, name)
         assert (found.extension, found.content_type) == (extension, content_type)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])
-def test_images_that_runtimes_read_are_told_by_their_bytes(kind: str) -> None:
-    assert is_image(picture(kind))
-    assert unread_image(picture(kind)) is None
-
-
-def test_images_that_runtimes_do_not_read_have_a_name() -> None:
-    heic = media(b"heic", b"mif1")
-
-    assert not is_image(heic)
-    assert unread_image(heic) == "HEIC"
-    assert unread_image(b"<html>") is None
-    assert file_type(b"\0").content_type == PNG.content_type

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import logging
 from contextlib import suppress
@@ -12,7 +13,7 @@ from handler_parts import Room
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from queue_agent_fakes import PNG, delivery, make_image, message, run_for_ever, state
 
-from contracts.ids import claim_key, new_uid
+from contracts.ids import Uid, claim_key, new_uid
 from contracts.verdict import Verdict
 from queue_agent.domain import File, Generated, Job, Leftovers, TaskFailedError, UnworkableError
 from queue_agent.files.body import FileBody
@@ -426,6 +427,64 @@ async def test_second_attempt_writes_the_same_keys(room: Room) -> None:
 
     assert list(room.store.objects) == keys
     assert room.notifier.attempts[sent.uid] == 2
+
+
+async def test_an_attempt_that_comes_too_late_leaves_what_is_there(room: Room) -> None:
+    sent = message()
+    await room.handle(sent)
+    before = dict(room.store.objects)
+    room.runtime.script = refuses
+
+    await room.handle(sent)
+
+    assert room.store.objects == before
+    assert room.notifier.ends[sent.uid].failure is None
+
+
+async def test_an_attempt_that_ends_the_task_has_a_document_of_its_own(room: Room) -> None:
+    sent = message()
+    await room.handle(sent)
+    lost = room.notifier.ends.pop(sent.uid)  # that attempt stored everything, and was lost
+
+    await room.handle(sent)
+
+    end = room.notifier.ends[sent.uid]
+    assert end.image_url == lost.image_url
+    assert end.output_url != lost.output_url
+    assert end.output_url.endswith(f"/test-1-{sent.uid.lower()}-a2.out")
+    assert len(room.store.objects) == 3
+
+
+async def test_submissions_whose_code_is_the_same_do_not_overwrite_one_another(
+    room: Room,
+) -> None:
+    first = message()
+    second = message(uid=with_the_code_of(first.uid))
+
+    await room.handle(first)
+    stored = dict(room.store.objects)
+    await room.handle(second)
+
+    assert stored.items() <= room.store.objects.items()
+    one, two = room.notifier.ends[first.uid], room.notifier.ends[second.uid]
+    assert one.image_url != two.image_url
+    assert one.output_url != two.output_url
+    for url in (*two.image_url, two.output_url):
+        assert second.uid.lower() in url
+        assert url.removeprefix("s3://bucket/") in room.store.objects
+
+
+def with_the_code_of(uid: Uid) -> Uid:
+    """Another uid that leads to the same keys."""
+    code = hashlib.sha256(uid.encode()).hexdigest()[:4]
+    while True:
+        other = new_uid()
+        if hashlib.sha256(other.encode()).hexdigest()[:4] == code:
+            return other
+
+
+async def refuses(job: Job, report: Report) -> Generated:
+    raise TaskFailedError("no such sampler", code="runtime_rejected")
 
 
 async def test_progress_that_is_not_taken_does_no_harm(room: Room) -> None:

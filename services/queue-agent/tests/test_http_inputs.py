@@ -15,6 +15,7 @@ from input_servers import FakeResolver, fetch
 
 from queue_agent.domain import InputUnavailableError
 from queue_agent.inputs.addresses import AddressRules
+from queue_agent.settings import USER_AGENT
 from servicekit.listen import free_port
 
 HERE = AddressRules.read(["127.0.0.1/32"])
@@ -60,6 +61,14 @@ async def server() -> AsyncIterator[TestServer]:
         "ok": answer(200, b"abc", Content_Type="image/png; q=1"),
         "untyped": answer(200, b"abc"),
         "page": answer(200, b"<html>", Content_Type="text/html"),
+        "json": answer(200, b"{}", Content_Type="application/json; charset=utf-8"),
+        "problem": answer(200, b"{}", Content_Type="application/problem+json"),
+        "text": answer(200, b"abc", Content_Type="text/plain"),
+        "stream": answer(200, b"abc", Content_Type="application/octet-stream"),
+        "glTF": answer(200, b"abc", Content_Type="model/gltf+json"),
+        "blanks": to("/my photo.png?a= b"),
+        "umlaut": to("/Bild \u00e4\u20ac.png"),
+        "around": to("  /ok  "),
         "packed": answer(200, gzip.compress(b"x" * 9999), Content_Encoding="gzip"),
         "large": answer(200, b"x" * 101),
         "missing": answer(404),
@@ -72,12 +81,15 @@ async def server() -> AsyncIterator[TestServer]:
     app = web.Application()
     for name, respond in routes.items():
         app.router.add_get(f"/{name}", respond)
+    app.router.add_get("/{other}.png", show_query)
     started = TestServer(app, host="127.0.0.1")
     async with started:
         yield started
 
 
-@pytest.mark.parametrize("path", ["/ok", "/ok?sig=secret", "/hop", "/untyped"])
+@pytest.mark.parametrize(
+    "path", ["/ok", "/ok?sig=1", "/hop", "/around", "/untyped", "/text", "/stream", "/glTF"]
+)
 async def test_input_is_read_over_redirects(server: TestServer, path: str) -> None:
     assert await fetch(str(server.make_url(path)), HERE) == b"abc"
 
@@ -88,7 +100,9 @@ async def test_input_is_read_over_redirects(server: TestServer, path: str) -> No
         ("/large", "too large", False),
         ("/missing", "the answer was 404", False),
         ("/broken", "the answer was 500", True),
-        ("/page", "the answer is not an image", False),
+        ("/page", "the answer is a page", False),
+        ("/json", "the answer is a page or JSON", False),
+        ("/problem", "the answer is a page or JSON", False),
         ("/packed", "the answer is packed", False),
     ],
 )
@@ -99,6 +113,30 @@ async def test_input_that_cannot_be_had_is_unavailable(
         await fetch(str(server.make_url(path)), HERE)
 
     assert caught.value.retryable is retryable
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/blanks", "/my%20photo.png?a=%20b"),
+        ("/umlaut", "/Bild%20%C3%A4%E2%82%AC.png"),
+    ],
+)
+async def test_redirect_is_followed_as_browsers_do(
+    server: TestServer, path: str, asked: str
+) -> None:
+    assert (await fetch(str(server.make_url(path)), HERE)).decode() == asked
+
+
+async def test_server_is_told_who_asks(server: TestServer) -> None:
+    async def refuse_unknown(request: web.Request) -> web.Response:
+        known = request.headers["User-Agent"].startswith("Darkroom/")
+        return web.Response(status=200 if known else 403, body=b"abc")
+
+    app = web.Application()
+    app.router.add_get("/", refuse_unknown)
+    async with TestServer(app, host="127.0.0.1") as wary:
+        assert await fetch(str(wary.make_url("/")), HERE) == b"abc"
 
 
 async def test_slow_input_is_given_up(server: TestServer) -> None:
@@ -160,7 +198,7 @@ async def test_nothing_of_ours_is_sent_along(server: TestServer) -> None:
     sent = (await fetch(str(server.make_url("/headers")), HERE, limit=1000)).decode()
 
     assert "Accept-Encoding=identity" in sent
-    assert "User-Agent=darkroom" in sent
+    assert f"User-Agent={USER_AGENT}" in sent
     assert "Authorization" not in sent
     assert "Cookie" not in sent
 

@@ -8,6 +8,7 @@ import pytest
 
 from contracts.callback import Failure
 from contracts.ids import new_uid
+from contracts.ids import uid as checked_uid
 from contracts.state import Progress
 from contracts.verdict import Verdict
 from darkroom.notifier.v1 import notifier_pb2 as pb
@@ -18,11 +19,12 @@ from darkroom.notifier.v1.notifier_pb2_grpc import (
 )
 from darkroom.task.v1.task_pb2 import TaskError
 from queue_agent.domain import Begun, Stored
-from queue_agent.notifier_client import GrpcNotifier
+from queue_agent.notifier_client import NOBODY, GrpcNotifier
 from servicekit import rpc
 from servicekit.errors import TransientError
 
 CANCELLED = 9
+OPEN = new_uid()
 
 
 class Servicer(NotifierServiceServicer):
@@ -55,6 +57,11 @@ class Servicer(NotifierServiceServicer):
     ) -> pb.FinishTaskResponse:
         self.told.append(request)
         return pb.FinishTaskResponse(committed=True)
+
+    async def CheckTask(  # noqa: N802  # the protocol's name
+        self, request: pb.CheckTaskRequest, context: object
+    ) -> pb.CheckTaskResponse:
+        return pb.CheckTaskResponse(open=request.uid == OPEN)
 
     async def SettleCancel(  # noqa: N802  # the protocol's name
         self, request: pb.SettleCancelRequest, context: object
@@ -169,9 +176,24 @@ async def test_releases_and_cancelled_ends_are_told(
     ]
 
 
+async def test_check_asks_for_a_record_that_is_not_there_and_changes_nothing(
+    notifier: GrpcNotifier, servicer: Servicer
+) -> None:
+    await notifier.check()
+
+    [asked] = servicer.told
+    assert (asked.uid, asked.attempt, asked.total) == (NOBODY, 0, 0)
+    assert checked_uid(asked.uid) == NOBODY
+
+
 async def test_absent_notifier_is_transient() -> None:
     async with rpc.channel("127.0.0.1:1") as channel:
         absent = GrpcNotifier(stub=NotifierServiceStub(channel), agent="agent-1")
 
         with pytest.raises(TransientError):
             await absent.report(new_uid(), 1, Progress(step=1, total=1))
+
+
+async def test_a_task_is_open_as_the_notifier_says(notifier: GrpcNotifier) -> None:
+    assert await notifier.is_open(OPEN)
+    assert not await notifier.is_open(new_uid())

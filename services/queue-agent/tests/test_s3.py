@@ -42,11 +42,27 @@ async def test_written_object_has_its_type_and_replaces_an_older_one(bucket: str
         store = S3OutputStore(client=s3, bucket=bucket)
 
         for body in (b"old", b"new"):
-            await store.write("a/b.png", body, "image/png")
+            assert await store.write("a/b.png", body, "image/png", "one") == "one"
 
         found = await s3.get_object(Bucket=bucket, Key="a/b.png")
         assert found["ContentType"] == "image/png"
         assert await S3ClaimStore(client=s3, bucket=bucket).read("a/b.png") == b"new"
+
+
+async def test_an_object_of_another_owner_is_left_alone(bucket: str) -> None:
+    async with clients.s3() as s3:
+        store = S3OutputStore(client=s3, bucket=bucket)
+        await store.write("a/b.png", b"first", "image/png", "one")
+        await s3.put_object(Bucket=bucket, Key="foreign.png", Body=b"foreign")
+
+        assert await store.write("a/b.png", b"second", "image/png", "two") == "one"
+        assert await store.write("foreign.png", b"second", "image/png", "two") == ""
+
+        claims = S3ClaimStore(client=s3, bucket=bucket)
+        assert await claims.read("a/b.png") == b"first"
+        assert await claims.read("foreign.png") == b"foreign"
+        assert await store.write("a/b.png", b"2", "image/png", "two", anyway=True) == "two"
+        assert await claims.read("a/b.png") == b"2"
 
 
 async def test_missing_claim_may_still_come_but_a_missing_bucket_may_not(bucket: str) -> None:
@@ -54,7 +70,7 @@ async def test_missing_claim_may_still_come_but_a_missing_bucket_may_not(bucket:
         with pytest.raises(TransientError):
             await S3ClaimStore(client=s3, bucket=bucket).read("missing")
         with pytest.raises(FatalError):
-            await S3OutputStore(client=s3, bucket="no-such").write("a", b"", "image/png")
+            await S3OutputStore(client=s3, bucket="no-such").write("a", b"", "image/png", "one")
 
 
 async def test_s3_input_is_read_from_a_listed_bucket(bucket: str) -> None:
@@ -63,6 +79,31 @@ async def test_s3_input_is_read_from_a_listed_bucket(bucket: str) -> None:
         reader = S3InputReader(client=s3, buckets=frozenset({bucket}), patience=PATIENCE)
 
         assert await reader.read(f"s3://{bucket}/dir/a?b#c.png", at_most(3)) == b"abc"
+
+
+KEYS = ("my photo.png", "100%.png", "a%20b.png", "a?b=c&d#e.png", "\u00e4\u20ac.png", "a+b ")
+
+
+@pytest.mark.parametrize("key", KEYS)
+async def test_key_is_what_follows_the_bucket(bucket: str, key: str) -> None:
+    async with clients.s3() as s3:
+        await s3.put_object(Bucket=bucket, Key=f"in/{key}", Body=b"abc")
+        await s3.put_object(Bucket=bucket, Key="in/a b.png", Body=b"another")
+        reader = S3InputReader(client=s3, buckets=frozenset({bucket}), patience=PATIENCE)
+
+        assert await reader.read(f"s3://{bucket}/in/{key}", at_most(3)) == b"abc"
+
+
+async def test_key_is_decoded_only_if_there_is_none_of_that_name(bucket: str) -> None:
+    async with clients.s3() as s3:
+        await s3.put_object(Bucket=bucket, Key="in/my photo+1.png", Body=b"abc")
+        reader = S3InputReader(client=s3, buckets=frozenset({bucket}), patience=PATIENCE)
+
+        found = await reader.read(f"s3://{bucket}/in/my%20photo+1.png", at_most(3))
+
+        assert found == b"abc"
+        with pytest.raises(InputUnavailableError, match="no such object"):
+            await reader.read(f"s3://{bucket}/in/my%20other.png", at_most(3))
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,20 @@ async def test_redirect_is_checked_like_a_first_url(location: str, told: str) ->
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("location", "leads_to"),
+    [
+        ("/my photo.png?a= b#c d", "http://a.example/my%20photo.png?a=%20b#c%20d"),
+        ("/\u00e4%20%2F", "http://a.example/%C3%A4%20%2F"),
+        ("/\udce4", "http://a.example/%E4"),  # a byte that is no UTF-8
+        (" //b.example/\u00e4 ", "http://b.example/%C3%A4"),
+        ("https://b.example?a b", "https://b.example/?a%20b"),
+    ],
+)
+def test_redirect_is_encoded_as_browsers_do(location: str, leads_to: str) -> None:
+    assert str(redirected(checked("http://a.example/"), location)) == leads_to
+
+
 def test_redirect_from_https_to_http_is_not_followed() -> None:
     start = checked("https://public.example/a?sig=1")
 

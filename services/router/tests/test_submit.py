@@ -147,6 +147,22 @@ async def test_a_failed_repetition_does_not_take_back_what_was_accepted(world: W
     assert world.ledger.records == {submitted.uid: first}
 
 
+async def test_a_call_that_fails_does_not_take_back_what_its_repetition_was_told_is_accepted(
+    world: World,
+) -> None:
+    submitted = task()
+
+    async def repeat(uid: Uid) -> None:
+        world.topic.delivered = None
+        await world.submit(submitted)  # gRPC tries again: the first call's answer is late
+        world.topic.fails_after = DOWN
+
+    world.topic.delivered = repeat
+    with pytest.raises(TransientError):
+        await world.submit(submitted)
+    assert list(world.ledger.records) == [submitted.uid]
+
+
 async def test_a_large_body_goes_to_the_claims_and_the_message_points_to_it(
     world: World,
 ) -> None:

@@ -112,6 +112,17 @@ async def test_the_key_of_a_submission_that_died_is_taken_over(world: World) -> 
     assert (await submitted(world)).uid == record.uid
 
 
+async def test_the_key_is_taken_over_though_the_submission_that_died_was_tried_twice(
+    world: World,
+) -> None:
+    dead = await died(world)
+    await world.submit(dead)
+    world.now = NOW + TAKEN_FOR_DEAD
+    record = await submitted(world)
+    assert record.uid != dead.uid
+    assert list(world.ledger.records) == [record.uid]
+
+
 async def test_a_submission_that_died_after_an_agent_began_it_was_accepted(
     world: World,
 ) -> None:

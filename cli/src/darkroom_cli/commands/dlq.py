@@ -97,9 +97,10 @@ def dlq_redrive(
     runtime: RuntimeName = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Submit parked tasks again, each as a new submission under its old id.
+    """Have parked tasks done after all.
 
-    A message is removed only when its task was accepted again; one that is no task stays.
+    One that has not ended goes on as it is; an ended one is submitted again under its old id.
+    A message is removed only when its task was taken; one that is no task stays.
 
     Examples:
 
@@ -115,7 +116,7 @@ def dlq_redrive(
         async with Api(running.endpoint, running.api_key) as api:
             async for queue, parked in _chosen(running, runtime, name, everything=everything):
                 try:
-                    say(f"{parked.message_id}: {await _submit_again(api, running, parked)}")
+                    say(f"{parked.message_id}: {await redriven(api, running, queue, parked)}")
                 except CommandError as error:
                     say(f"{parked.message_id}: stays, {error}")
                     failures += 1
@@ -199,19 +200,24 @@ async def _reason(api: Api, task: TaskMessage | None) -> str:
     return f"{record['error']['code']}: {record['error']['message']}" if record["error"] else ""
 
 
-async def _submit_again(api: Api, running: Running, parked: Parked) -> str:
+async def redriven(api: Api, running: Running, queue: DeadLetters, parked: Parked) -> str:
+    """What has become of a parked task; raises `CommandError` if its message has to stay."""
     from contracts.message import decode_content
+    from darkroom_cli.api import TERMINAL
     from darkroom_cli.objects import read_object
     from darkroom_cli.parked import resubmission
 
     task = parked.task
     if task is None:
         raise CommandError("it is no task message")
+    record = await api.task(task.uid)
+    if record["state"] not in TERMINAL:
+        await queue.put_back(parked)
+        return json.dumps({"id": task.id, "uid": task.uid})
     content = task.content
     if content is None:
         key = f"s3://{running.claim_bucket}/{task.content_key}"
         content = decode_content(await read_object(key))
-    record = await api.task(task.uid)
     request = resubmission(task, content, record["context"])
     answer = await api.submit(request["metadata"], request["content"])
     return json.dumps({"id": answer["id"], "uid": answer["uid"]})

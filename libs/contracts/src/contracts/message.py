@@ -42,6 +42,7 @@ class TaskMessage(BaseModel):
     checkpoint: str | None = None  # asked of a runtime that switches checkpoints
     accepted_at: AwareDatetime
     timeout_seconds: float | None = Field(default=None, ge=1, le=86400)  # of the run, as asked
+    inputs: tuple[str, ...] | None = None  # places in the content; None: as the agent has it
     content: dict[str, Any] | None = None  # the runtime's own body ...
     content_key: Key | None = None  # ... or its key in the claim-check bucket
 

@@ -27,17 +27,20 @@ class OutputPlace:
         """The key of the `.out` document."""
         return output_key(self.prefix, self.id, self._code, "out")
 
-    def image_key(self, number: int, extension: str) -> Key:
-        """The key of image `number`, counted from 1; `extension` has no dot.
+    def image_key(self, number: int | str, extension: str) -> Key:
+        """The key of image `number`, counted from 1, or of `grid`; `extension` has no dot.
 
         Raises `ValueError` for an extension that is none.
         """
         return output_key(self.prefix, self.id, f"{self._code}-{number}", extension)
 
-    def grid_key(self, number: int, extension: str) -> Key:
-        """The key of grid `number`, counted from 1, which shows images together."""
-        name = "grid" if number == 1 else f"grid-{number}"
-        return output_key(self.prefix, self.id, f"{self._code}-{name}", extension)
+    def own_image_key(self, number: int | str, extension: str) -> Key:
+        """The key of an image whose usual key is taken; no other submission has this one."""
+        return output_key(self.prefix, self.id, f"{self.uid.lower()}-{number}", extension)
+
+    def own_out_key(self, attempt: int) -> Key:
+        """The key of the `.out` document of one attempt, if the usual one is taken."""
+        return output_key(self.prefix, self.id, f"{self.uid.lower()}-a{attempt}", "out")
 
     def url(self, key: str) -> str:
         """The `s3://` URL of a key in the bucket."""
@@ -45,5 +48,6 @@ class OutputPlace:
 
     @property
     def _code(self) -> str:
-        # Four digits, as in the original solution, but the same for each attempt.
+        # Four digits, as in the original solution, but the same for each attempt. Two
+        # submissions of an id can have the same.
         return hashlib.sha256(self.uid.encode()).hexdigest()[:4]

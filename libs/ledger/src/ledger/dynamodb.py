@@ -41,27 +41,42 @@ class DynamoDbLedger:
     table: str
 
     async def create(self, record: Record) -> Record:
-        try:
-            with translated("dynamodb.put_item"):
-                await self.client.put_item(
-                    TableName=self.table,
-                    Item=to_item(record),
-                    ConditionExpression="attribute_not_exists(uid)",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-        except ConditionFailedError as found:
-            return to_record(found.item or {})
-        return record
+        while True:
+            try:
+                with translated("dynamodb.put_item"):
+                    await self.client.put_item(
+                        TableName=self.table,
+                        Item=to_item(record),
+                        ConditionExpression="attribute_not_exists(uid)",
+                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    )
+            except ConditionFailedError as found:
+                kept = to_record(found.item or {})
+            else:
+                return record
+            # The SDK tries again when an answer is lost, and then finds its own.
+            if kept == record or kept.begun:
+                return kept
+            adopted, _ = await self._try(
+                record.uid, "SET adopted = :yes", "attribute_exists(uid)", {":yes": YES}
+            )
+            if adopted is not None:
+                return adopted
 
     async def withdraw(self, uid: Uid) -> bool:
+        return await self._delete(uid, " AND attribute_not_exists(adopted)")
+
+    async def discard(self, uid: Uid) -> bool:
+        return await self._delete(uid)
+
+    async def _delete(self, uid: Uid, further: str = "") -> bool:
+        queued = f"#state = :queued AND attempt = :none{further}"
         try:
             with translated("dynamodb.delete_item"):
                 await self.client.delete_item(
                     TableName=self.table,
                     Key={"uid": {"S": uid}},
-                    ConditionExpression=(
-                        "attribute_not_exists(uid) OR (#state = :queued AND attempt = :none)"
-                    ),
+                    ConditionExpression=f"attribute_not_exists(uid) OR ({queued})",
                     ExpressionAttributeNames={"#state": "state"},
                     ExpressionAttributeValues={":queued": {"S": "queued"}, ":none": {"N": "0"}},
                 )

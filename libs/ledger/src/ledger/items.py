@@ -45,6 +45,7 @@ def to_item(record: Record) -> dict[str, Any]:
         "progress": record.progress and write_progress(record.progress),
         "last_reason": record.last_reason and {"S": record.last_reason},
         "warnings": record.warnings and write_texts(record.warnings),
+        "adopted": record.adopted and {"BOOL": True},
     }
     return item | {name: value for name, value in optional.items() if value}
 
@@ -72,6 +73,7 @@ def to_record(item: Mapping[str, Any]) -> Record:
         callback_due=item["callback_due"]["BOOL"],
         # An item of an older release lacks these.
         cancel_requested=item.get("cancel_requested", {}).get("BOOL", False),
+        adopted="adopted" in item,
         last_reason=item.get("last_reason", {}).get("S", ""),
         warnings=_read_texts(item.get("warnings", {"L": []})),
         **{name: int(item[name]["N"]) for name in _COUNTS if name in item},

@@ -21,11 +21,18 @@ class MemoryLedger:
     due_since: dict[Uid, datetime] = field(default_factory=dict)
 
     async def create(self, record: Record) -> Record:
-        return self.records.setdefault(record.uid, record)
+        kept = self.records.setdefault(record.uid, record)
+        if kept == record or kept.begun:
+            return kept
+        return self._store(replace(kept, adopted=True))
 
     async def withdraw(self, uid: Uid) -> bool:
         record = self.records.get(uid)
-        if record and (record.state != TaskState.QUEUED or record.attempt):
+        return not (record and record.adopted) and await self.discard(uid)
+
+    async def discard(self, uid: Uid) -> bool:
+        record = self.records.get(uid)
+        if record and record.begun:
             return False
         self.records.pop(uid, None)
         return True

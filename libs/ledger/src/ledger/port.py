@@ -24,11 +24,24 @@ class Ledger(Protocol):
     """The task records. Every method raises `TransientError` when they cannot be reached."""
 
     async def create(self, record: Record) -> Record:
-        """Store a new record, or give the one that has its uid already."""
+        """Store a new record, or give the one that has its uid already, made by another call.
+
+        That one is adopted: the call that made it cannot withdraw it any more.
+        """
         ...
 
     async def withdraw(self, uid: Uid) -> bool:
-        """Remove a record that no agent has begun; False if one has."""
+        """Remove a record that no agent has begun and no other call has adopted.
+
+        Gives False if one has.
+        """
+        ...
+
+    async def discard(self, uid: Uid) -> bool:
+        """Remove a record that no agent has begun; False if one has.
+
+        For callers who know that no call of this submission can be accepted any more.
+        """
         ...
 
     async def get(self, uid: Uid) -> Record | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -64,12 +64,19 @@ class Record:
     released_attempt: int = 0  # the last attempt that ended without a result and said so
     failures: int = 0  # attempts that the platform failed: lost, or released as not interrupted
     interruptions: int = 0  # attempts that were released as interrupted
+    # Whether a second call has the same submission in hand, and may have been answered with it.
+    adopted: bool = field(default=False, compare=False)
     last_reason: str = ""  # why the last attempt ended without a result, for operators
 
     @property
     def terminal(self) -> bool:
         """Whether nothing more can happen to it."""
         return self.state not in OPEN
+
+    @property
+    def begun(self) -> bool:
+        """Whether an agent has begun it, or it has ended without one."""
+        return self.state is not TaskState.QUEUED or self.attempt > 0
 
     @property
     def poisoned(self) -> bool:

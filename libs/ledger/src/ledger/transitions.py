@@ -80,10 +80,28 @@ def finish(record: Record, result: Result, now: datetime) -> Record:
     )
 
 
-def _poison(record: Record) -> Failure:
-    last = f"; the last time: {record.last_reason}" if record.last_reason else ""
+def parked(record: Record) -> Result:
+    """What an open record comes to whose message is in the dead-letter queue.
+
+    Nobody hands that message over any more, so nothing else can end the task.
+    """
+    if record.cancel_requested:
+        return CANCELLED
     message = (
-        f"given up after {record.attempt} attempts and {record.receives} deliveries, "
-        f"of which the platform failed {record.failures}{last}"
+        "given up: its message is in the dead-letter queue, "
+        f"after {record.attempt} attempts{_blamed(record)}"
+    )
+    return Result(error=Failure(code=POISONED, message=message, retryable=True))
+
+
+def _poison(record: Record) -> Failure:
+    message = (
+        f"given up after {record.attempt} attempts and {record.receives} deliveries"
+        f"{_blamed(record)}"
     )
     return Failure(code=POISONED, message=message, retryable=True)
+
+
+def _blamed(record: Record) -> str:
+    last = f"; the last time: {record.last_reason}" if record.last_reason else ""
+    return f", of which the platform failed {record.failures}{last}"

@@ -104,6 +104,8 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
         async with self._admitted("watch_task", context):
             task = await find_task(self._router, _named(request.id))
             after = max(request.after_sequence, 0)
+            if request.after_uid not in {"", task.uid}:
+                after = 0
             async with aclosing(self._watches.follow(task.uid, after)) as changes:
                 async for change in changes:
                     yield tasks_pb2.WatchTaskResponse(

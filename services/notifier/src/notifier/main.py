@@ -11,7 +11,9 @@ from ledger.dynamodb import DynamoDbLedger
 from ledger.port import Ledger
 from ledger.transitions import Limits
 from notifier.adapters.sns import SnsResultTopic
+from notifier.adapters.sqs import SqsDeadLetters
 from notifier.changes import Changes
+from notifier.parked import CloseParked
 from notifier.ports import ResultTopic
 from notifier.progress_limiter import ProgressLimiter
 from notifier.rpc import NotifierService
@@ -48,6 +50,12 @@ async def serve(settings: Settings) -> None:
             interval=settings.sweep_interval,
             age=settings.sweep_age,
         )
+        sqs = await stack.enter_async_context(clients.sqs())
+        parked = CloseParked(
+            queues=[SqsDeadLetters(client=sqs, url=url) for url in settings.dead_letter_queues],
+            settle=settle,
+            interval=settings.parked_interval,
+        )
         service = NotifierService(settle, watch)
         health = Health()
         await stack.enter_async_context(
@@ -66,6 +74,7 @@ async def serve(settings: Settings) -> None:
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(sweep.run_until_stopped(stop), name="sweep")
+            group.create_task(parked.run_until_stopped(stop), name="close-parked")
             await health.ready()
             await stop.wait()
             await health.not_ready("stopping")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from contracts.callback import Callback
@@ -13,4 +14,21 @@ class ResultTopic(Protocol):
 
     async def publish(self, callback: Callback, tasktype: TaskType) -> None:
         """Tell the world; raises `TransientError` when that is not certain."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Where the queue of one runtime parks messages; raises `AppError` if it cannot be read."""
+
+    @property
+    def name(self) -> str:
+        """Names it in logs."""
+        ...
+
+    async def count(self) -> int:
+        """About how many messages can be seen now."""
+        ...
+
+    def look(self) -> AsyncGenerator[str, None]:
+        """The bodies; nobody else sees a message between its turn and the end. All stay."""
         ...

@@ -66,6 +66,14 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
         committed = await self._settle.finish(_uid(request.uid), result)
         return notifier_pb2.FinishTaskResponse(committed=committed)
 
+    async def CheckTask(  # noqa: N802
+        self, request: notifier_pb2.CheckTaskRequest, context: Any
+    ) -> notifier_pb2.CheckTaskResponse:
+        """Tell whether a task has ended."""
+        return notifier_pb2.CheckTaskResponse(
+            open=await self._settle.is_open(_uid(request.uid))
+        )
+
     async def ReleaseAttempt(  # noqa: N802
         self, request: notifier_pb2.ReleaseAttemptRequest, context: Any
     ) -> notifier_pb2.ReleaseAttemptResponse:

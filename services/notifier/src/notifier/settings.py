@@ -37,3 +37,7 @@ class Settings(GrpcSettings):
     """Between two searches for callbacks that were not sent."""
     sweep_age: Duration = Field(default=timedelta(seconds=60), ge=timedelta(0))
     """A callback that is due for longer was not sent, and is sent by a search."""
+    dead_letter_queues: tuple[str, ...] = ()
+    """URLs of the dead-letter queues of all runtimes, as a JSON list."""
+    parked_interval: Duration = Field(default=timedelta(seconds=30), ge=_SOON)
+    """Between two looks whether messages were parked."""

@@ -15,7 +15,7 @@ from contracts.state import Progress, TaskState
 from contracts.verdict import Verdict
 from ledger.port import Ledger
 from ledger.record import Record, Result
-from ledger.transitions import DEFAULT_LIMITS, Limits
+from ledger.transitions import DEFAULT_LIMITS, Limits, parked
 from notifier.changes import Changes
 from notifier.domain import callback_of, is_taken_back, judge
 from notifier.ports import ResultTopic
@@ -116,6 +116,24 @@ class Settle:
             log.warning("finished task has no record", extra={"uid": uid})
             return False
         await self._ended(record, committed=committed, repeated=record.state is result.state)
+        return committed
+
+    async def is_open(self, uid: Uid) -> bool:
+        """Whether the task has a record and has not ended."""
+        record = await self.ledger.get(uid)
+        return record is not None and not record.terminal
+
+    async def close_parked(self, uid: Uid) -> bool:
+        """End a task whose message is in a dead-letter queue; gives whether this call did.
+
+        It is `poisoned`, unless it had ended before or was taken back.
+        """
+        record = await self.ledger.get(uid)
+        if record is None or record.terminal:
+            return False
+        ended, committed = await self.ledger.finish(uid, parked(record), self.now())
+        if ended is not None:
+            await self._ended(ended, committed=committed)
         return committed
 
     async def send_callback(self, record: Record) -> None:

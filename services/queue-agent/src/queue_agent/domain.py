@@ -13,7 +13,11 @@ from contracts.message import TaskMessage
 from contracts.places import OutputPlace
 from contracts.verdict import Verdict
 from queue_agent.files.body import Body, FileBody
-from servicekit.errors import AppError, RejectedError, TransientError
+from servicekit.errors import AppError, FatalError, RejectedError, TransientError
+
+
+class QueueMissingError(FatalError):
+    """There is no such queue: nothing to wait for."""
 
 
 class UnworkableError(AppError):
@@ -37,15 +41,27 @@ class LeaseLostError(TransientError):
 
 
 class RuntimeLostError(TransientError):
-    """The runtime does not answer: an interruption of the task, not a failure of it."""
+    """The runtime cannot be worked with; only the run that it was executing may be why."""
 
 
-class RuntimeSilentError(RuntimeLostError):
-    """The runtime is there but took too long to answer, as it may while it loads a model."""
+class RuntimeGoneError(RuntimeLostError):
+    """Nobody listens where the runtime was: it has ended, or is being started."""
 
 
-class RuntimeHangsError(RuntimeLostError):
-    """The runtime answers, but its run has made no progress for too long."""
+class RuntimeUnwellError(RuntimeLostError):
+    """The runtime is there; if this lasts, only a restart can help."""
+
+
+class RuntimeSilentError(RuntimeUnwellError):
+    """The runtime took too long to answer, as it may while it loads a model."""
+
+
+class RuntimeHangsError(RuntimeUnwellError):
+    """The runtime goes on with a run that it was told to end."""
+
+
+class RuntimeBrokenError(RuntimeLostError):
+    """The runtime answers, but every run fails until it is started anew."""
 
 
 class RunInterruptedError(TransientError):

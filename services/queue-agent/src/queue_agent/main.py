@@ -17,6 +17,7 @@ from queue_agent.concurrency import run_with
 from queue_agent.inputs.addresses import AddressRules
 from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.http import http_inputs
+from queue_agent.inputs.kinds import Kind
 from queue_agent.inputs.s3 import S3InputReader
 from queue_agent.metrics import Metrics
 from queue_agent.notifier_client import GrpcNotifier
@@ -24,15 +25,16 @@ from queue_agent.pipeline.consumer import Consumer
 from queue_agent.pipeline.readiness import Readiness
 from queue_agent.pipeline.slots import Slots
 from queue_agent.pod.kubernetes import kubernetes_pod
+from queue_agent.pod.liveness import runtime_liveness
 from queue_agent.pod.protection import PodProtection, no_protection
 from queue_agent.ports import InputReader, Notifier
 from queue_agent.runtimes.cleanup import Cleanup
 from queue_agent.runtimes.comfyui.runtime import comfyui_parts
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
 from queue_agent.runtimes.invokeai.runtime import invokeai_parts
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.sdwebui.runtime import sdwebui_parts
-from queue_agent.runtimes.stall import StallLimit
 from queue_agent.settings import Settings
 from queue_agent.task.handler import Handler
 from queue_agent.task.prepare import Preparer
@@ -52,11 +54,7 @@ async def serve(settings: Settings) -> None:
     """Run until told to stop. What is opened last is closed first."""
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
-        health = Health()
-        await stack.enter_async_context(
-            http_serving(ops_app(health), settings.host, settings.ops_port)
-        )
-        await _work(settings, stack, health, stop)
+        await _work(settings, stack, Health(), stop)
 
 
 async def _work(
@@ -70,6 +68,15 @@ async def _work(
     parts = _parts(settings, http)
     channel = await stack.enter_async_context(rpc.channel(settings.notifier_target))
     notifier = GrpcNotifier(stub=NotifierServiceStub(channel), agent=settings.agent_name)
+    readiness = Readiness(
+        runtime=parts.runtime,
+        health=health,
+        poll=settings.runtime_poll,
+        check_notifier=notifier.check,
+        refusal_pause=settings.refusal_pause,
+    )
+    ops = ops_app(health, runtime_liveness(lambda: readiness.restart_reason))
+    await stack.enter_async_context(http_serving(ops, settings.host, settings.ops_port))
     protection = await _protection(settings, stack, metrics)
     consumer = Consumer(
         source=SqsTaskSource(
@@ -79,7 +86,7 @@ async def _work(
             lease=settings.lease,
         ),
         notifier=notifier,
-        readiness=Readiness(runtime=parts.runtime, health=health, poll=settings.runtime_poll),
+        readiness=readiness,
         metrics=metrics,
         slots=Slots(settings.depth, parts.width),
         lease=settings.lease,
@@ -118,9 +125,7 @@ def _parts(settings: Settings, http: RuntimeHttp) -> RuntimeParts:
     options = RuntimeOptions(
         poll=settings.runtime_poll,
         silence=settings.runtime_silence,
-        stall_limit=StallLimit(
-            stall=settings.runtime_stall, cold_stall=settings.runtime_cold_stall
-        ),
+        loaded=LoadedModels(load_time=settings.runtime_load_time),
         dynamic_model=settings.dynamic_model,
         own_model=settings.model_filename,
         models_folder=settings.invokeai_models_folder,
@@ -148,6 +153,7 @@ async def _handler(
         http_inputs(
             patience=settings.input_timeout,
             redirects=settings.input_redirects,
+            agent=settings.input_user_agent,
             rules=AddressRules.read(settings.input_private_hosts, settings.input_ports),
         )
     )
@@ -159,7 +165,12 @@ async def _handler(
     readers: dict[str, InputReader] = {"http": by_http, "https": by_http, "s3": by_s3}
     limits = InputLimits(
         count=settings.input_count,
-        bytes_each=settings.input_bytes,
+        bytes_each={
+            Kind.IMAGE: settings.input_bytes,
+            Kind.AUDIO: settings.input_audio_bytes,
+            Kind.VIDEO: settings.input_video_bytes,
+            Kind.MODEL: settings.input_model_bytes,
+        },
         bytes_total=settings.input_total_bytes,
     )
     return Handler(

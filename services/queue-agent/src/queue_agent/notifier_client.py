@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CALL_BUDGET: Final = timedelta(seconds=10)
 REPORT_BUDGET: Final = timedelta(seconds=2)
+NOBODY: Final = Uid("0" * 26)  # of no task: ULIDs have the time in them
 
 _VERDICTS: Final = {
     pb.VERDICT_PROCEED: Verdict.PROCEED,
@@ -74,3 +75,19 @@ class GrpcNotifier:
         with translated("notifier.finish"):
             answer = await self.stub.FinishTask(request, timeout=CALL_BUDGET.total_seconds())
         return answer.committed
+
+    async def is_open(self, uid: Uid) -> bool:
+        request = pb.CheckTaskRequest(uid=uid)
+        with translated("notifier.check"):
+            answer = await self.stub.CheckTask(request, timeout=CALL_BUDGET.total_seconds())
+        return answer.open
+
+    async def check(self) -> None:
+        # A read of a record that is not there, which takes the whole way to the ledger.
+        request = pb.ReportProgressRequest(uid=NOBODY)
+        seconds = REPORT_BUDGET.total_seconds()
+        try:
+            with translated("notifier.check"):
+                await self.stub.ReportProgress(request, timeout=seconds)
+        except TransientError as error:
+            raise TransientError("the notifier or its ledger does not answer") from error

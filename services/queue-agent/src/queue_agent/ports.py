@@ -14,10 +14,15 @@ from queue_agent.files.body import Body
 Report = Callable[[Progress], None]
 Take = Callable[[int], None]
 ReleaseEarly = Callable[[], Awaitable[None]]
+Started = Callable[[], None]
 
 
 async def no_one_waits() -> None:
     """Do nothing: there is no other run to be let in."""
+
+
+def no_one_asks() -> None:
+    """Do nothing: it is the same to the caller when the run begins."""
 
 
 class TaskSource(Protocol):
@@ -62,6 +67,14 @@ class Notifier(Protocol):
         """Commit the end and send its callback; returns whether this attempt's end counts."""
         ...
 
+    async def is_open(self, uid: Uid) -> bool:
+        """Whether the task has not ended, so that an end of it could still count."""
+        ...
+
+    async def check(self) -> None:
+        """Return if it can commit; changes nothing."""
+        ...
+
 
 class ClaimStore(Protocol):
     """Where bodies wait that did not fit into a message."""
@@ -74,8 +87,13 @@ class ClaimStore(Protocol):
 class OutputStore(Protocol):
     """The output bucket."""
 
-    async def write(self, key: str, body: Body, content_type: str) -> None:
-        """Store an object, over an older one; raises `TransientError`. Safe to repeat."""
+    async def write(
+        self, key: str, body: Body, content_type: str, owner: str, *, anyway: bool = False
+    ) -> str:
+        """Store an object if nobody else's has that key, or `anyway`; gives whose it is then.
+
+        Raises `TransientError`. Safe to repeat.
+        """
         ...
 
 
@@ -109,7 +127,10 @@ class ImageRuntime(Protocol):
         ...
 
     async def upload(self, name: str, body: Body) -> str:
-        """Store an input image at the server; returns the name under which a job finds it."""
+        """Store an input at the server; returns the name under which a job finds it.
+
+        A folder in `name` is one that the server looks into for such files.
+        """
         ...
 
     async def encode(self, job: Job) -> Job:
@@ -121,14 +142,19 @@ class ImageRuntime(Protocol):
         ...
 
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         """Do a job; `report` is called as it goes on.
 
-        `release_early` is called when the server is done with it; after that the results are
-        only read. Raises `TaskFailedError` for what the server refuses or fails at,
-        `RunInterruptedError` when somebody else interrupted it. When cancelled it interrupts
-        the server first, and returns nothing of the unfinished job.
+        `started` is called when the server begins with it, which may have others to do first,
+        and `release_early` when it is done with it; after that the results are only read.
+        Raises `TaskFailedError` for what the server refuses or fails at, `RunInterruptedError`
+        when somebody else interrupted it. When cancelled it interrupts the server first, and
+        returns nothing of the unfinished job.
         """
         ...
 

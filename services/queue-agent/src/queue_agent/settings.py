@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from datetime import timedelta
-from typing import Self
+from typing import Final, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -12,6 +12,11 @@ from pydantic_settings import SettingsConfigDict
 from contracts.kinds import RuntimeType
 from queue_agent.inputs.addresses import USUAL_PORTS, AddressRules
 from servicekit.settings import Duration, ServiceSettings
+
+USER_AGENT: Final = (
+    "Darkroom/0.1 (+https://aws.amazon.com/solutions/guidance/"
+    "asynchronous-image-generation-with-stable-diffusion-on-aws/)"
+)
 
 
 class Settings(ServiceSettings):
@@ -51,6 +56,9 @@ class Settings(ServiceSettings):
     settle_budget: Duration = timedelta(minutes=5)
     """Patience with S3 and the notifier."""
 
+    refusal_pause: Duration = Field(default=timedelta(minutes=1), gt=timedelta())
+    """Takes nothing for so long after a refusal by AWS, and longer when it is refused again."""
+
     depth: int = Field(default=1, ge=0, le=8)
     """Tasks staged while one runs; 0: no overlap."""
 
@@ -66,20 +74,24 @@ class Settings(ServiceSettings):
     runtime_silence: Duration = timedelta(seconds=60)  # unanswered polls: the runtime is lost
     answer_bytes: int = Field(default=2**30, ge=2**20)
     """Of one answer of the runtime."""
-    runtime_stall: Duration = Field(default=timedelta(minutes=10), gt=timedelta())
-    """Without progress for so long it hangs; upscalers and decoders of videos tell none."""
-    runtime_cold_stall: Duration = Field(default=timedelta(minutes=15), gt=timedelta())
-    """The same in a run that may load models: the first, or one with another model."""
+    runtime_load_time: Duration = Field(default=timedelta(minutes=15), ge=timedelta())
+    """More for a run that may load models: the first, or one with another model."""
 
     input_buckets: tuple[str, ...] = ()
     """The buckets of `s3://` inputs."""
     input_bytes: int = Field(default=20 * 2**20, ge=1)
-    """Of each input."""
-    input_total_bytes: int = Field(default=100 * 2**20, ge=1)
+    """Of each image."""
+    input_audio_bytes: int = Field(default=50 * 2**20, ge=1)
+    input_video_bytes: int = Field(default=200 * 2**20, ge=1)
+    input_model_bytes: int = Field(default=100 * 2**20, ge=1)
+    """Of each 3D model."""
+    input_total_bytes: int = Field(default=256 * 2**20, ge=1)
     """Of the inputs of one task."""
     input_count: int = Field(default=16, ge=0)
     input_timeout: Duration = Field(default=timedelta(seconds=30), gt=timedelta())
     input_redirects: int = Field(default=5, ge=0, le=20)
+    input_user_agent: str = Field(default=USER_AGENT, pattern=r"^[ -~]+$")
+    """Who servers are told that asks."""
     input_ports: tuple[int, ...] = tuple(sorted(USUAL_PORTS))
     """Ports of public hosts."""
     input_private_hosts: tuple[str, ...] = ()

@@ -75,7 +75,7 @@ class Submit:
         return record
 
     async def _take_back(self, wanted: Record) -> Record | None:
-        """Remove the record if this call made it; give it if an agent has begun it."""
+        """Remove the record if only this call has it; give it if an agent has begun it."""
         try:
             async with asyncio.timeout(WITHDRAW_BUDGET.total_seconds()):
                 held = await self.ledger.get(wanted.uid)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from contracts.state import TaskState
 from ledger.port import Ledger
 from ledger.record import Record
 from router.domain import Claim, Held, Submission
@@ -60,13 +59,14 @@ class SubmitOnce:
     async def _first(self, claim: Claim, held: Held, now: datetime) -> Record | None:
         """The first submission if it was accepted; else the key is this claim's."""
         record = await self.ledger.get(held.uid)
-        if record is not None and (held.accepted or _begun(record)):
+        if record is not None and (held.accepted or record.begun):
             return record
         if not held.accepted:
             if now - held.claimed_at < TAKEN_FOR_DEAD:
                 raise TransientError("the first submission with this key is under way")
-            # Its message may be out: without a record, the agent that gets it drops it.
-            if not await self.ledger.withdraw(held.uid):
+            # Its message may be out: without a record, the agent that gets it drops it. A call
+            # that is late all the same finds the key taken over and is refused.
+            if not await self.ledger.discard(held.uid):
                 return await self.ledger.get(held.uid)
         if not await self.keys.take_over(claim, held, now):
             raise TransientError("another submission with this key is under way")
@@ -96,7 +96,3 @@ class SubmitOnce:
                     await self.keys.release(claim)
         except (AppError, TimeoutError):
             log.warning("an idempotency key stays held", extra={"uid": claim.uid})
-
-
-def _begun(record: Record) -> bool:
-    return record.state is not TaskState.QUEUED or record.attempt > 0

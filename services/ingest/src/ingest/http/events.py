@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Annotated, Final
 
 from fastapi import Header
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
@@ -19,25 +20,32 @@ from ingest.watch import Watches
 
 _KEEP_ALIVE: Final = timedelta(seconds=15)
 _SEND: Final = timedelta(seconds=30)  # a client that takes nothing for so long is gone
-_DIGITS: Final = 18  # of a sequence, so that it fits 64 bits
+# The uid, since a client's id can name another submission when it comes again. A number alone
+# is of the task that is asked for. 18 digits fit 64 bits.
+_EVENT_ID: Final = re.compile(r"(?:([0-9A-Z]{26})-)?([0-9]{1,18})")
 
 
-def _sequence(text: str) -> int:
-    if not text:
-        return 0
-    if text.isascii() and text.isdigit() and len(text) <= _DIGITS:
-        return int(text)
-    raise ValueError("must be the id of an earlier event")
+def _event_id(text: str) -> str:
+    if text and not _EVENT_ID.fullmatch(text):
+        raise ValueError("must be the id of an earlier event")
+    return text
 
 
 LastEventId = Annotated[
-    Annotated[int, Field(ge=0)],
-    BeforeValidator(_sequence),
+    str,
+    AfterValidator(_event_id),
     Header(
         alias="Last-Event-ID",
-        description="The id of the last event that was received; only later ones are sent.",
+        description="The id of the last event that was received; only later ones are sent. "
+        "All are, if it was one of another task.",
     ),
 ]
+
+
+def sequence_after(last_event_id: str, uid: str) -> int:
+    """Beyond which sequence the task's events are wanted."""
+    found = _EVENT_ID.fullmatch(last_event_id)
+    return int(found[2]) if found and found[1] in {None, uid} else 0
 
 
 async def events(
@@ -75,4 +83,6 @@ def _event(change: Change) -> ServerSentEvent:
         name, view = "state", views.TaskView.of(task)
     else:
         name, view = "progress", views.ProgressEvent.of(task)
-    return ServerSentEvent(view.text(), event=name, id=str(change.sequence), sep="\n")
+    return ServerSentEvent(
+        view.text(), event=name, id=f"{task.uid}-{change.sequence}", sep="\n"
+    )

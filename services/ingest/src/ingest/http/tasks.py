@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from ingest.domain import LONGEST_LINK
 from ingest.http import openapi
-from ingest.http.events import LastEventId, events
+from ingest.http.events import LastEventId, events, sequence_after
 from ingest.http.views import TasksView, TaskView
 from ingest.look_up import Filters, cancel_task, find_task, list_tasks
 from ingest.payload import whole_number
@@ -69,8 +69,9 @@ def add_tasks(app: FastAPI, router: Router, watches: Watches) -> None:
         response_class=Response,
         responses={**openapi.event_stream(), **openapi.refusals(openapi.FINDING)},
     )
-    async def watch_task(id: str, last_event_id: LastEventId = 0) -> Response:
-        return await events(watches, await find_task(router, id), last_event_id)
+    async def watch_task(id: str, last_event_id: LastEventId = "") -> Response:
+        task = await find_task(router, id)
+        return await events(watches, task, sequence_after(last_event_id, task.uid))
 
     @app.get(
         "/v1/tasks",

@@ -3,31 +3,66 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from awsio.errors import translated
 from queue_agent.domain import UnworkableError
 from queue_agent.files.body import Body, as_payload
+from servicekit.errors import TransientError
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 
+_OWNER: Final = "darkroom-owner"
 CLAIM_BYTES: Final = 24 * 2**20  # the largest message of the router
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3OutputStore:
-    """Writes objects of one bucket."""
+    """Writes objects of one bucket; their metadata says whose they are."""
 
     client: S3Client
     bucket: str
 
-    async def write(self, key: str, body: Body, content_type: str) -> None:
+    async def write(
+        self, key: str, body: Body, content_type: str, owner: str, *, anyway: bool = False
+    ) -> str:
+        condition = {} if anyway else {"IfNoneMatch": "*"}
+        try:
+            await self._put(key, body, content_type, owner, **condition)
+        except TransientError as error:
+            if error.details.get("code") != "PreconditionFailed":
+                raise
+        else:
+            return owner
+        found = await self._owner(key)
+        if found == owner:
+            await self._put(key, body, content_type, owner)
+        return found
+
+    async def _put(
+        self, key: str, body: Body, content_type: str, owner: str, **condition: Any
+    ) -> None:
         with translated("s3.write"), as_payload(body) as sent:
             await self.client.put_object(
-                Bucket=self.bucket, Key=key, Body=sent, ContentType=content_type
+                Bucket=self.bucket,
+                Key=key,
+                Body=sent,
+                ContentType=content_type,
+                Metadata={_OWNER: owner},
+                **condition,
             )
+
+    async def _owner(self, key: str) -> str:
+        try:
+            with translated("s3.owner"):
+                found = await self.client.head_object(Bucket=self.bucket, Key=key)
+        except TransientError as error:
+            if error.details.get("code") == "403":
+                return ""  # the role may not know: then it is as if it were somebody else's
+            raise
+        return found["Metadata"].get(_OWNER, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

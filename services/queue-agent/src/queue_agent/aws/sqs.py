@@ -9,14 +9,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from awsio.errors import translated
-from queue_agent.domain import Delivery, LeaseLostError
-from servicekit.errors import TransientError
+from queue_agent.domain import Delivery, LeaseLostError, QueueMissingError
+from servicekit.errors import FatalError, TransientError
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
 # SQS says this of a receipt whose message was deleted or handed to somebody else.
 _GONE = ("InvalidParameterValue", "MessageNotInflight", "ReceiptHandleIsInvalid")
+_MISSING = ("NonExistentQueue", "QueueDoesNotExist")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class SqsTaskSource:
     lease: timedelta
 
     async def receive(self) -> Delivery | None:
-        with translated("sqs.receive"):
+        with _there(), translated("sqs.receive"):
             answer = await self.client.receive_message(
                 QueueUrl=self.queue_url,
                 MaxNumberOfMessages=1,
@@ -69,6 +70,16 @@ class SqsTaskSource:
     async def release(self, delivery: Delivery, after: timedelta = timedelta()) -> None:
         with suppress(LeaseLostError):
             await self.extend(delivery, after)
+
+
+@contextmanager
+def _there() -> Iterator[None]:
+    try:
+        yield
+    except FatalError as error:
+        if str(error.details.get("code", "")).endswith(_MISSING):
+            raise QueueMissingError(str(error), **error.details) from error
+        raise
 
 
 @contextmanager

@@ -60,7 +60,6 @@ _TYPES: Final = {
 """Of what runtimes make; the same on each machine, whatever its own table says."""
 _OTHERS: Final = MimeTypes()
 _SAME: Final = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tif": "tiff"}
-_READ_BY_RUNTIMES: Final = frozenset({"png", "jpg", "gif", "webp", "avif", "tiff", "bmp"})
 _NO_EXTENSION = re.compile(r"[^a-z0-9]")
 _LONGEST: Final = 16  # that a key of the bucket has room for
 _HEAD_BYTES: Final = 512
@@ -108,18 +107,6 @@ def file_type(body: Body, name: str = "") -> FileType:
     if sure and not any({sure, extension} <= kin for kin in _KIN):
         return _typed(sure)
     return _typed(extension) if extension else PNG
-
-
-def is_image(body: Body) -> bool:
-    """Whether the bytes are an image, of a kind that runtimes read."""
-    return _by_bytes(body) in _READ_BY_RUNTIMES
-
-
-def unread_image(body: Body) -> str | None:
-    """The name of a kind of image that runtimes do not read; None if the bytes are no such."""
-    sure = _by_bytes(body)
-    is_other = sure and sure not in _READ_BY_RUNTIMES and _TYPES[sure].startswith("image/")
-    return sure.upper() if sure and is_other else None
 
 
 def _typed(extension: str) -> FileType:

@@ -26,14 +26,12 @@ _OK: Final = 200
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SERVER_ERROR: Final = 500
 _TOO_MANY_REQUESTS: Final = 429
-# Stores that were told no type say these; the bytes decide then.
-_UNTYPED: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
-_HEADERS: Final = {
-    "Accept": "image/*",
-    # A small answer must not grow beyond the limit when it is unpacked.
-    "Accept-Encoding": "identity",
-    "User-Agent": "darkroom",
-}
+# What a server says when it means a page or an error; otherwise the bytes decide, for many a
+# store was never told a type.
+_PAGES: Final = frozenset({"text/html", "application/xhtml+xml", "application/json"})
+_MODEL: Final = "model/"  # glTF is JSON: `model/gltf+json`
+# A small answer must not grow beyond the limit when it is unpacked.
+_HEADERS: Final = {"Accept": "*/*", "Accept-Encoding": "identity"}
 
 
 class _CheckedResolver(AbstractResolver):
@@ -103,10 +101,12 @@ async def http_inputs(
     patience: timedelta,
     redirects: int,
     rules: AddressRules,
+    agent: str,
     resolver: AbstractResolver | None = None,
 ) -> AsyncIterator[HttpInputReader]:
     """Open a reader with a session of its own: no cookies, no proxies from the environment.
 
+    It says that it is `agent`, for some servers refuse whoever does not say who asks.
     Each connection resolves its host once and goes to what was checked; `resolver` stands in
     for the system's.
     """
@@ -117,7 +117,7 @@ async def http_inputs(
             resolver=checking, use_dns_cache=False, force_close=True
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers=_HEADERS,
+        headers={**_HEADERS, "User-Agent": agent},
         auto_decompress=False,
         trust_env=False,
         timeout=aiohttp.ClientTimeout(total=None),
@@ -137,7 +137,7 @@ async def _body(response: aiohttp.ClientResponse, take: Take) -> Body:
 
 def _check_form(response: aiohttp.ClientResponse) -> None:
     given = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if given not in _UNTYPED and not given.startswith("image/"):
-        raise InputUnavailableError("the answer is not an image")
+    if given in _PAGES or (given.endswith("+json") and not given.startswith(_MODEL)):
+        raise InputUnavailableError("the answer is a page or JSON, not a file")
     if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise InputUnavailableError("the answer is packed, which was not asked for")

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from awsio.errors import translated
 from queue_agent.domain import InputUnavailableError
@@ -33,21 +34,35 @@ class S3InputReader:
             raise InputUnavailableError("the bucket is not one that inputs may come from")
         try:
             async with asyncio.timeout(self.patience.total_seconds()):
-                with translated("s3.input"):
-                    return await self._read(bucket, key, take)
+                return await self._read(bucket, key, take)
         except TimeoutError as error:
             raise InputUnavailableError("it took too long", retryable=True) from error
         except FatalError as error:
             raise InputUnavailableError("S3 refused it") from error
         except TransientError as error:
-            missing = error.details.get("code") == "NoSuchKey"
+            missing = _is_missing(error)
             reason = "there is no such object" if missing else "S3 did not give it"
             raise InputUnavailableError(reason, retryable=not missing) from error
 
     async def _read(self, bucket: str, key: str, take: Take) -> Body:
-        answer = await self.client.get_object(Bucket=bucket, Key=key)
-        async with answer["Body"] as stream:
-            return await save(stream.iter_chunks(_PART_BYTES), take)
+        """The object of this very name; what is left of percent signs only if there is none."""
+        try:
+            return await self._get(bucket, key, take)
+        except TransientError as error:
+            plain = unquote(key)
+            if plain == key or not _is_missing(error):
+                raise
+        return await self._get(bucket, plain, take)
+
+    async def _get(self, bucket: str, key: str, take: Take) -> Body:
+        with translated("s3.input"):
+            answer = await self.client.get_object(Bucket=bucket, Key=key)
+            async with answer["Body"] as stream:
+                return await save(stream.iter_chunks(_PART_BYTES), take)
+
+
+def _is_missing(error: TransientError) -> bool:
+    return error.details.get("code") == "NoSuchKey"
 
 
 def _split(url: str) -> tuple[str, str]:

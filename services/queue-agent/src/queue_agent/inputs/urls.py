@@ -20,6 +20,8 @@ URL_CHARACTERS: Final = 8192
 _SCHEMES: Final = frozenset({"http", "https"})
 _LAST_PORT: Final = 65535
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]%]+)(?::([0-9]{1,5}))?")
+_WITH_HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//[^/?#]*", re.IGNORECASE)
+_SENT: Final = {byte: chr(byte) for byte in range(128) if chr(byte) != " "}
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,254}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 # The URL standard's "ends in a number": such a host is an IPv4 address, in whatever spelling.
@@ -60,6 +62,7 @@ def redirected(url: URL, location: str) -> URL:
     Raises `InputUnavailableError`, also for a way from https to http: what the first URL
     protects would travel in clear.
     """
+    location = _as_browsers_send(location)
     if not location:
         raise InputUnavailableError("the redirect leads nowhere")
     # Before joining, which drops some characters in silence.
@@ -81,6 +84,18 @@ def literal_address(url: URL) -> Address | None:
         return IPv6Address(host) if ":" in host else IPv4Address(host)
     except ValueError:
         return None
+
+
+def _as_browsers_send(location: str) -> str:
+    """A redirect with the blanks and the bytes beyond ASCII of its path and query encoded.
+
+    The URL standard has parsers do so; servers often leave it to them.
+    """
+    text = location.strip(" ")
+    host = _WITH_HOST.match(text)
+    start = host.end() if host else 0
+    sent = text[start:].encode(errors="surrogateescape")  # as it came over the wire
+    return text[:start] + "".join(_SENT.get(byte, f"%{byte:02X}") for byte in sent)
 
 
 def _check_characters(text: str) -> None:

@@ -16,7 +16,13 @@ import aiohttp
 from pydantic_core import to_json
 
 from queue_agent.concurrency import unwrap_group
-from queue_agent.domain import RuntimeLostError, RuntimeSilentError, TaskFailedError
+from queue_agent.domain import (
+    RuntimeGoneError,
+    RuntimeLostError,
+    RuntimeSilentError,
+    RuntimeUnwellError,
+    TaskFailedError,
+)
 from queue_agent.files.body import Body, FileBody, as_payload, open_body, save
 from queue_agent.runtimes.json_stream import TooLongError, parsed
 
@@ -24,6 +30,7 @@ CALL_BUDGET: Final = timedelta(seconds=15)
 KEEP_ALIVE: Final = timedelta(seconds=3)  # shorter than the 5 s of uvicorn, SD WebUI's server
 _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
+_FROM_GATEWAYS: Final = frozenset({502, 503, 504})
 _SHOWN_BYTES: Final = 2**16  # of an answer that is no JSON
 ANSWER_BYTES: Final = 2**30
 _PART_BYTES: Final = 3 * 2**16  # base64 of three bytes is whole
@@ -41,20 +48,29 @@ class Answer:
         """Whether the runtime did what it was asked."""
         return self.status < _CLIENT_ERROR
 
-    def failure(self, message: str, *, retryable: bool = False) -> TaskFailedError:
-        """The failure that this answer is: `runtime_rejected` for what never ran."""
-        code = "runtime_rejected" if self.status < _SERVER_ERROR else "runtime_error"
-        return TaskFailedError(message, code=code, retryable=retryable, answer=self.body)
+    def check_ready(self) -> None:
+        """Return if it says that the server is up.
 
-    def not_ready(self) -> RuntimeLostError:
-        """What a probe without success is; it says what to do if the server wants a login."""
+        Raises `RuntimeGoneError` where a gateway says that it is not, else `RuntimeUnwellError`
+        for an error of its own, and `RuntimeLostError` for a refusal.
+        """
+        if self.ok:
+            return
         if self.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            return RuntimeLostError(
+            raise RuntimeLostError(
                 f"the runtime refuses us ({self.status}): give user and password in its URL, "
                 "http://USER:PASSWORD@HOST:PORT",
                 status=self.status,
             )
-        return RuntimeLostError("the runtime is not ready", status=self.status)
+        if self.status in _FROM_GATEWAYS:
+            raise RuntimeGoneError("the runtime is not there", status=self.status)
+        kind = RuntimeUnwellError if self.status >= _SERVER_ERROR else RuntimeLostError
+        raise kind(f"the runtime is not ready: it answers {self.status}", status=self.status)
+
+    def failure(self, message: str, *, retryable: bool = False) -> TaskFailedError:
+        """The failure that this answer is: `runtime_rejected` for what never ran."""
+        code = "runtime_rejected" if self.status < _SERVER_ERROR else "runtime_error"
+        return TaskFailedError(message, code=code, retryable=retryable, answer=self.body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +202,8 @@ async def _reached() -> AsyncIterator[None]:
         yield
     except TimeoutError as error:
         raise RuntimeSilentError("the runtime takes too long to answer") from error
+    except aiohttp.ClientConnectorError as error:
+        raise RuntimeGoneError("the runtime does not answer") from error
     except (aiohttp.ClientError, OSError) as error:
         raise RuntimeLostError(
             "the runtime does not answer", error=type(error).__name__

@@ -19,6 +19,7 @@ from queue_agent.domain import (
     Leftovers,
     Outcome,
     PoisonedError,
+    RuntimeLostError,
     Task,
     TaskFailedError,
     UnworkableError,
@@ -29,7 +30,7 @@ from queue_agent.ports import Notifier, Report
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.progress import ProgressReporter
 from queue_agent.task.results import ResultPublisher, log_event
-from queue_agent.task.run import Runner, cancelled, failed
+from queue_agent.task.run import TIMEOUT, Runner, cancelled, failed
 from servicekit.telemetry import incoming_context
 
 # Of the URLs in a callback; SNS has room for 256 KiB, with context and error.
@@ -129,9 +130,7 @@ class Handler:
     async def _run(
         self, task: Task, state: DeliveryState, leftovers: Leftovers, report: Report
     ) -> tuple[Outcome, float]:
-        job = await self.preparer.prepare(task, leftovers)
-        async with state.runtime_slot() as slot:
-            outcome = await self.runner.run(task, job, report, slot)
+        outcome, seconds = await self._generated(task, state, leftovers, report)
         log_event(task, "generated")
         if _addresses(outcome) > ADDRESS_BYTES:
             outcome.close()
@@ -139,7 +138,24 @@ class Handler:
                 f"the run made {len(outcome.files)} files, more than a callback has room for",
                 code="runtime_error",
             )
-        return outcome, slot.seconds
+        return outcome, seconds
+
+    async def _generated(
+        self, task: Task, state: DeliveryState, leftovers: Leftovers, report: Report
+    ) -> tuple[Outcome, float]:
+        """What the run made; a runtime that is lost before it began is waited for."""
+        while True:
+            await state.runtime_ready()
+            try:
+                job = await self.preparer.prepare(task, leftovers)
+                async with state.runtime_slot() as slot:
+                    outcome = await self.runner.run(task, job, report, slot)
+                    if outcome.failure and outcome.failure.code == TIMEOUT:
+                        state.doubt_runtime()
+            except RuntimeLostError as error:
+                state.lose(error)
+            else:
+                return outcome, slot.seconds
 
     def _count(self, outcome: str) -> None:
         self.metrics.tasks.add(1, {"outcome": outcome})
@@ -147,7 +163,7 @@ class Handler:
 
 def _addresses(outcome: Outcome) -> int:
     """How many bytes the URLs have that the callback will list."""
-    last = outcome.task.place.image_key(len(outcome.files) or 1, "webp")
+    last = outcome.task.place.own_image_key(len(outcome.files) or 1, "webp")
     return len(outcome.files) * len(outcome.task.place.url(last).encode())
 
 

@@ -12,23 +12,24 @@ from typing import Any
 
 from opentelemetry import trace
 
+from contracts.fields import Path, find_texts
 from contracts.message import UndecodableError, decode_content
 from queue_agent.domain import (
     Job,
     Leftovers,
     Task,
+    TaskFailedError,
     UnworkableError,
 )
 from queue_agent.files.body import PART_BYTES, Body, open_body
-from queue_agent.files.types import file_type
-from queue_agent.inputs.fetch import Fetcher
-from queue_agent.inputs.find import Input, Path, replaced
+from queue_agent.inputs.fetch import Fetched, Fetcher
+from queue_agent.inputs.find import Chosen, Input, replaced
 from queue_agent.metrics import Metrics
 from queue_agent.ports import ClaimStore, ImageRuntime
 
 tracer = trace.get_tracer(__name__)
 
-FindInputs = Callable[[Mapping[str, Any]], list[Input]]
+FindInputs = Callable[[Mapping[str, Any], Chosen], list[Input]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class Preparer:
         ):
             content = await self._content(task)
             large: dict[str, Body] = {}
-            inputs = self.find_inputs(content)
+            inputs = self.find_inputs(content, _chosen(task, content))
             if inputs:
                 content, large = await self._with_inputs(content, inputs, leftovers)
             job = Job(
@@ -79,19 +80,21 @@ class Preparer:
         self, content: Mapping[str, Any], inputs: list[Input], leftovers: Leftovers
     ) -> tuple[dict[str, Any], dict[str, Body]]:
         """The content with a value for each input, and the large ones by placeholder token."""
-        bodies = await self.fetcher.fetch(inputs)
-        self.metrics.inputs.add(sum(map(len, bodies.values())))
-        uploaded: dict[str, str] = {}
+        fetched = await self.fetcher.fetch(inputs)
+        self.metrics.inputs.add(sum(len(one.body) for one in fetched.values()))
+        uploaded: dict[object, str] = {}
         values: dict[Path, str] = {}
         large: dict[str, Body] = {}
         for one in inputs:
-            body = bodies[one.url]
-            if one.upload:
-                if one.url not in uploaded:
-                    name = await asyncio.to_thread(_input_name, body)
-                    uploaded[one.url] = await self.runtime.upload(name, body)
-                    leftovers.uploads.append(uploaded[one.url])
-                values[one.path] = uploaded[one.url]
+            file = fetched[one.source]
+            body = file.body
+            if one.slot.upload:
+                upload = (*one.source, one.slot.folder)
+                if upload not in uploaded:
+                    name = await asyncio.to_thread(_input_name, file, one.slot.folder)
+                    uploaded[upload] = await self.runtime.upload(name, body)
+                    leftovers.uploads.append(uploaded[upload])
+                values[one.path] = uploaded[upload]
             elif isinstance(body, bytes):
                 values[one.path] = (await asyncio.to_thread(base64.b64encode, body)).decode()
             else:
@@ -101,10 +104,20 @@ class Preparer:
         return replaced(content, values), large
 
 
-def _input_name(body: Body) -> str:
-    extension = file_type(body).extension
-    with open_body(body) as reader:
+def _chosen(task: Task, content: Mapping[str, Any]) -> Chosen:
+    names = task.message.inputs
+    if names is None:
+        return None
+    try:
+        return set(find_texts(content, names).values())
+    except ValueError as error:
+        raise TaskFailedError(f"inputs: {error}", code="input_unavailable") from None
+
+
+def _input_name(file: Fetched, folder: str) -> str:
+    with open_body(file.body) as reader:
         digest = hashlib.sha256()
         while part := reader.read(PART_BYTES):
             digest.update(part)
-    return f"darkroom-{digest.hexdigest()[:16]}.{extension}"
+    name = f"darkroom-{digest.hexdigest()[:16]}.{file.extension}"
+    return f"{folder}/{name}" if folder else name

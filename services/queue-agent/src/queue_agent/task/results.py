@@ -9,15 +9,17 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import count
+from enum import Enum, auto
+from itertools import chain, count
 from typing import Any, Final, TypeVar
 
 from opentelemetry import trace
 from pydantic_core import from_json, to_json
 
-from contracts.places import OutputPlace
+from contracts.ids import Key
 from queue_agent.concurrency import unwrap_group
 from queue_agent.domain import File, Outcome, Stored, Task
+from queue_agent.files.body import Body
 from queue_agent.files.types import file_type
 from queue_agent.metrics import Metrics
 from queue_agent.ports import Notifier, OutputStore
@@ -30,6 +32,16 @@ tracer = trace.get_tracer(__name__)
 T = TypeVar("T")
 FIRST_PAUSE: Final = timedelta(seconds=0.5)
 LONGEST_PAUSE: Final = timedelta(seconds=15)
+_JSON: Final = "application/json"
+
+
+class _Found(Enum):
+    """Whose object had the key that one was to be stored under."""
+
+    NOBODY = auto()  # it is stored
+    EARLIER = auto()  # another attempt of the task, which is open
+    FINAL = auto()  # another attempt of the task, which has ended: what is there stays
+    FOREIGN = auto()  # another submission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,40 +73,70 @@ class ResultPublisher:
         await self.notifier.finish(task.uid, task.attempt, stored)
 
     async def _store(self, outcome: Outcome) -> Stored:
-        place = outcome.task.place
-        urls = []
+        task = outcome.task
         async with unwrap_group(), asyncio.TaskGroup() as group:
-            for file, key, content_type in _placed(outcome.files, place):
-                urls.append(place.url(key))
-                group.create_task(self._write(key, file, content_type), name=f"upload-{key}")
-        # Last: whoever sees the document may count on the images.
+            uploads = [
+                group.create_task(self._image(task, name, file), name=f"upload-{name}")
+                for name, file in _named(outcome.files)
+            ]
+        urls = tuple(task.place.url(upload.result()) for upload in uploads)
         refs = (file.ref for file in outcome.files)
         told = with_urls(outcome.document, dict(zip(refs, urls, strict=True)))
         if outcome.warnings:
             told["warnings"] = list(outcome.warnings)
-        document = File(body=_written(told))
-        await self._write(place.out_key, document, "application/json")
+        # Last: whoever sees the document may count on the images.
+        output_key = await self._document(task, _written(told))
         return Stored(
-            image_url=tuple(urls),
-            output_url=place.url(place.out_key),
+            image_url=urls,
+            output_url=task.place.url(output_key),
             failure=outcome.failure,
             warnings=outcome.warnings,
             cancelled=outcome.cancelled,
         )
 
-    async def _write(self, key: str, file: File, content_type: str) -> None:
-        await self.store.write(key, file.body, content_type)
-        self.metrics.uploads.add(1)
-        self.metrics.uploaded.add(len(file.body))
-
-
-def _placed(files: Iterable[File], place: OutputPlace) -> Iterator[tuple[File, str, str]]:
-    """Each file with its key and type; grids are counted apart."""
-    numbers = {is_grid: count(1) for is_grid in (True, False)}
-    for file in files:
+    async def _image(self, task: Task, name: str, file: File) -> Key:
         kind = file_type(file.body, file.name)
-        key_of = place.grid_key if file.is_grid else place.image_key
-        yield file, key_of(next(numbers[file.is_grid]), kind.extension), kind.content_type
+        key = task.place.image_key(name, kind.extension)
+        found = await self._write(key, file.body, kind.content_type, task)
+        if found is _Found.EARLIER:
+            # The same request made it: an attempt that was lost leaves nothing else behind.
+            await self._write(key, file.body, kind.content_type, task, anyway=True)
+        elif found is _Found.FOREIGN:
+            key = task.place.own_image_key(name, kind.extension)
+            await self._write(key, file.body, kind.content_type, task, anyway=True)
+        return key
+
+    async def _document(self, task: Task, document: bytes) -> Key:
+        key = task.place.out_key
+        found = await self._write(key, document, _JSON, task)
+        if found in {_Found.EARLIER, _Found.FOREIGN}:
+            # Whichever attempt ends the task, its document is its own.
+            key = task.place.own_out_key(task.attempt)
+            await self._write(key, document, _JSON, task, anyway=True)
+        return key
+
+    async def _write(
+        self, key: Key, body: Body, content_type: str, task: Task, *, anyway: bool = False
+    ) -> _Found:
+        """Store an object if its key is free or `anyway`; gives who had the key else."""
+        owner = f"{task.uid}/{task.attempt}"
+        found = await self.store.write(key, body, content_type, owner, anyway=anyway)
+        if found != owner:
+            if not found.startswith(f"{task.uid}/"):
+                return _Found.FOREIGN
+            is_open = await self.notifier.is_open(task.uid)
+            return _Found.EARLIER if is_open else _Found.FINAL
+        self.metrics.uploads.add(1)
+        self.metrics.uploaded.add(len(body))
+        return _Found.NOBODY
+
+
+def _named(files: Iterable[File]) -> Iterator[tuple[str, File]]:
+    """Each file with its number; grids are counted apart."""
+    images, grids = count(1), count(2)
+    names = chain(["grid"], (f"grid-{number}" for number in grids))
+    for file in files:
+        yield next(names) if file.is_grid else str(next(images)), file
 
 
 def _written(document: Mapping[str, Any]) -> bytes:

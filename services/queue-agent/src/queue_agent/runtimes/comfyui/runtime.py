@@ -23,8 +23,8 @@ from queue_agent.domain import (
     TaskFailedError,
 )
 from queue_agent.files.body import Body, open_body
-from queue_agent.inputs.find import find_in_graph, is_wrapped
-from queue_agent.ports import ReleaseEarly, Report, no_one_waits
+from queue_agent.inputs.find import is_wrapped
+from queue_agent.ports import ReleaseEarly, Report, Started, no_one_asks, no_one_waits
 from queue_agent.runtimes.comfyui.answers import (
     FileRef,
     check_ending,
@@ -36,16 +36,18 @@ from queue_agent.runtimes.comfyui.answers import (
     why_nothing,
 )
 from queue_agent.runtimes.comfyui.follow import Follower
+from queue_agent.runtimes.comfyui.node_definitions import NodeDefinitions
 from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.comfyui.prompt_ids import earlier_prompts, prompt_id_of
 from queue_agent.runtimes.forward import forward
 from queue_agent.runtimes.http import Answer, RuntimeHttp, encoded
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.shape import mapping, probing, text, understood
-from queue_agent.runtimes.stall import StallLimit
 from queue_agent.task.out_document import ComfyUiOut
 
 _MODEL_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
+UPLOAD_BUDGET: Final = timedelta(minutes=2)  # videos
 CANCEL_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
 
 
@@ -56,23 +58,26 @@ class ComfyUiRuntime:
     http: RuntimeHttp
     poll: timedelta
     silence: timedelta
-    stall_limit: StallLimit = field(default_factory=StallLimit)
-    hanging: set[str] = field(default_factory=set)  # prompts given up for that
+    loaded: LoadedModels = field(default_factory=LoadedModels)
+    hanging: set[str] = field(default_factory=set)  # prompts that were interrupted
+    nodes: NodeDefinitions = field(default_factory=NodeDefinitions)
     _order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @probing
     async def probe(self) -> None:
-        with self.stall_limit.forgetting_if_lost():
+        with self.nodes.forgotten_if_lost(), self.loaded.forgetting_if_lost():
             await self._probe()
 
     async def _probe(self) -> None:
         answer = await self.http.get("/system_stats")
-        if not answer.ok:
-            raise answer.not_ready()
+        answer.check_ready()
+        await self.nodes.look(self.http)
         if self.hanging:
             running, _ = await self._follower.queued()
             if running & self.hanging:
-                raise RuntimeLostError("the runtime still hangs")
+                raise RuntimeHangsError(
+                    "the runtime goes on with a prompt that was interrupted"
+                )
             self.hanging.clear()
 
     @understood
@@ -80,13 +85,16 @@ class ComfyUiRuntime:
         with open_body(body) as image:
             form = aiohttp.FormData()
             kind = "application/octet-stream"
-            form.add_field("image", image, filename=name, content_type=kind)
-            answer = await self.http.post("/upload/image", form=form)
+            within, _, base = name.rpartition("/")
+            form.add_field("image", image, filename=base, content_type=kind)  # of any kind
+            if within:
+                form.add_field("subfolder", within)
+            answer = await self.http.post("/upload/image", form=form, budget=UPLOAD_BUDGET)
         # Not the name that was asked for: an existing file gets another one.
         said = mapping(answer.body)
         taken, folder = text(said.get("name")), text(said.get("subfolder"))
         if not answer.ok or not taken:
-            raise answer.failure("the runtime did not take an input image")
+            raise answer.failure("the runtime did not take an input")
         return f"{folder}/{taken}" if folder else taken
 
     @understood
@@ -96,7 +104,11 @@ class ComfyUiRuntime:
 
     @understood
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
             raise TaskFailedError(
@@ -107,13 +119,13 @@ class ComfyUiRuntime:
             async with self._order:  # prompts run in the order in which they are queued
                 await self._drop_earlier(job)
                 await self._submit(job, prompt_id)
-            with self.stall_limit.run(_model_files(job)) as stall:
+            with self.loaded.run(_model_files(job)):
                 progress = GraphProgress.of(_graph(job))
-                entry = await self._follower.follow(prompt_id, progress, forward(report), stall)
+                follow = self._follower.follow(prompt_id, progress, forward(report), started)
+                entry = await follow
                 check_ending(entry)
-        except (asyncio.CancelledError, RuntimeHangsError) as error:
-            if isinstance(error, RuntimeHangsError):
-                self.hanging.add(prompt_id)
+        except asyncio.CancelledError:
+            self.hanging.add(prompt_id)
             with suppress(RuntimeLostError, TaskFailedError, TimeoutError):
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._drop(prompt_id)
@@ -131,7 +143,7 @@ class ComfyUiRuntime:
         )
 
     def loading(self, job: Job) -> timedelta:
-        return self.stall_limit.loading(_model_files(job))
+        return self.loaded.loading(_model_files(job))
 
     @understood
     async def forget(self, leftovers: Leftovers) -> None:
@@ -206,9 +218,11 @@ def comfyui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
         http=http,
         poll=options.poll,
         silence=options.silence,
-        stall_limit=options.stall_limit,
+        loaded=options.loaded,
     )
-    return RuntimeParts(runtime=runtime, find_inputs=find_in_graph, out=ComfyUiOut(), width=2)
+    return RuntimeParts(
+        runtime=runtime, find_inputs=runtime.nodes.find_inputs, out=ComfyUiOut(), width=2
+    )
 
 
 def _model_files(job: Job) -> frozenset[str]:

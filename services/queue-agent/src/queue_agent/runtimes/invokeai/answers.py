@@ -15,6 +15,7 @@ from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
 from queue_agent.runtimes.memory import is_out_of_memory
 from queue_agent.runtimes.shape import items, mapping, progress
 
+PENDING: Final = "pending"
 ENDS: Final = frozenset({"completed", "failed", "canceled"})
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}")
 

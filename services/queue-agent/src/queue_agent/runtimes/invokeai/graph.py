@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from contracts.fields import Path
 from queue_agent.domain import TaskFailedError
-from queue_agent.inputs.find import Path, replaced
+from queue_agent.inputs.find import replaced
 
 _METADATA: Final = "core_metadata"  # the type of the node that only notes what others do
 

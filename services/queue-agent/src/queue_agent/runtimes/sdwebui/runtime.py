@@ -26,10 +26,11 @@ from queue_agent.domain import (
 )
 from queue_agent.files.body import Body
 from queue_agent.inputs.find import find_in_body
-from queue_agent.ports import ReleaseEarly, Report, no_one_waits
+from queue_agent.ports import ReleaseEarly, Report, Started, no_one_asks, no_one_waits
 from queue_agent.runtimes.forward import forward
 from queue_agent.runtimes.http import Answer, RawAnswer, RuntimeHttp, encoded
 from queue_agent.runtimes.json_stream import LongString
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
 from queue_agent.runtimes.memory import is_out_of_memory
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
@@ -44,7 +45,6 @@ from queue_agent.runtimes.sdwebui.models import (
 )
 from queue_agent.runtimes.sdwebui.progress import State, watch_progress
 from queue_agent.runtimes.shape import items, mapping, probing, text, understood, whole
-from queue_agent.runtimes.stall import StallLimit
 from queue_agent.task.out_document import SdWebuiOut, read_info
 from servicekit.errors import FatalError
 
@@ -77,7 +77,7 @@ class Known:
     checkpoint: Checkpoint | None = None  # of the last run, and loaded if that is ours to do
     listed: list[Checkpoint] = field(default_factory=list)
     state: State | None = None  # of `progress`, after the last run
-    hanging: float | None = None  # when a run was given up that may still be there
+    hanging: float | None = None  # when a run was interrupted that may go on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,20 +93,19 @@ class SdWebuiRuntime:
     poll: timedelta
     silence: timedelta
     own: str = ""  # empty if it is not known
-    stall_limit: StallLimit = field(default_factory=StallLimit)
+    loaded: LoadedModels = field(default_factory=LoadedModels)
     known: Known = field(default_factory=Known)
 
     @probing
     async def probe(self) -> None:
-        with self.stall_limit.forgetting_if_lost():
+        with self.loaded.forgetting_if_lost():
             await self._probe()
 
     async def _probe(self) -> None:
         answer = await self.http.get(f"{API}/memory")
-        if not answer.ok:
-            raise answer.not_ready()
+        answer.check_ready()
         if self._may_hang() and (await self._state()).get("job"):
-            raise RuntimeLostError("the runtime still hangs")
+            raise RuntimeHangsError("the runtime goes on with a run that was interrupted")
         self.known.hanging = None
 
     def _may_hang(self) -> bool:
@@ -131,7 +130,11 @@ class SdWebuiRuntime:
 
     @understood
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         path = _PATHS.get(job.tasktype)
         if path is None:
@@ -139,6 +142,7 @@ class SdWebuiRuntime:
                 f"SD WebUI does not do {job.tasktype}", code="runtime_rejected"
             )
         ready = job if job.request is not None else await self.encode(job)
+        started()  # it does not tell whether others are before us
         if job.tasktype not in _GENERATIONS:
             raw = await self._work(path, ready, report)
             await release_early()
@@ -152,7 +156,7 @@ class SdWebuiRuntime:
         return await _generated(job, answer)
 
     def loading(self, job: Job) -> timedelta:
-        return self.stall_limit.loading(self._checkpoints(job))
+        return self.loaded.loading(self._checkpoints(job))
 
     async def forget(self, leftovers: Leftovers) -> None:
         """Return. It keeps nothing: images are not saved, and inputs are in the request."""
@@ -200,16 +204,15 @@ class SdWebuiRuntime:
         before = self.known.state if self.known.state is not None else await self._state()
         self.known.state = None
         try:
-            with self.stall_limit.run(self._checkpoints(job)) as stall:
+            with self.loaded.run(self._checkpoints(job)):
                 raw = await run_with(
                     self.http.post_raw(f"{API}/{path}", job.request, self._remember_state),
-                    self._watch(before, report, stall),
+                    self._watch(before, report),
                 )
-        except (asyncio.CancelledError, RuntimeHangsError) as error:
+        except asyncio.CancelledError:
             # The answer to an interrupted call is a partial image with status 200. It is never
             # seen, because the call itself was given up above.
-            if isinstance(error, RuntimeHangsError):
-                self.known.hanging = asyncio.get_running_loop().time()
+            self.known.hanging = asyncio.get_running_loop().time()
             await self._interrupt()
             raise
         self._check_whole(raw)
@@ -220,9 +223,9 @@ class SdWebuiRuntime:
         if raw.status == HTTPStatus.OK and (self.known.state or {}).get("interrupted"):
             raise RunInterruptedError("somebody else interrupted the runtime")
 
-    async def _watch(self, before: State, report: Report, stall: timedelta) -> None:
+    async def _watch(self, before: State, report: Report) -> None:
         await watch_progress(
-            self._state, before, forward(report), poll=self.poll, lost=self.silence, stall=stall
+            self._state, before, forward(report), poll=self.poll, lost=self.silence
         )
 
     async def _remember_state(self) -> None:
@@ -246,6 +249,7 @@ class SdWebuiRuntime:
                     await self.http.post(f"{API}/interrupt")
                     await asyncio.sleep(INTERRUPT_PAUSE.total_seconds())
                     if not (await self._state()).get("job"):
+                        self.known.hanging = None
                         return
 
 
@@ -257,7 +261,7 @@ def sdwebui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
         own=options.own_model,
         poll=options.poll,
         silence=options.silence,
-        stall_limit=options.stall_limit,
+        loaded=options.loaded,
     )
     return RuntimeParts(runtime=runtime, find_inputs=find_in_body, out=SdWebuiOut())
 
