@@ -244,16 +244,37 @@ def test_pods_on_a_node_cannot_reach_its_metadata(golden: list[Json]) -> None:
     options = only(golden, "EC2NodeClass")["spec"]["metadataOptions"]
 
     assert (options["httpTokens"], options["httpPutResponseHopLimit"]) == ("required", 1)
-    blocks = [
+    assert "169.254.0.0/16" in _blocks(golden)[0]["except"]
+
+
+def _blocks(manifests: list[Json]) -> list[Json]:
+    return [
         peer["ipBlock"]
-        for rule in only(golden, "NetworkPolicy")["spec"]["egress"]
+        for rule in only(manifests, "NetworkPolicy")["spec"]["egress"]
         for peer in rule["to"]
         if "ipBlock" in peer
     ]
-    assert blocks == [
-        {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]},
+
+
+def test_pods_find_nothing_in_the_vpc_but_the_api_server(golden: list[Json]) -> None:
+    everywhere, *others = _blocks(golden)
+
+    private = ["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"]
+    assert everywhere["cidr"] == "0.0.0.0/0"
+    assert set(everywhere["except"]) == {*private, "169.254.0.0/16"}
+    assert others == [
+        {"cidr": "172.20.0.1/32"},
+        {"cidr": "10.100.0.1/32"},
         {"cidr": "169.254.170.23/32"},
     ]
+
+
+def test_pods_find_what_else_in_the_vpc_they_are_let_to() -> None:
+    manifests = _rendered("everything")
+
+    assert {"cidr": "10.1.0.0/24"} in _blocks(manifests)
+    assert {"cidr": "10.96.0.1/32"} in _blocks(manifests)
+    assert {"cidr": "172.20.0.1/32"} not in _blocks(manifests)
 
 
 def test_images_are_pulled_in_parallel_onto_the_disks() -> None:
@@ -355,10 +376,14 @@ def test_a_runtime_of_many_models_starts_with_none() -> None:
     assert environment(found["queue-agent"])["QUEUE_AGENT_DYNAMIC_MODEL"] == "true"
 
 
-def test_sd_webui_reads_models_without_mapping_them(golden: list[Json]) -> None:
+def test_sd_webui_maps_no_models_and_fetches_nothing_itself(golden: list[Json]) -> None:
     file = json.loads(only(golden, "ConfigMap")["data"]["config.json"])
 
-    assert file == {"disable_mmap_load_safetensors": True}
+    assert file == {
+        "api_enable_requests": False,
+        "api_forbid_local_requests": True,
+        "disable_mmap_load_safetensors": True,
+    }
 
 
 @pytest.mark.parametrize("name", ["golden", "comfyui"])

@@ -238,7 +238,9 @@ async def test_router_gets_every_field_of_a_submission(tmp_path: Path) -> None:
             group.create_task(serve(chosen), name="ingest")
             await readiness.until(True)
             content = {"alwayson_scripts": {"sd_model_checkpoint": "m"}}
-            body = v1alpha2(content, prefix="p", context={"a": 1}, timeout_seconds=1.5)
+            body = v1alpha2(
+                content, prefix="p", context={"a": 1}, timeout_seconds=1.5, inputs="none"
+            )
             headers = {"Idempotency-Key": "key 1"}
             answer = await client.post("/v1alpha2", json=body, headers=headers)
             refused = await client.post("/v1alpha2", json=v1alpha2(runtime="none"))
@@ -256,6 +258,7 @@ async def test_router_gets_every_field_of_a_submission(tmp_path: Path) -> None:
         checkpoint="m",
         tenant="studio",
         timeout=Duration(seconds=1, nanos=500_000_000),
+        inputs=router_pb2.Inputs(),
         idempotency_key="key 1",
         fingerprint=request.fingerprint,
     )

@@ -134,6 +134,25 @@ async def test_time_for_one_attempt_is_handed_on(world: World) -> None:
     assert limits == [None, timedelta(seconds=1.5)]
 
 
+async def test_files_that_a_client_names_are_handed_on(world: World) -> None:
+    content = '{"init_images": ["https://a/b.png"]}'
+    chosen = tasks_pb2.Inputs(paths=["init_images[0]"])
+    async with rpc(world) as stub:
+        for inputs in (None, tasks_pb2.Inputs(), chosen):
+            sent = request(content_json=content, inputs=inputs)
+            await stub.SubmitTask(sent, metadata=WITH_KEY)
+        wrong = request(content_json=content, inputs=tasks_pb2.Inputs(paths=["mask"]))
+        told = await refusal(
+            stub.SubmitTask(wrong, metadata=WITH_KEY),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "invalid_request",
+        )
+
+    handed_on = [submission.inputs for submission, _ in world.router.submitted]
+    assert handed_on == [None, (), ("init_images[0]",)]
+    assert told["fields"] == ["inputs"]
+
+
 @pytest.mark.parametrize("seconds", [0, -1, 86_401, 10**15])
 async def test_time_that_no_attempt_may_take_is_refused(world: World, seconds: int) -> None:
     async with rpc(world) as stub:
@@ -258,6 +277,7 @@ async def test_task_is_told_in_full(world: World) -> None:
         output_url="s3://b/x.out",
         image_url=("s3://b/1.png",),
         error=TaskError(code="runtime_error", message="no", retryable=True),
+        warnings=("another sampler",),
         progress=None,
     )
     world.router.known.append(failed)
@@ -279,6 +299,7 @@ async def test_task_is_told_in_full(world: World) -> None:
         "progress": {"step": 1, "total": 3, "percent": 33.3},
     }
     assert done.task.error.code == "runtime_error"
+    assert list(done.task.warnings) == ["another sampler"]
     assert (done.task.output_url, list(done.task.image_url)) == (
         "s3://b/x.out",
         ["s3://b/1.png"],

@@ -159,6 +159,47 @@ async def test_a_wrong_time_limit_is_named(world: World, wrong: object) -> None:
     assert error["field"] == "task.metadata.timeout_seconds"
 
 
+IMAGES = {"init_images": ["https://a/b.png", "iVBOR"]}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "handed_on"),
+    [
+        (None, None),
+        ("none", ()),
+        ([], ()),
+        (["init_images[0]", "/init_images/1"], ("init_images[0]", "/init_images/1")),
+    ],
+)
+async def test_files_that_a_client_names_go_to_the_router(
+    world: World, inputs: object, handed_on: object
+) -> None:
+    async with rest(world) as client:
+        answer = await client.post("/v1alpha2", json=v1alpha2(IMAGES, inputs=inputs))
+    assert answer.status_code == 200
+    assert world.router.submitted[0][0].inputs == handed_on
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["init_images[2]"], "init_images[2] names no text of the content"),
+        (["init_images"], "init_images names no text"),
+        ("all", "is wrong"),
+        ([""], "is wrong"),
+        ([1], "is wrong"),
+        ([f"init_images[{number}]" for number in range(65)], "is wrong"),
+    ],
+)
+async def test_wrong_names_of_files_are_told(world: World, wrong: object, said: str) -> None:
+    async with rest(world) as client:
+        refused = await client.post("/v1alpha2", json=v1alpha2(IMAGES, inputs=wrong))
+    assert refused.status_code == 400
+    errors = refused.json()["errors"]
+    assert all(error["field"].startswith("task.metadata.inputs") for error in errors)
+    assert said in errors[-1]["message"] or said in errors[0]["message"]
+
+
 @pytest.mark.parametrize("id", [UID, "test-t2i"])
 async def test_a_task_is_taken_back(world: World, id: str) -> None:
     async with rest(world) as client:

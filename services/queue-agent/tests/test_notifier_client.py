@@ -140,13 +140,21 @@ async def test_progress_and_ends_are_told(notifier: GrpcNotifier, servicer: Serv
     failure = Failure(code="timeout", message="slow", retryable=True)
 
     await notifier.report(uid, 2, Progress(step=1, total=4))
-    done = Stored(image_url=("s3://b/1",), output_url="s3://b/o", failure=None)
+    done = Stored(
+        image_url=("s3://b/1",), output_url="s3://b/o", failure=None, warnings=("other",)
+    )
     assert await notifier.finish(uid, 2, done)
     await notifier.finish(uid, 2, Stored(image_url=(), output_url="s3://b/o", failure=failure))
 
     assert servicer.told == [
         pb.ReportProgressRequest(uid=uid, attempt=2, step=1, total=4),
-        pb.FinishTaskRequest(uid=uid, attempt=2, image_url=["s3://b/1"], output_url="s3://b/o"),
+        pb.FinishTaskRequest(
+            uid=uid,
+            attempt=2,
+            image_url=["s3://b/1"],
+            output_url="s3://b/o",
+            warnings=["other"],
+        ),
         pb.FinishTaskRequest(
             uid=uid,
             attempt=2,

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import signal
+import struct
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -107,6 +108,47 @@ async def test_grid_is_no_result(http: RuntimeHttp) -> None:
     assert len(made.files) == 2
 
 
+async def test_grid_that_was_asked_for_comes_last(http: RuntimeHttp) -> None:
+    asked = {"do_not_save_grid": False, "override_settings": {"return_grid": True}}
+
+    made = await runtime(http).run(job({"prompt": "dogs", "batch_size": 2, **asked}), ignore)
+
+    assert [file.is_grid for file in made.files] == [False, False, True]
+    widths = [struct.unpack(">I", whole(file.body)[16:20])[0] for file in made.files]
+    assert widths == [64, 64, 128]
+
+
+@pytest.mark.parametrize(
+    ("content", "index", "grids"),
+    [
+        ({}, 1, 0),
+        ({"script_name": "prompt matrix"}, 1, 1),
+        ({"script_name": "x/y/z plot"}, 2, 2),
+        ({"do_not_save_grid": False}, 1, 0),
+        ({}, 3, 3),
+        ({}, 9, 3),
+    ],
+)
+async def test_grids_are_kept_for_those_who_want_them(
+    content: dict[str, Any], index: int, grids: int
+) -> None:
+    info = json.dumps({"index_of_first_image": index})
+
+    async def answer(request: web.Request) -> web.Response:
+        images = ["aGk="] * 3 if request.method == "POST" else []
+        return web.json_response({"images": images, "info": info, "parameters": {}})
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", answer)
+    server = TestServer(app)
+    async with server, runtime_http(str(server.make_url("/"))) as http:
+        made = await runtime(http).run(job(content), ignore)
+
+    assert sum(file.is_grid for file in made.files) == grids
+    kept = 3 if grids else 3 - index
+    assert len(made.files) == kept
+
+
 async def test_image_to_image_and_extras_give_images(http: RuntimeHttp) -> None:
     image = await source(http)
     upscale = {"upscaler_1": "Lanczos", "upscaling_resize": 2}
@@ -208,7 +250,9 @@ async def test_other_sampler_is_no_failure_but_is_logged(
 
     assert len(made.files) == 1
     assert json.loads(made.answer["info"])["sampler_name"] != "No such"
-    assert "the runtime used another sampler" in caplog.messages
+    [warning] = made.warnings
+    assert warning == "the sampler 'No such' was asked for, and the runtime used 'DPM++ 2M'"
+    assert warning in caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -219,7 +263,12 @@ async def test_other_sampler_is_no_failure_but_is_logged(
         ({"script_name": "no"}, TaskType.TEXT_TO_IMAGE, "runtime_rejected", "'no' not found"),
         ({}, TaskType.IMAGE_TO_IMAGE, "runtime_rejected", "Init image not found"),
         ({"init_images": ["?"]}, TaskType.IMAGE_TO_IMAGE, "runtime_error", "Invalid encoded"),
-        ({"override_settings": {"no": 1}}, TaskType.TEXT_TO_IMAGE, "runtime_error", "KeyError"),
+        (
+            {"override_settings": {"no": 1}},
+            TaskType.TEXT_TO_IMAGE,
+            "runtime_rejected",
+            "no option",
+        ),
         ({}, TaskType.PIPELINE, "runtime_rejected", "does not do pipeline"),
     ],
 )

@@ -88,6 +88,25 @@ async def test_a_submission_that_ingest_should_have_refused_is_refused_here(
     assert world.ledger.records == {}
 
 
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        (None, None),
+        (router_pb2.Inputs(), ()),
+        (router_pb2.Inputs(paths=["mask"]), ("mask",)),
+    ],
+)
+async def test_files_that_a_client_names_are_in_the_message(
+    stub: RouterServiceAsyncStub,
+    world: World,
+    inputs: router_pb2.Inputs | None,
+    told: tuple[str, ...] | None,
+) -> None:
+    await stub.SubmitTask(request(inputs=inputs), timeout=60)
+    [(_, _, message)] = world.topic.published
+    assert message.inputs == told
+
+
 async def test_a_topic_that_is_down_is_unavailable_and_asked_once(
     stub: RouterServiceAsyncStub, world: World
 ) -> None:

@@ -31,7 +31,7 @@ NAME_LENGTH = 256
 
 _TASK_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _UID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-_OUTPUT = re.compile(r"[a-z0-9-]{1,32}\.[a-z0-9]{1,8}")
+_OUTPUT = re.compile(r"[a-z0-9-]{1,40}\.[a-z0-9]{1,16}")
 
 
 def task_id(text: str) -> TaskId:
@@ -88,7 +88,7 @@ def output_key(folder: Prefix, of: TaskId, name: str, extension: str) -> Key:
     Raises `ValueError` for anything that might lead to another folder.
     """
     if not _OUTPUT.fullmatch(f"{name}.{extension}"):
-        raise ValueError("must be 1 to 32 of a-z 0-9 - and an extension of 1 to 8 of a-z 0-9")
+        raise ValueError("must be 1 to 40 of a-z 0-9 - and an extension of 1 to 16 of a-z 0-9")
     return Key(f"{prefix(folder)}/{task_id(of)}/{of}-{name}.{extension}")
 
 

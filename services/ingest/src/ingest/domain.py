@@ -31,6 +31,7 @@ class Submission:
     content: bytes  # the runtime's own body as JSON, without routing keys
     checkpoint: str  # empty means the runtime's own
     timeout: timedelta | None = None  # of one attempt; None: as the agent has it
+    inputs: tuple[str, ...] | None = None  # the files of the content; None: as the agent has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -182,6 +182,8 @@ def _fields(
         fields["context"] = _plain(request.context)
     if request.HasField("timeout"):
         fields["timeout"] = request.timeout.seconds + request.timeout.nanos / 1e9
+    if request.HasField("inputs"):
+        fields["inputs"] = list(request.inputs.paths)
     if request.content_json:
         try:
             fields["content"] = parse_object(request.content_json, "content_json")
@@ -233,6 +235,7 @@ def _task(task: TaskRecord) -> tasks_pb2.Task:
         output_location=task.output_location,
         image_url=task.image_url,
         output_url=task.output_url,
+        warnings=task.warnings,
     )
     if task.HasField("error"):
         message.error.code = task.error.code

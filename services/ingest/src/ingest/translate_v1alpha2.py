@@ -5,11 +5,13 @@ gRPC has the same fields without the outer objects, so both edges share the rule
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, Strict
 
+from contracts.fields import find_texts
 from contracts.ids import DEFAULT_PREFIX, PrefixField, TaskIdField, Uid, name
 from contracts.kinds import TaskType
 from contracts.scripts import WebuiBody, without_routing
@@ -21,6 +23,7 @@ from ingest.payload import (
     invalid,
     parse_object,
     required_name,
+    wrong,
 )
 from servicekit.errors import FieldError
 
@@ -31,6 +34,10 @@ FIELDS: Final = {
 }
 """What this form calls the fields of a submission."""
 
+LARGEST_LIST: Final = 64  # of inputs
+LONGEST_PLACE: Final = 512  # characters
+_Place = Annotated[str, Field(min_length=1, max_length=LONGEST_PLACE)]
+_Places = Annotated[tuple[_Place, ...], Field(max_length=LARGEST_LIST)]
 _Timeout = Annotated[float, Strict(), Field(ge=1, le=86400)]
 
 
@@ -57,11 +64,30 @@ class Metadata(BaseModel):
         default=None,
         description="How long one attempt may take; without it, as long as the agent allows.",
     )
+    inputs: Literal["none"] | _Places | None = Field(
+        default=None,
+        description=(
+            "The values of the content that are files, such as `init_images[0]` or"
+            " `4.inputs.image`, or `none`; without it the fields say what is one."
+        ),
+    )
 
 
 class _Task(BaseModel):
     metadata: Metadata
     content: dict[str, Any] = Field(description="The runtime's own request body.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What an edge calls the fields that refusals name."""
+
+    content: str
+    inputs: str
+
+
+_NESTED: Final = _Form("task.content", "task.metadata.inputs")
+_FLAT: Final = _Form("content", "inputs")
 
 
 class V1Alpha2Request(BaseModel):
@@ -86,8 +112,7 @@ def translate(body: bytes, uid: Uid) -> Submission:
     webui, more = _webui(content, tasktype, "task", "content")
     if request is None or more:
         raise invalid([*errors, *more])
-    inner = request.task
-    return _submission(inner.metadata, inner.content, webui, uid, "task.content")
+    return _submission(request.task.metadata, request.task.content, webui, uid, _NESTED)
 
 
 def translate_flat(
@@ -103,7 +128,7 @@ def translate_flat(
     webui, more = _webui(fields.get("content"), fields.get("tasktype"), "content")
     if request is None or more or known:
         raise invalid([*errors, *more, *known])
-    return _submission(request, request.content, webui, uid, "content")
+    return _submission(request, request.content, webui, uid, _FLAT)
 
 
 def _webui(
@@ -116,14 +141,18 @@ def _webui(
 
 
 def _submission(
-    metadata: Metadata, content: dict[str, Any], webui: WebuiBody | None, uid: Uid, field: str
+    metadata: Metadata,
+    content: dict[str, Any],
+    webui: WebuiBody | None,
+    uid: Uid,
+    form: _Form,
 ) -> Submission:
     checkpoint = ""
     if webui is not None:
         if webui.alwayson_scripts is not None:
             content = without_routing(content, webui.alwayson_scripts, metadata.tasktype)
             checkpoint = webui.alwayson_scripts.sd_model_checkpoint or ""
-        checkpoint = checkpoint or _own_checkpoint(content, field)
+        checkpoint = checkpoint or _own_checkpoint(content, form.content)
     seconds = metadata.timeout_seconds
     return Submission(
         uid=uid,
@@ -132,10 +161,20 @@ def _submission(
         tasktype=metadata.tasktype,
         prefix=metadata.prefix,
         context_json=metadata.context,
-        content=compact_content(content, field),
+        content=compact_content(content, form.content),
         checkpoint=checkpoint,
         timeout=None if seconds is None else timedelta(seconds=seconds),
+        inputs=_inputs(metadata, content, form),
     )
+
+
+def _inputs(metadata: Metadata, content: dict[str, Any], form: _Form) -> tuple[str, ...] | None:
+    chosen = () if metadata.inputs == "none" else metadata.inputs
+    try:
+        find_texts(content, chosen or ())
+    except ValueError as error:
+        raise invalid([wrong(form.inputs, str(error))]) from None
+    return chosen
 
 
 def _own_checkpoint(content: dict[str, Any], field: str) -> str:

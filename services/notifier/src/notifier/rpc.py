@@ -68,6 +68,7 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
             output_url=request.output_url or None,
             error=error,
             cancelled=request.cancelled,
+            warnings=tuple(request.warnings),
         )
         committed = await self._settle.finish(_uid(request.uid), result)
         return notifier_pb2.FinishTaskResponse(committed=committed)

@@ -170,6 +170,8 @@ class File:
 
     body: Body = field(repr=False)
     name: str = ""
+    is_grid: bool = False  # it shows the others together
+    ref: tuple[str, ...] = ()  # by which the runtime's answer names it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +181,8 @@ class Generated:
     files: tuple[File, ...]
     answer: Mapping[str, Any] = field(repr=False)
     has_text: bool = False  # the answer itself holds results
+    why_nothing: str = ""  # what to do about it if there are no results
+    warnings: tuple[str, ...] = ()  # what the runtime did otherwise than it was asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +192,7 @@ class Outcome:
     task: Task
     document: Mapping[str, Any] = field(repr=False)  # the `.out`
     files: tuple[File, ...] = ()
+    warnings: tuple[str, ...] = ()
     failure: Failure | None = None
     cancelled: bool = False  # by the client
 
@@ -205,4 +210,5 @@ class Stored:
     image_url: tuple[str, ...]
     output_url: str
     failure: Failure | None
+    warnings: tuple[str, ...] = ()
     cancelled: bool = False  # by the client

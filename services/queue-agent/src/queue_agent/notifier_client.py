@@ -75,6 +75,7 @@ class GrpcNotifier:
             output_url=stored.output_url,
             error=TaskError(**failure.model_dump()) if failure else None,
             cancelled=stored.cancelled,
+            warnings=stored.warnings,
         )
         with translated("notifier.finish"):
             answer = await self.stub.FinishTask(request, timeout=CALL_BUDGET.total_seconds())

@@ -27,6 +27,7 @@ class Submission:
     content_json: bytes
     checkpoint: str  # empty: the runtime's own
     timeout: timedelta | None = None  # of one attempt; None: as the agent has it
+    inputs: tuple[str, ...] | None = None  # the files of the body; None: as the agent has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,6 +126,7 @@ def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:
             content_json=request.content_json,
             checkpoint=request.checkpoint,
             timeout=_timeout(request),
+            inputs=tuple(request.inputs.paths) if request.HasField("inputs") else None,
         )
     except ValueError as error:
         raise _invalid("request", str(error)) from error

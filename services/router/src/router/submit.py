@@ -113,6 +113,7 @@ class Submit:
             checkpoint=choice.checkpoint or None,
             accepted_at=datetime.now(UTC),
             timeout_seconds=task.timeout.total_seconds() if task.timeout else None,
+            inputs=task.inputs,
             content_key=key,
         )
         head = message.model_dump_json(exclude_none=True).encode()

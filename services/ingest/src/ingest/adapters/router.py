@@ -48,6 +48,9 @@ class GrpcRouter:
         )
         if submission.timeout is not None:
             request.timeout.FromTimedelta(submission.timeout)
+        if submission.inputs is not None:
+            request.inputs.paths[:] = submission.inputs
+            request.inputs.SetInParent()
         with translated("router.SubmitTask"):
             answer = await self._stub.SubmitTask(request, timeout=self._submit_seconds)
         return Accepted(

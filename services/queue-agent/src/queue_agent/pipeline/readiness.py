@@ -58,6 +58,7 @@ class Readiness:
     proven: bool = False  # by work just now, so that the next `wait` need not ask
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _open: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _losses: int = field(default=0, init=False)
     _broken: str = field(default="", init=False)  # why, until the runtime is a new one
     _unwell_since: float | None = field(default=None, init=False)
     _pause: timedelta = field(default=timedelta(), init=False)
@@ -88,6 +89,7 @@ class Readiness:
 
     async def _wait(self, stop: asyncio.Event) -> bool:
         while not stop.is_set():
+            before = self._losses
             try:
                 await run_with(self._look(), _ended(stop))
             except _StoppedError:
@@ -95,8 +97,10 @@ class Readiness:
             except (TransientError, NoRoomError) as error:
                 await self.lost(error)
             else:
-                await self._found()
-                return True
+                if self._losses == before:
+                    await self._found()
+                    return True
+                continue  # something was lost while we looked
             await _pause(stop, BROKEN_POLL if self._broken else self.poll)
         return False
 
@@ -113,6 +117,7 @@ class Readiness:
     def close(self) -> None:
         """Let no more work begin until `wait` has found all that it needs."""
         self.proven = False
+        self._losses += 1
         self._open.clear()
 
     async def lost(self, error: AppError) -> None:
@@ -133,8 +138,10 @@ class Readiness:
         """Report that the platform failed a task, and leave it alone for a while."""
         now = asyncio.get_running_loop().time()
         if now >= self._paused_until:
-            first = self.refusal_pause if isinstance(error, FatalError) else OUTAGE_PAUSE
-            self._pause = min(max(2 * self._pause, first), LONGEST_PAUSE)
+            refused = isinstance(error, FatalError)
+            first = self.refusal_pause if refused else OUTAGE_PAUSE
+            longest = LONGEST_PAUSE if refused else self.refusal_pause
+            self._pause = max(min(2 * self._pause, longest), first)
             self._paused_until = now + self._pause.total_seconds()
         await self.lost(error)
 

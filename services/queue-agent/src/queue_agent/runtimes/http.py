@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapp
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -51,10 +52,17 @@ class Answer:
         """Return if it says that the server is up.
 
         Raises `RuntimeGoneError` where a gateway says that it is not, else `RuntimeUnwellError`
-        for an error of its own, and `RuntimeLostError` for a refusal.
+        for an error of its own, and `RuntimeLostError` for a refusal, which says what to do if
+        the server wants a login.
         """
         if self.ok:
             return
+        if self.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise RuntimeLostError(
+                f"the runtime refuses us ({self.status}): give user and password in its URL, "
+                "http://USER:PASSWORD@HOST:PORT",
+                status=self.status,
+            )
         if self.status in _FROM_GATEWAYS:
             raise RuntimeGoneError("the runtime is not there", status=self.status)
         kind = RuntimeUnwellError if self.status >= _SERVER_ERROR else RuntimeLostError
@@ -73,12 +81,15 @@ class RawAnswer:
     status: int
     text: Body = field(repr=False)
 
-    async def decoded(self, images: Collection[str] = ()) -> Answer:
+    async def decoded(
+        self, images: Collection[str] = (), echoed: Collection[str] = ()
+    ) -> Answer:
         """What it says; long strings in the fields `images` are `LongString`.
 
-        Raises `TaskFailedError` if there is too much besides them.
+        Fields `echoed` are without long base64. Raises `TaskFailedError` if there is too much
+        besides.
         """
-        return Answer(status=self.status, body=await _decoded(self.text, images))
+        return Answer(status=self.status, body=await _decoded(self.text, images, echoed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,11 +235,13 @@ def _encoded(body: object, inputs: Mapping[str, Body]) -> Body:
     return request
 
 
-async def _decoded(text: Body, images: Collection[str] = ()) -> Any:
+async def _decoded(
+    text: Body, images: Collection[str] = (), echoed: Collection[str] = ()
+) -> Any:
     try:
         if isinstance(text, bytes):
-            return parsed(text)
-        return await asyncio.to_thread(parsed, text, images)
+            return parsed(text, images, echoed=echoed)
+        return await asyncio.to_thread(parsed, text, images, echoed=echoed)
     except TooLongError as error:
         raise _too_large(str(error)) from error
     except ValueError:

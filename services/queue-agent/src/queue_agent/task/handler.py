@@ -151,7 +151,7 @@ class Handler:
 
 def _addresses(outcome: Outcome) -> int:
     """How many bytes the URLs have that the callback will list."""
-    last = outcome.task.place.own_image_key(len(outcome.files) or 1, "webp")
+    last = outcome.task.place.own_file_key(len(outcome.files) or 1, "webp")
     return len(outcome.files) * len(outcome.task.place.url(last).encode())
 
 

@@ -44,10 +44,16 @@ class Runner:
             return failed(task, error, self.out)
         self.evidence.clear()
         if not generated.files and not generated.has_text:
-            nothing = TaskFailedError("the runtime made nothing", code="no_output")
+            message = generated.why_nothing or "the runtime made nothing"
+            nothing = TaskFailedError(message, code="no_output", answer=generated.answer)
             return failed(task, nothing, self.out)
         document = self.out.completed(task.message.id, job, generated)
-        return Outcome(task=task, document=document, files=generated.files)
+        return Outcome(
+            task=task,
+            document=document,
+            files=generated.files,
+            warnings=generated.warnings,
+        )
 
     async def _generate(
         self, task: Task, job: Job, report: Report, slot: RuntimeSlot

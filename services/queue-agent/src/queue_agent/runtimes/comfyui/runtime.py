@@ -33,6 +33,7 @@ from queue_agent.runtimes.comfyui.answers import (
     partial_refusal,
     refusal,
     results,
+    why_nothing,
 )
 from queue_agent.runtimes.comfyui.follow import Follower
 from queue_agent.runtimes.comfyui.node_definitions import NodeDefinitions
@@ -134,7 +135,12 @@ class ComfyUiRuntime:
         # At once, by name: the next prompt may write over them.
         files = await self._files(entry)
         answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry.get("status")}
-        return Generated(files=tuple(files), answer=answer, has_text=has_text(outputs))
+        return Generated(
+            files=tuple(files),
+            answer=answer,
+            has_text=has_text(outputs),
+            why_nothing=why_nothing(outputs, _graph(job)),
+        )
 
     def loading(self, job: Job) -> timedelta:
         return self.loaded.loading(_model_files(job))
@@ -161,7 +167,7 @@ class ComfyUiRuntime:
                 return
             raise
         if not answer.ok:
-            raise refusal(answer)
+            raise refusal(answer, _graph(job))
         await self._check_whole(answer, prompt_id)
 
     async def _check_whole(self, answer: Answer, prompt_id: str) -> None:
@@ -196,7 +202,7 @@ class ComfyUiRuntime:
     async def _file(self, ref: FileRef, entry: Mapping[str, Any]) -> File:
         body = await self.http.get_file("/view", ref.as_query())
         if body is not None:
-            return File(body=body, name=ref.filename)
+            return File(body=body, name=ref.filename, ref=(ref.filename, ref.subfolder))
         if from_cache(entry):
             # Of an earlier prompt, and removed meanwhile; ComfyUI would name it for ever.
             await self.http.post("/free", json={"free_memory": True})

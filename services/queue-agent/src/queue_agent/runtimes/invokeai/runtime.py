@@ -115,7 +115,7 @@ class InvokeAiRuntime:
             raise
         await release_early()
         files = [await self._file(name) for name in item.image_names()]
-        return Generated(files=tuple(files), answer=_answer(item))
+        return Generated(files=tuple(files), answer=_answer(item), has_text=item.has_values())
 
     @understood
     async def forget(self, leftovers: Leftovers) -> None:
@@ -206,7 +206,7 @@ class InvokeAiRuntime:
             raise TaskFailedError(
                 f"the runtime has no image {name}", code="runtime_error", retryable=True
             )
-        return File(body=body, name=name)
+        return File(body=body, name=name, ref=(name,))
 
 
 def invokeai_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
