@@ -6,16 +6,17 @@ import asyncio
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import psutil
 
 from darkroom_bench.fault_proxy import HOST, FaultProxy, Rule, Step, Wrong
+from darkroom_bench.fault_queues import SECONDS, Queues
 from darkroom_cli.errors import CommandError
 
 RUNTIMES: Final = ("sdruntime", "comfyruntime")
@@ -28,6 +29,7 @@ FULL_SECONDS: Final = 3  # in which the agents cannot write files
 FULL_BYTES: Final = 2**16  # of each file, that is less than any answer of a round has
 KILLER: Final = "killer prompt"  # a prompt with it kills its runtime
 BROKEN: Final = "broken device"
+PARKED: Final = "parked"  # messages go to the dead letters though their tasks are open
 READ_SECONDS: Final = 31  # more than the services wait for an answer of AWS
 AWS: Final = ("s3", "sns", "sqs", "dynamodb")
 
@@ -66,6 +68,7 @@ class Site:
     runtime_ports: dict[str, int]
     break_files: dict[str, Path]  # by runtime: its device breaks when the file is there
     redeliver: Callable[[random.Random], Awaitable[None]]
+    queues: Queues
     moment: float | None = None
 
     def struck(self) -> None:
@@ -96,7 +99,7 @@ class Site:
         return f"{victim.replace('-', '_')}.main" in line
 
 
-Inject = Callable[[Site, random.Random], Awaitable[None]]
+Inject = Callable[[Site, random.Random], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +156,10 @@ def _others() -> Iterator[Fault]:
         yield Fault(name=f"{victim} down", family="down", inject=_keep_down(victim, 3))
     yield Fault(name="agents have a full disk", family=DISK_FULL, inject=_fill_disks)
     yield Fault(name="redelivery", family="redelivery", inject=_redeliver)
+    yield Fault(name="messages moved to the DLQ by hand", family=PARKED, inject=_park)
+    yield Fault(
+        name="notifier down until all receives are used up", family=PARKED, inject=_wear_out
+    )
     for name in RUNTIMES:
         yield Fault(name=f"device of {name} is broken", family=BROKEN, inject=_break(name))
     yield Fault(name="a prompt kills its runtime", family=KILLER, inject=_nothing)
@@ -276,6 +283,17 @@ def _break(name: str) -> Inject:
 async def _redeliver(site: Site, rng: random.Random) -> None:
     site.struck()
     await site.redeliver(rng)
+
+
+async def _park(site: Site, _: random.Random) -> None:
+    site.struck()
+    await site.queues.park()
+
+
+async def _wear_out(site: Site, rng: random.Random) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_keep_down("notifier", SECONDS)(site, rng), name="keep-down")
+        group.create_task(site.queues.wear_out(), name="wear-out")
 
 
 async def _nothing(site: Site, _: random.Random) -> None:

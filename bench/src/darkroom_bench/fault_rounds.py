@@ -20,6 +20,7 @@ from darkroom_bench.fault_catalogue import (
     DISK_FULL,
     KILLER,
     OUT_OF_MEMORY,
+    PARKED,
     Fault,
     Site,
     deck,
@@ -27,6 +28,7 @@ from darkroom_bench.fault_catalogue import (
 from darkroom_bench.fault_checks import Findings, check
 from darkroom_bench.fault_load import Box, Client, Handed, client, task
 from darkroom_bench.fault_proxy import fault_proxy
+from darkroom_bench.fault_queues import Queues
 from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder
 from darkroom_cli.embedded.processes import Announce, Processes
@@ -54,6 +56,7 @@ SETTINGS: Final = {
     "QUEUE_AGENT_REFUSAL_PAUSE": "PT2S",
     "NOTIFIER_SWEEP_INTERVAL": "PT2S",
     "NOTIFIER_SWEEP_AGE": "PT4S",
+    "NOTIFIER_PARKED_INTERVAL": "PT2S",
     "INGEST_RATE_PER_SECOND": "1000",
     "INGEST_BURST": "1000",
 }
@@ -161,7 +164,9 @@ async def _play(
         body = task(f"fault-{number}-{order}", rng, prompt, large=large, graph=graph)
         await asyncio.sleep(order * SPREAD_SECONDS / plan.tasks)
         one = Handed(
-            task_id=body["metadata"]["id"], posted=loop.time(), is_sound=order not in wrong
+            task_id=body["metadata"]["id"],
+            posted=loop.time(),
+            is_sound=order not in wrong and fault.family != PARKED,
         )
         handed.append(one)
         await field.client.hand_in(body, one)
@@ -234,7 +239,11 @@ async def _field(folder: Path, announce: Announce) -> AsyncIterator[Field]:
                     await sqs.send_message(QueueUrl=queue_url, MessageBody=copies[0].text)
 
         site = Site(
-            proxy=proxy, runtime_ports=ports, break_files=break_files, redeliver=redeliver
+            proxy=proxy,
+            runtime_ports=ports,
+            break_files=break_files,
+            redeliver=redeliver,
+            queues=Queues(sqs=sqs, resources=resources),
         )
         proxy.on_hit = site.struck
         http = await exits.enter_async_context(client(running.endpoint, running.api_key))
