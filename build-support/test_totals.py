@@ -1,4 +1,4 @@
-"""Prints the slowest files and `N passed, N failed` over the reports of `./pants test --report`.
+"""Prints the slowest files and `N passed, N failed` of the reports of `./pants test --report`.
 
 Usage: test_totals.py FOLDER. Exits with 1 if a test failed or none ran.
 """

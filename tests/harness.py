@@ -59,6 +59,10 @@ class Stack:
         finally:
             hold.unlink()
 
+    def said(self) -> str:
+        """What `up` has told its user so far."""
+        return self.notes.read_text()
+
     @property
     def headers(self) -> dict[str, str]:
         return {"x-api-key": self.info["api_key"]}

@@ -58,7 +58,7 @@ def test_section_has_a_row_a_run() -> None:
 
     text = section([idle, other])
 
-    assert "| 0.2 s | 20 | 1 | 7 | 0.9877 | 2.3 | 6.0 |" in text
+    assert "| 0.2 s | 20 | 1 | 7 | 0.9877 | 2.3 | 6.0 | 0.0 |" in text
     assert "| 0.2 s, input | 20 | 0 | 7 |" in text
 
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from ansible.module_utils.darkroom_errors import told
+from ansible.module_utils.modelfiles.formats import check_gguf
 from ansible.module_utils.modelfiles.safetensors import Head, MalformedError
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -88,6 +89,7 @@ size_bytes:
 """
 
 WEIGHTS = ".safetensors"
+GGUF = ".gguf"
 SOURCE = "darkroom-source"  # metadata of the object: where the file came from
 
 
@@ -234,6 +236,8 @@ def pieces(module: Any, stream: BinaryIO, size: int | None, key: str) -> Iterato
     while block := read_fully(stream, module.params["part_bytes"]):
         if head:
             head.take(block, size)
+        elif key.endswith(GGUF) and not taken:
+            check_gguf(block)
         yield block
         taken += len(block)
         tell(taken)

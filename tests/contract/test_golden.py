@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 from harness import Callbacks, Stack, pipeline
 from PIL import Image
+
+from awsio import clients
 
 GOLDEN = Path("tests/contract/golden")
 REMOTE = "https://huggingface.co/datasets/huggingface/documentation-images/resolve/main/diffusers/cat.png"
@@ -183,3 +186,76 @@ async def test_failure_of_the_runtime_is_a_failed_callback(
         ("status", "failed"),
         ("result", "false"),
     }
+
+
+@pytest.mark.parametrize(("name", "runtime", "prefix", "context", "size"), V1ALPHA2[:1])
+async def test_message_of_the_original_in_the_task_topic_becomes_the_golden_callback(
+    stack: Stack,
+    callbacks: Callbacks,
+    picture_url: str,
+    name: str,
+    runtime: str,
+    prefix: str,
+    context: Any,
+    size: tuple[int, int],
+) -> None:
+    message = golden_request(name, picture_url)["task"]
+    message["metadata"]["id"] = "straight"
+
+    uid = await published(stack, message, {"runtime": runtime})
+
+    told = {"id": "straight", "context": context, "runtime": runtime, "uid": uid}
+    place = f"s3://{stack.info['bucket']}/{prefix}/straight"
+    image = await assert_completed(await callbacks.of(uid), told, stack, place)
+    assert Image.open(io.BytesIO(image)).size == size
+
+
+@pytest.mark.parametrize(("name", "runtime", "prefix", "context", "size"), V1ALPHA1)
+async def test_message_of_the_original_is_routed_by_its_checkpoint(
+    stack: Stack,
+    callbacks: Callbacks,
+    picture_url: str,
+    name: str,
+    runtime: str,
+    prefix: str,
+    context: Any,
+    size: tuple[int, int],
+) -> None:
+    content = golden_request(name, picture_url)
+    scripts = content["alwayson_scripts"]
+    metadata = {
+        "id": f"straight-{scripts['id_task']}",
+        "runtime": "legacy",
+        "tasktype": scripts["task"],
+        "prefix": prefix,
+        "context": {},
+    }
+    message = {"metadata": metadata, "content": {**content, "s3_output_path": "s3://b/x"}}
+
+    checkpoint = {"sd_model_checkpoint": scripts["sd_model_checkpoint"]}
+    uid = await published(stack, message, checkpoint)
+
+    told = {"id": metadata["id"], "context": context, "runtime": runtime, "uid": uid}
+    place = f"s3://{stack.info['bucket']}/{prefix}/{metadata['id']}"
+    image = await assert_completed(await callbacks.of(uid), told, stack, place)
+    assert Image.open(io.BytesIO(image)).size == size
+
+
+async def published(stack: Stack, message: dict[str, Any], attributes: dict[str, str]) -> str:
+    """Publish past ingest and the router; gives the uid that the task got."""
+    async with clients.sns() as sns:
+        await sns.publish(
+            TopicArn=stack.info["result_topic_arn"].removesuffix("results") + "tasks",
+            Message=json.dumps(message),
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value}
+                for name, value in attributes.items()
+            },
+        )
+    async with asyncio.timeout(60), stack.client() as client:
+        while True:
+            answer = await client.get(f"/v1/tasks/{message['metadata']['id']}")
+            if answer.is_success:
+                uid: str = answer.json()["uid"]
+                return uid
+            await asyncio.sleep(0.2)

@@ -47,10 +47,18 @@ def test_the_runtime_is_ready_before_the_agent_starts_and_ends_after_it(
     runtime = pod["initContainers"][-1]
     assert runtime["name"] == "runtime"
     assert runtime["restartPolicy"] == "Always"
-    for probe in ("startupProbe", "livenessProbe"):
-        assert runtime[probe]["httpGet"] == {"path": path, "port": "runtime"}
+    assert runtime["startupProbe"]["httpGet"] == {"path": path, "port": "runtime"}
     assert [container["name"] for container in pod["containers"]] == ["queue-agent"]
     assert pod["terminationGracePeriodSeconds"] == 110
+
+
+def test_the_agent_says_whether_its_runtime_has_to_be_started_anew(golden: list[Json]) -> None:
+    """A server whose device is broken answers its own probe as ever."""
+    found = containers(only(golden, "Deployment"))
+
+    asked = found["runtime"]["livenessProbe"]["httpGet"]
+    [ops] = found["queue-agent"]["ports"]
+    assert asked == {"path": "/runtimez", "port": ops["containerPort"]}
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("golden", 1200), ("everything", 1801)])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+import httpx
 import psutil
 
-from darkroom_bench.fault_proxy import FaultProxy, Rule, Step, Wrong
+from darkroom_bench.fault_proxy import HOST, FaultProxy, Rule, Step, Wrong
 from darkroom_cli.errors import CommandError
 
 RUNTIMES: Final = ("sdruntime", "comfyruntime")
@@ -23,6 +26,8 @@ RULE_SECONDS: Final = 5  # in which calls go wrong
 DISK_FULL: Final = "disk full"
 FULL_SECONDS: Final = 3  # in which the agents cannot write files
 FULL_BYTES: Final = 2**16  # of each file, that is less than any answer of a round has
+KILLER: Final = "killer prompt"  # a prompt with it kills its runtime
+BROKEN: Final = "broken device"
 READ_SECONDS: Final = 31  # more than the services wait for an answer of AWS
 AWS: Final = ("s3", "sns", "sqs", "dynamodb")
 
@@ -59,6 +64,7 @@ class Site:
 
     proxy: FaultProxy
     runtime_ports: dict[str, int]
+    break_files: dict[str, Path]  # by runtime: its device breaks when the file is there
     redeliver: Callable[[random.Random], Awaitable[None]]
     moment: float | None = None
 
@@ -147,6 +153,9 @@ def _others() -> Iterator[Fault]:
         yield Fault(name=f"{victim} down", family="down", inject=_keep_down(victim, 3))
     yield Fault(name="agents have a full disk", family=DISK_FULL, inject=_fill_disks)
     yield Fault(name="redelivery", family="redelivery", inject=_redeliver)
+    for name in RUNTIMES:
+        yield Fault(name=f"device of {name} is broken", family=BROKEN, inject=_break(name))
+    yield Fault(name="a prompt kills its runtime", family=KILLER, inject=_nothing)
     yield Fault(name="runtime out of memory", family="out of memory", inject=_nothing)
 
 
@@ -187,6 +196,8 @@ def _misbehave(service: str, wrong: Wrong) -> Inject:
     async def inject(site: Site, rng: random.Random) -> None:
         if wrong is Wrong.SILENT:
             rule = Rule(service=service, wrong=wrong, count=1, seconds=READ_SECONDS)
+        elif wrong is Wrong.DENIED:
+            rule = Rule(service=service, wrong=wrong, count=sys.maxsize)
         else:
             # From one that the SDK's own tries get over to more than they can.
             seconds = rng.uniform(1, 6)
@@ -235,6 +246,31 @@ async def _fill_disks(site: Site, _: random.Random) -> None:
     finally:
         for agent, limits in zip(agents, before, strict=True):
             agent.rlimit(psutil.RLIMIT_FSIZE, limits)
+
+
+def _break(name: str) -> Inject:
+    async def inject(site: Site, _: random.Random) -> None:
+        """Break a device, and restart its runtime as the kubelet does: when its agent asks."""
+        agent = await site.find(f"agent of {name}")
+        url = f"http://{HOST}:{agent.environ()['QUEUE_AGENT_OPS_PORT']}/runtimez"
+        file = site.break_files[name]
+        file.touch()
+        site.struck()
+        try:
+            async with (
+                asyncio.timeout(BACK_SECONDS),
+                httpx.AsyncClient(trust_env=False) as http,
+            ):
+                while (await http.get(url)).is_success:  # noqa: ASYNC110  # another process
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            if not file.exists():
+                raise CommandError(f"the agent of {name} asked for no restart") from None
+            file.unlink()  # no task came to it
+        else:
+            _send(await site.find(f"runtime {name}"), signal.SIGKILL)
+
+    return inject
 
 
 async def _redeliver(site: Site, rng: random.Random) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,7 +35,10 @@ class Findings:
 
 
 async def check(
-    accepted: Sequence[str], told: Mapping[str, Sequence[Told]], table: str
+    accepted: Sequence[str],
+    told: Mapping[str, Sequence[Told]],
+    table: str,
+    sound: Collection[str] = (),
 ) -> Findings:
     """Check the records, the callbacks and the objects of all accepted tasks."""
     violations = [f"{uid}: accepted twice" for uid, n in Counter(accepted).items() if n > 1]
@@ -47,6 +50,8 @@ async def check(
             async with gate:
                 callbacks = [each.content for each in told.get(uid, ())]
                 found = [*await _of_record(ledger, uid, callbacks), *differing(callbacks)]
+                if callbacks and uid in sound and not callbacks[0]["result"]:
+                    found.append(f"sound, but {_outcome(callbacks[0])}")
                 if callbacks:
                     found += await _of_objects(s3, callbacks[0])
                 violations.extend(f"{uid}: {problem}" for problem in found)

@@ -32,6 +32,7 @@ class Handed:
     posted: float
     uid: str | None = None  # None: never accepted
     refusals: int = 0
+    is_sound: bool = True  # it is to be completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +127,18 @@ async def client(endpoint: str, api_key: str) -> AsyncIterator[Client]:
 
 
 def task(
-    task_id: str, rng: random.Random, prompt: str, *, large: bool = False
+    task_id: str,
+    rng: random.Random,
+    prompt: str,
+    *,
+    large: bool = False,
+    graph: bool = False,
 ) -> dict[str, Any]:
     """A small task for one of the two runtimes, but with a large answer if it is to be."""
     seed = rng.randrange(2**31)
     # Runtimes say it again with each image, in the answer or in the file.
     unwanted = rng.randbytes(LARGE_BYTES // 2).hex() if large else ""
-    if rng.random() < 0.6:  # noqa: PLR2004  # the cheaper runtime gets a little more
+    if rng.random() < 0.6 and not graph:  # noqa: PLR2004  # the cheaper runtime gets a little more
         metadata = {"id": task_id, "runtime": "sdruntime", "tasktype": "text-to-image"}
         content = {
             "prompt": prompt, "negative_prompt": unwanted, "seed": seed, "steps": 4,

@@ -33,6 +33,14 @@ _THROTTLES: Final = {
 }
 
 
+_DENIALS: Final = {
+    "dynamodb": (400, "AccessDeniedException"),
+    "sqs": (403, "AccessDeniedException"),
+    "sns": (403, "AuthorizationError"),
+    "s3": (403, "AccessDenied"),
+}
+
+
 class Wrong(StrEnum):
     """What can go wrong with a call."""
 
@@ -42,6 +50,7 @@ class Wrong(StrEnum):
     UNHEARD = "connection lost after the call"
     SLOW = "slow"
     SILENT = "no answer"
+    DENIED = "access denied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +164,8 @@ async def _handle(
     if rule is None:
         return await _forward(proxy, session, request, call)
     match rule.wrong:
-        case Wrong.ERROR:
-            return refusal(call.service, 503 if rule.hits % 2 else 500, "InternalError")
-        case Wrong.THROTTLED:
-            return refusal(call.service, *_THROTTLES[call.service])
+        case Wrong.ERROR | Wrong.THROTTLED | Wrong.DENIED:
+            return refusal(call.service, *_answer(rule))
         case Wrong.SLOW:
             await asyncio.sleep(rule.seconds)
             return await _forward(proxy, session, request, call)
@@ -169,6 +176,13 @@ async def _handle(
         case Wrong.UNSENT:
             pass
     return _lose(request)
+
+
+def _answer(rule: Rule) -> tuple[int, str]:
+    """The status and the code by which a service refuses a call."""
+    if rule.wrong is Wrong.ERROR:
+        return 503 if rule.hits % 2 else 500, "InternalError"
+    return (_DENIALS if rule.wrong is Wrong.DENIED else _THROTTLES)[rule.service]
 
 
 async def _forward(

@@ -16,7 +16,14 @@ from awsio import clients
 from awsio.errors import translated
 from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime
-from darkroom_bench.fault_catalogue import DISK_FULL, OUT_OF_MEMORY, Fault, Site, deck
+from darkroom_bench.fault_catalogue import (
+    DISK_FULL,
+    KILLER,
+    OUT_OF_MEMORY,
+    Fault,
+    Site,
+    deck,
+)
 from darkroom_bench.fault_checks import Findings, check
 from darkroom_bench.fault_load import Box, Client, Handed, client, task
 from darkroom_bench.fault_proxy import fault_proxy
@@ -38,14 +45,13 @@ COPIES: Final = 5  # deliveries that are made again in one round
 
 _ARGUMENTS: Final = (
     "--checkpoint", SAMPLE_CHECKPOINT, "--seconds-per-image", str(IMAGE_SECONDS),
-    "--fail-when", OUT_OF_MEMORY,
+    "--fail-when", OUT_OF_MEMORY, "--die-when", KILLER,
 )  # fmt: skip
 
 SETTINGS: Final = {
     "QUEUE_AGENT_LEASE": "PT6S",
     "QUEUE_AGENT_RUNTIME_SILENCE": "PT3S",
-    "QUEUE_AGENT_RUNTIME_STALL": "PT5S",
-    "QUEUE_AGENT_RUNTIME_COLD_STALL": "PT5S",
+    "QUEUE_AGENT_REFUSAL_PAUSE": "PT2S",
     "NOTIFIER_SWEEP_INTERVAL": "PT2S",
     "NOTIFIER_SWEEP_AGE": "PT4S",
     "INGEST_RATE_PER_SECOND": "1000",
@@ -116,7 +122,8 @@ async def run_rounds(plan: Plan, folder: Path, announce: Announce) -> Outcome:
         await field.callbacks.hold(accepted, LAST_SECONDS)
         for each in rounds:
             each.recovered = recovery(each, field.callbacks)
-        findings = await check(accepted, field.callbacks.kept, field.resources.table)
+        sound = {one.uid for each in rounds for one in each.tasks if one.uid and one.is_sound}
+        findings = await check(accepted, field.callbacks.kept, field.resources.table, sound)
     return Outcome(rounds=rounds, findings=findings, seconds=loop.time() - started)
 
 
@@ -138,7 +145,7 @@ async def _play(
 ) -> Round:
     site, loop = field.site, asyncio.get_running_loop()
     site.moment = None
-    prompt = OUT_OF_MEMORY if fault.family == OUT_OF_MEMORY else "a lighthouse at dusk"
+    wrong = _wrong_prompts(fault, plan.tasks)
     large = fault.family == DISK_FULL
     handed: list[Handed] = []
     # The fault's own, so that it does not race with the tasks for numbers.
@@ -148,24 +155,34 @@ async def _play(
         await asyncio.sleep(delay)
         await fault.inject(site, own)
 
-    async def hand_in(order: int, wrong: str) -> None:
-        body = task(f"fault-{number}-{order}", rng, wrong, large=large)
+    async def hand_in(order: int) -> None:
+        prompt = wrong.get(order, "a lighthouse at dusk")
+        graph = fault.family == KILLER  # others wait behind it in the queue of the runtime
+        body = task(f"fault-{number}-{order}", rng, prompt, large=large, graph=graph)
         await asyncio.sleep(order * SPREAD_SECONDS / plan.tasks)
-        one = Handed(task_id=body["metadata"]["id"], posted=loop.time())
+        one = Handed(
+            task_id=body["metadata"]["id"], posted=loop.time(), is_sound=order not in wrong
+        )
         handed.append(one)
         await field.client.hand_in(body, one)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(strike(rng.uniform(0.1, SPREAD_SECONDS)), name="strike")
         for order in range(plan.tasks):
-            # Of the tasks of a round that is to fail every other one is sound.
-            wrong = prompt if order % 2 else "a lighthouse at dusk"
-            group.create_task(hand_in(order, wrong), name=f"task-{order}")
+            group.create_task(hand_in(order), name=f"task-{order}")
     site.proxy.clear()
     uids = [one.uid for one in handed if one.uid]
     if not await field.callbacks.hold(uids, ROUND_SECONDS):
         field.announce(f"not all callbacks came within {ROUND_SECONDS} s; going on")
     return Round(fault=fault.name, struck=site.moment, tasks=handed)
+
+
+def _wrong_prompts(fault: Fault, tasks: int) -> dict[int, str]:
+    """The prompts of a round that are not to be completed, by the order of their tasks."""
+    if fault.family == KILLER:
+        return {tasks // 2: KILLER}
+    odd = range(1, tasks, 2) if fault.family == OUT_OF_MEMORY else ()
+    return dict.fromkeys(odd, OUT_OF_MEMORY)
 
 
 @asynccontextmanager
@@ -188,7 +205,13 @@ async def _field(folder: Path, announce: Announce) -> AsyncIterator[Field]:
         processes = Processes(announce, exits.enter_context(base.locked()))
         exits.push_async_callback(processes.stop)
         await processes.start(programs.emulated_aws(aws_port, base))
-        devices = [programs.sample_runtime(one, base, _ARGUMENTS) for one in attached]
+        break_files = {one.name: folder / f"break-{one.name}" for one in runtimes}
+        devices = [
+            programs.sample_runtime(
+                one, base, (*_ARGUMENTS, "--break-file", str(break_files[one.runtime.name]))
+            )
+            for one in attached
+        ]
         await processes.start(*devices)
         options = Options(
             folder=Folder(folder / "stack"),
@@ -210,7 +233,9 @@ async def _field(folder: Path, announce: Announce) -> AsyncIterator[Field]:
                 with translated("sqs.send"):
                     await sqs.send_message(QueueUrl=queue_url, MessageBody=copies[0].text)
 
-        site = Site(proxy=proxy, runtime_ports=ports, redeliver=redeliver)
+        site = Site(
+            proxy=proxy, runtime_ports=ports, break_files=break_files, redeliver=redeliver
+        )
         proxy.on_hit = site.struck
         http = await exits.enter_async_context(client(running.endpoint, running.api_key))
         async with asyncio.TaskGroup() as group:

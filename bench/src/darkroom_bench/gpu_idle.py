@@ -12,6 +12,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
+from contracts.kinds import RuntimeType
 from darkroom_bench.command import JsonFile, MarkdownFile, Targets, failures, machine, run, say
 from darkroom_bench.figures import Grid, Marks
 from darkroom_bench.idle_plot import plot
@@ -34,6 +35,9 @@ MEANINGS: Final = (
     "**depth**: the setting `QUEUE_AGENT_DEPTH`, tasks that are staged while one runs.",
     "**AWS latency**: added to every round trip of the agent and the notifier to the AWS"
     " emulator, whose own time comes on top.",
+    "**latest end**: the longest time from an end that can be known to the agent's knowing it."
+    " An SD WebUI answers when it ends. The stand-in for ComfyUI tells `execution_success` 5 to"
+    " 50 ms before its history has it, as ComfyUI does; until then it is at work on it.",
     "**input**: each task has an input of 500 KB by URL.",
     "Every image is the same PNG of 150 KB; drawing it costs no CPU.",
 )
@@ -51,6 +55,9 @@ def gpu_idle(
     with_input: Annotated[
         bool, typer.Option("--input", help="Give each task an input of 500 KB by URL.")
     ] = False,
+    runtime: Annotated[
+        RuntimeType, typer.Option(help="What the stand-in speaks like.")
+    ] = RuntimeType.SDWEBUI,
     matrix: Annotated[
         bool, typer.Option("--matrix", help="Measure the published grid instead.")
     ] = False,
@@ -74,6 +81,8 @@ def gpu_idle(
 
     ./pants run bench:gpu_idle -- --seconds 0.2 --aws-latency-ms 20 --tasks 200
 
+    ./pants run bench:gpu_idle -- --runtime comfyui --seconds 1.0 --aws-latency-ms 20
+
     ./pants run bench:gpu_idle -- --matrix --json idle.json --markdown docs/performance.md
 
     ./pants run bench:gpu_idle -- --from idle.json --plot docs/gpu-idle.svg
@@ -84,6 +93,7 @@ def gpu_idle(
         tasks=tasks,
         depth=depth,
         with_input=with_input,
+        runtime=runtime,
     )
     with failures("gpu_idle"):
         targets = Targets(
@@ -116,28 +126,38 @@ def published(tasks: int) -> list[Point]:
     ]
     long = Point(seconds=LONG_SECONDS, latency_ms=20, tasks=min(tasks, LONG_TASKS))
     with_input = Point(seconds=SECONDS, latency_ms=20, tasks=tasks, with_input=True)
-    return [*points, long, with_input]
+    graphs = [
+        Point(seconds=LONG_SECONDS, latency_ms=20, tasks=min(tasks, LONG_TASKS), runtime=kind)
+        for kind in (RuntimeType.COMFYUI, RuntimeType.INVOKEAI)
+    ]
+    return [*points, long, with_input, *graphs]
 
 
 def grid(found: Iterable[Idle]) -> Grid:
     """The figures as a table, a run a row."""
     rows: list[tuple[str, ...]] = [
         (
-            f"{idle.point.seconds:g} s{', input' if idle.point.with_input else ''}",
+            _image(idle.point),
             f"{idle.point.latency_ms:g}",
             str(idle.point.depth),
             str(idle.tasks),
             f"{idle.busy_fraction:.4f}",
             f"{idle.p50_ms:.1f}",
             f"{idle.p99_ms:.1f}",
+            f"{idle.latest_end_ms:.1f}",
         )
         for idle in found
     ]
     header = (
         "image", "AWS latency ms", "depth", "tasks", "busy fraction", "idle p50 ms",
-        "idle p99 ms",
+        "idle p99 ms", "latest end ms",
     )  # fmt: skip
     return Grid(title="How busy the runtime is", header=header, rows=rows)
+
+
+def _image(point: Point) -> str:
+    kind = "" if point.runtime is RuntimeType.SDWEBUI else f" {point.runtime}"
+    return f"{point.seconds:g} s{kind}{', input' if point.with_input else ''}"
 
 
 def section(found: Sequence[Idle]) -> str:
@@ -151,7 +171,10 @@ async def _measured(points: list[Point], folder: Path) -> list[Idle]:
     for number, point in enumerate(points):
         say(f"{number + 1} of {len(points)}: {point}")
         idle = await measure_idle(point, folder / str(number), say)
-        say(f"busy {idle.busy_fraction:.4f}, idle {idle.p50_ms:.1f} ms, p99 {idle.p99_ms:.1f}")
+        say(
+            f"busy {idle.busy_fraction:.4f}, idle {idle.p50_ms:.1f} ms, p99 {idle.p99_ms:.1f},"
+            f" latest end after {idle.latest_end_ms:.1f} ms"
+        )
         found.append(idle)
     return found
 

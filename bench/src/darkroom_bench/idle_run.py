@@ -11,6 +11,7 @@ from typing import Final
 
 import httpx
 
+from contracts.kinds import RuntimeType
 from darkroom_bench.one_agent import Work, input_server, one_agent
 from darkroom_cli.embedded.processes import Announce
 
@@ -27,6 +28,7 @@ class Point:
     depth: int = 1
     tasks: int = 200
     with_input: bool = False  # one by URL for each task
+    runtime: RuntimeType = RuntimeType.SDWEBUI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +40,16 @@ class Idle:
     busy_fraction: float
     p50_ms: float  # idle between two images
     p99_ms: float
+    latest_end_ms: float = 0.0  # after which the agent knew of an end; 0: the answer tells it
 
 
-def summed_up(point: Point, spans: Sequence[tuple[float, float]]) -> Idle:
-    """The figures of the spans in which the runtime worked, at least two."""
+def summed_up(
+    point: Point, spans: Sequence[tuple[float, float]], late: Sequence[float] = ()
+) -> Idle:
+    """The figures of the spans in which the runtime worked, at least two.
+
+    `late` is how many seconds after each end the agent knew of it.
+    """
     ordered = sorted(spans)
     gaps = [later[0] - earlier[1] for earlier, later in pairwise(ordered)]
     whole = ordered[-1][1] - ordered[0][0]
@@ -52,6 +60,7 @@ def summed_up(point: Point, spans: Sequence[tuple[float, float]]) -> Idle:
         busy_fraction=sum(end - start for start, end in ordered) / whole,
         p50_ms=cuts[49] * 1000,
         p99_ms=cuts[98] * 1000,
+        latest_end_ms=max(late, default=0.0) * 1000,
     )
 
 
@@ -63,7 +72,7 @@ async def measure_idle(point: Point, folder: Path, announce: Announce) -> Idle:
     """
     async with (
         input_server(INPUT_SIDE) as url,
-        one_agent(folder, announce, latency_ms=point.latency_ms) as stack,
+        one_agent(folder, announce, latency_ms=point.latency_ms, kind=point.runtime) as stack,
     ):
         work = Work(tasks=point.tasks, input_url=url if point.with_input else "")
         uids = await stack.fill(work)
@@ -74,4 +83,5 @@ async def measure_idle(point: Point, folder: Path, announce: Announce) -> Idle:
         await stack.check_completed(uids)
         async with httpx.AsyncClient(trust_env=False) as client:
             spans = (await client.get(f"{stack.attached.url}/spans")).json()
-    return summed_up(point, [(start, end) for start, end in spans])
+            late = (await client.get(f"{stack.attached.url}/late")).json()
+    return summed_up(point, [(start, end) for start, end in spans], late)

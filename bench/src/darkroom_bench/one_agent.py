@@ -45,7 +45,7 @@ class Work:
 
     tasks: int
     side: int = SIDE
-    input_url: str = ""
+    input_url: str = ""  # SD WebUI takes it only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,10 @@ class OneAgent:
 
     async def fill(self, work: Work) -> list[Uid]:
         """Write the records and the messages as the router would; gives the tasks' uids."""
-        messages = [_message(self.resources, work, number) for number in range(work.tasks)]
+        kind = self.attached.runtime.type
+        messages = [
+            _message(self.resources, kind, work, number) for number in range(work.tasks)
+        ]
         async with clients.dynamodb() as dynamodb, clients.sqs() as sqs:
             ledger = DynamoDbLedger(client=dynamodb, table=self.resources.table)
             for start in range(0, len(messages), BATCH):
@@ -141,9 +144,13 @@ class OneAgent:
         return Program(
             name=RUNTIME,
             module="darkroom_bench.still_runtime",
-            arguments=(self.attached.url.rsplit(":", 1)[1], str(seconds)),
+            arguments=(
+                self.attached.runtime.type,
+                self.attached.url.rsplit(":", 1)[1],
+                str(seconds),
+            ),
             log=self.folder.log(RUNTIME),
-            unready=programs.answering(f"{self.attached.url}/sdapi/v1/memory"),
+            unready=programs.answering(f"{self.attached.url}/spans"),
         )
 
 
@@ -152,7 +159,11 @@ _AGENT: Final = f"queue-agent-{RUNTIME}"
 
 @asynccontextmanager
 async def one_agent(
-    folder: Path, announce: Announce, *, latency_ms: float = 0
+    folder: Path,
+    announce: Announce,
+    *,
+    latency_ms: float = 0,
+    kind: RuntimeType = RuntimeType.SDWEBUI,
 ) -> AsyncIterator[OneAgent]:
     """A stack with an empty queue, whose processes keep their state in `folder`.
 
@@ -167,7 +178,7 @@ async def one_agent(
         await processes.start(programs.emulated_aws(port, stacked))
         aws = {**emulator.CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
         os.environ.update(aws)  # this process fills the queue, without the latency
-        runtime = Runtime(name=RUNTIME, type=RuntimeType.SDWEBUI)
+        runtime = Runtime(name=RUNTIME, type=kind)
         yield OneAgent(
             attached=Attached(runtime=runtime, url=f"http://{HOST}:{free_port()}"),
             resources=await provision("bench", [runtime], region=aws["AWS_REGION"]),
@@ -197,11 +208,19 @@ async def input_server(side: int) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def _message(resources: Resources, work: Work, number: int) -> TaskMessage:
+_GRAPHS: Final[dict[RuntimeType, dict[str, Any]]] = {
+    RuntimeType.COMFYUI: {"1": {"class_type": "SaveImage", "inputs": {"images": ["2", 0]}}},
+    RuntimeType.INVOKEAI: {"nodes": {"1": {"id": "1", "type": "blank_image"}}, "edges": []},
+}
+
+
+def _message(resources: Resources, kind: RuntimeType, work: Work, number: int) -> TaskMessage:
     content: dict[str, Any] = {"prompt": "a lighthouse at dusk", "steps": 20}
     content["width"] = work.side
     tasktype = TaskType.TEXT_TO_IMAGE
-    if work.input_url:
+    if kind in _GRAPHS:
+        tasktype, content = TaskType.PIPELINE, _GRAPHS[kind]
+    elif work.input_url:
         tasktype = TaskType.IMAGE_TO_IMAGE
         content["init_images"] = [work.input_url]
     return TaskMessage(

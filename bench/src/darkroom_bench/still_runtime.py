@@ -1,7 +1,8 @@
-"""A stand-in for SD WebUI that costs no CPU: all images of one width are the same.
+"""Stand-ins for the runtimes that cost no CPU: all images of one width are the same.
 
-Run as `python -m darkroom_bench.still_runtime PORT SECONDS`. It works on one request at a time,
-for SECONDS each, and tells under `/spans` when it did.
+Run as `python -m darkroom_bench.still_runtime TYPE PORT SECONDS`. Each works on one task at a
+time, for SECONDS each, and tells under `/spans` when it did, under `/late` how many seconds
+after each end the agent was first told of it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import os
 import re
 import struct
 import sys
-import time
 import zlib
 from typing import Final
 
 from aiohttp import web
+
+from contracts.kinds import RuntimeType
+from darkroom_bench.still_device import Device
+from darkroom_bench.still_graphs import StillComfyUi, StillInvokeAi
 
 SIDE: Final = 390  # of a grey picture that does not compress: about 150 KB
 HOST: Final = "127.0.0.1"
@@ -33,51 +37,53 @@ def noise(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, body) for kind, body in parts)
 
 
-def create_app(seconds: float) -> web.Application:
+def create_app(kind: RuntimeType, seconds: float) -> web.Application:
     """The server."""
-    device = _Device(seconds)
+    device = Device(seconds)
     app = web.Application(client_max_size=BODY_BYTES)
-    app.router.add_post("/sdapi/v1/txt2img", device.generate)
-    app.router.add_post("/sdapi/v1/img2img", device.generate)
-    app.router.add_get("/sdapi/v1/progress", device.progress)
-    app.router.add_get("/sdapi/v1/memory", device.memory)
-    app.router.add_post("/sdapi/v1/interrupt", device.memory)
-    app.router.add_get("/spans", device.spans)
+    app.router.add_get("/spans", device.tell_spans)
+    app.router.add_get("/late", device.tell_late)
+    match kind:
+        case RuntimeType.SDWEBUI:
+            _StillSdWebui(device).serve(app)
+        case RuntimeType.COMFYUI:
+            StillComfyUi(device, noise(SIDE)).serve(app)
+        case RuntimeType.INVOKEAI:
+            StillInvokeAi(device, noise(SIDE)).serve(app)
     return app
 
 
-class _Device:
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._lock = asyncio.Lock()
-        self._spans: list[tuple[float, float]] = []
+class _StillSdWebui:
+    def __init__(self, device: Device) -> None:
+        self._device = device
         self._answers = {SIDE: _answer(SIDE)}
+
+    def serve(self, app: web.Application) -> None:
+        app.router.add_post("/sdapi/v1/txt2img", self.generate)
+        app.router.add_post("/sdapi/v1/img2img", self.generate)
+        app.router.add_get("/sdapi/v1/progress", self.progress)
+        app.router.add_get("/sdapi/v1/memory", self.memory)
+        app.router.add_post("/sdapi/v1/interrupt", self.memory)
 
     async def generate(self, request: web.Request) -> web.Response:
         found = _WIDTH.search(await request.read())
         side = int(found[1]) if found else SIDE
         if side not in self._answers:
             self._answers[side] = await asyncio.to_thread(_answer, side)
-        async with self._lock:
-            start = time.monotonic()
-            await asyncio.sleep(self._seconds)
-            self._spans.append((start, time.monotonic()))
+        await self._device.work()
         return web.Response(body=self._answers[side], content_type="application/json")
 
     async def progress(self, _: web.Request) -> web.Response:
-        busy = self._lock.locked()
+        busy = self._device.is_busy
         state = {
             "job": "still" if busy else "",
-            "job_timestamp": str(len(self._spans) + busy),
+            "job_timestamp": str(len(self._device.spans) + busy),
             "interrupted": False,
         }
         return web.json_response({"progress": 0.0, "state": state})
 
     async def memory(self, _: web.Request) -> web.Response:
         return web.json_response({})
-
-    async def spans(self, _: web.Request) -> web.Response:
-        return web.json_response(self._spans)
 
 
 def _answer(side: int) -> bytes:
@@ -93,9 +99,9 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 if __name__ == "__main__":
     web.run_app(
-        create_app(float(sys.argv[2])),
+        create_app(RuntimeType(sys.argv[1]), float(sys.argv[3])),
         host=HOST,
-        port=int(sys.argv[1]),
+        port=int(sys.argv[2]),
         access_log=None,
         print=lambda _: None,
     )

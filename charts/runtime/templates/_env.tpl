@@ -26,8 +26,8 @@
 {{- define "runtime.agentKnobs" -}}
 answer_bytes depth input_audio_bytes input_buckets input_bytes input_count input_model_bytes input_ports
 input_private_hosts input_redirects input_timeout input_total_bytes input_user_agent input_video_bytes
-invokeai_models_folder lease log_level receive_wait run_timeout_cap run_timeout_floor
-run_timeout_per_megapixel_step runtime_cold_stall runtime_poll runtime_silence runtime_stall settle_budget
+invokeai_models_folder lease log_level receive_wait refusal_pause run_timeout_cap run_timeout_floor
+run_timeout_per_megapixel_step runtime_load_time runtime_poll runtime_silence settle_budget
 {{- end }}
 
 {{/* The variables of the agent that the chart sets, as (dict "env" list) in YAML. */}}

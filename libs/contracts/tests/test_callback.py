@@ -37,3 +37,11 @@ def test_a_message_that_no_topic_would_take_is_cut() -> None:
     assert len(failure.message) == MESSAGE_CHARACTERS
     assert failure.message.startswith("key key ")
     assert failure.message.endswith("…")
+
+
+def test_warnings_are_there_only_if_there_are_some() -> None:
+    told = Callback.model_validate_json(GOLDEN).model_copy(
+        update={"warnings": ("another sampler",)}
+    )
+
+    assert json.loads(told.model_dump_json())["warnings"] == ["another sampler"]

@@ -73,6 +73,7 @@ def test_every_field_of_a_record_comes_back_from_its_item() -> None:
         failures=1,
         interruptions=1,
         last_reason="stop",
+        warnings=("another sampler",),
     )
     assert to_record(to_item(record)) == record
     assert to_record(to_item(new_record())).started_at is None

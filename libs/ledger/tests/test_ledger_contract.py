@@ -160,7 +160,7 @@ async def test_progress_before_the_begin_or_after_the_end_is_ignored(
     assert await ledger.get(record.uid) == ended
 
 
-@pytest.mark.parametrize("result", [DONE, FAILED])
+@pytest.mark.parametrize("result", [DONE, FAILED, replace(DONE, warnings=("another sampler",))])
 async def test_finish_commits_the_result_with_its_callback_due(
     ledger: Ledger, record: Record, result: Result
 ) -> None:
@@ -172,11 +172,12 @@ async def test_finish_commits_the_result_with_its_callback_due(
     assert committed
     assert ended == replace(
         begun,
-        state=TaskState.COMPLETED if result is DONE else TaskState.FAILED,
+        state=result.state,
         finished_at=LATER,
         image_url=result.image_url,
         output_url=result.output_url,
         error=result.error,
+        warnings=result.warnings,
         callback_due=True,
         sequence=3,
     )

@@ -10,9 +10,9 @@ from ingest_fakes import UID
 from pydantic import BaseModel
 
 from contracts.callback import Callback
+from contracts.scripts import ROUTING_KEYS
 from ingest import translate_v1alpha1, translate_v1alpha2
 from ingest.http import problems, views
-from ingest.scripts import ROUTING_KEYS
 from servicekit.status import REFUSALS
 
 PAGE = Path("docs/api.md").read_text()

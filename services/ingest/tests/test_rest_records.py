@@ -23,6 +23,7 @@ async def test_task_is_told_in_full(world: World) -> None:
         image_url=("s3://b/p/done/1.png",),
         output_url="s3://b/p/done/x.out",
         error=TaskError(code="runtime_error", message="no", retryable=True),
+        warnings=("another sampler",),
     )
     world.router.known.append(done)
     async with rest(world) as client:
@@ -53,6 +54,7 @@ async def test_task_is_told_in_full(world: World) -> None:
     )
     answer = failed.json()
     assert answer["created_at"] == "2026-01-02T03:04:05.000Z"
+    assert answer["warnings"] == ["another sampler"]
     assert answer["error"] == {"code": "runtime_error", "message": "no", "retryable": True}
     assert (answer["context"], answer["progress"], answer["started_at"]) == (None, None, None)
 

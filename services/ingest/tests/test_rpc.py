@@ -277,6 +277,7 @@ async def test_task_is_told_in_full(world: World) -> None:
         output_url="s3://b/x.out",
         image_url=("s3://b/1.png",),
         error=TaskError(code="runtime_error", message="no", retryable=True),
+        warnings=("another sampler",),
         progress=None,
     )
     world.router.known.append(failed)
@@ -298,6 +299,7 @@ async def test_task_is_told_in_full(world: World) -> None:
         "progress": {"step": 1, "total": 3, "percent": 33.3},
     }
     assert done.task.error.code == "runtime_error"
+    assert list(done.task.warnings) == ["another sampler"]
     assert (done.task.output_url, list(done.task.image_url)) == (
         "s3://b/x.out",
         ["s3://b/1.png"],

@@ -11,9 +11,9 @@ from pydantic_core import from_json
 
 from contracts.ids import Uid
 from contracts.kinds import TaskType
+from contracts.scripts import ROUTING_KEYS
 from ingest import translate_v1alpha1, translate_v1alpha2
 from ingest.domain import Submission
-from ingest.scripts import ROUTING_KEYS
 from servicekit.errors import RejectedError
 
 Translate = Callable[[bytes, Uid], Submission]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from datetime import timedelta
 
 import pytest
@@ -35,6 +36,26 @@ async def test_the_catalogue_is_sorted_and_tells_what_is_wrong_with_each_file(
     assert catalogue.models[1].problem.startswith(f"it has {len(whole) - 1} bytes")
     assert catalogue.models[2].problem == "it is empty"
     assert catalogue.models[3].size_bytes == len(whole)
+
+
+async def test_gguf_files_are_models_whose_head_is_looked_at(
+    bucket: FakeModelBucket, catalogue: Catalogue
+) -> None:
+    head = b"GGUF" + struct.pack("<IQQ", 3, 2, 5)
+    bucket.objects = {
+        f"{SD}/cut.gguf": head[:9],
+        f"{SD}/flux.gguf": head + bytes(100),
+        f"{SD}/page.gguf": b"<html>" + bytes(30),
+    }
+
+    await catalogue.refresh()
+
+    assert [(m.name, m.format, m.problem) for m in catalogue.models] == [
+        ("cut.gguf", "gguf", "it is cut off within its header"),
+        ("flux.gguf", "gguf", None),
+        ("page.gguf", "gguf", "it is not a GGUF file"),
+    ]
+    assert (await catalogue.find(SD, "flux")).name == "flux.gguf"
 
 
 async def test_only_changed_files_are_read_again(

@@ -64,6 +64,15 @@ async def test_a_delivery_is_judged(stub: NotifierServiceAsyncStub) -> None:
     assert (finished.verdict, finished.attempt) == (notifier_pb2.VERDICT_FINISHED, 0)
 
 
+async def test_what_a_runtime_did_otherwise_is_told(
+    stub: NotifierServiceAsyncStub, world: World
+) -> None:
+    await stub.FinishTask(finish(warnings=["another sampler"]), timeout=60)
+
+    (callback,) = world.callbacks
+    assert callback.warnings == ("another sampler",)
+
+
 async def test_only_the_first_result_is_committed(
     stub: NotifierServiceAsyncStub, world: World
 ) -> None:

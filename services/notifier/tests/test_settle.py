@@ -262,3 +262,11 @@ def test_only_a_bounded_number_of_tasks_is_remembered() -> None:
     uids = [new_uid() for _ in range(3)]
     assert all(limiter.allows(uid, NOW) for uid in uids)
     assert [limiter.allows(uid, NOW) for uid in reversed(uids)] == [False, False, True]
+
+
+async def test_a_task_that_came_past_the_router_is_recorded_once(world: World) -> None:
+    new = replace(RECORD, uid=new_uid(), tenant="direct")
+    assert await world.settle.begin(new.uid, "agent-1", 1, new=new) == (Verdict.PROCEED, 1)
+    await world.settle.finish(new.uid, DONE)
+    assert await world.settle.begin(new.uid, "agent-2", 2, new=new) == (Verdict.FINISHED, 0)
+    assert [callback.uid for callback in world.callbacks] == [new.uid]

@@ -12,7 +12,6 @@ from contracts.state import Progress
 from queue_agent.domain import Job
 from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
 from queue_agent.runtimes.http import RuntimeHttp
-from queue_agent.runtimes.stall import StallLimit
 
 POLL = timedelta(milliseconds=20)
 CHECKPOINT = "v1-5-pruned-emaonly.safetensors"
@@ -71,10 +70,8 @@ async def running(http: RuntimeHttp, prompt_id: str) -> None:
             await asyncio.sleep(0)
 
 
-def impatient(http: RuntimeHttp) -> ComfyUiRuntime:
-    return ComfyUiRuntime(
-        http=http,
-        poll=POLL,
-        silence=timedelta(seconds=5),
-        stall_limit=StallLimit(stall=timedelta(seconds=0.3)),
-    )
+async def emptied(http: RuntimeHttp) -> None:
+    """Wait until the server has nothing to do."""
+    async with asyncio.timeout(60):
+        while await queue(http):  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0)

@@ -32,6 +32,7 @@ from queue_agent.metrics import Metrics
 from queue_agent.runtimes.port import RuntimeParts
 from queue_agent.task import handler, prepare, results, run
 from queue_agent.task.handler import Handler
+from queue_agent.task.incoming import MessageReader
 from queue_agent.task.out_document import ComfyUiOut, SdWebuiOut
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.results import ResultPublisher
@@ -80,8 +81,7 @@ class Room:
     ) -> Handler:
         metrics = self.metrics
         return Handler(
-            runtime_name="sdruntime",
-            bucket="bucket",
+            reader=MessageReader(runtime_name="sdruntime", bucket="bucket"),
             notifier=self.notifier,
             preparer=Preparer(
                 claims=self.store,

@@ -17,6 +17,7 @@ from queue_agent.domain import (
     Delivery,
     File,
     Generated,
+    Incoming,
     InputUnavailableError,
     Job,
     LeaseLostError,
@@ -28,7 +29,14 @@ from queue_agent.domain import (
 from queue_agent.files.body import Body, open_body
 from queue_agent.pipeline.delivery_state import DeliveryState
 from queue_agent.pipeline.slots import Slots
-from queue_agent.ports import ReleaseEarly, Report, Take, no_one_waits
+from queue_agent.ports import (
+    ReleaseEarly,
+    Report,
+    Started,
+    Take,
+    no_one_asks,
+    no_one_waits,
+)
 from servicekit.errors import TransientError
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 32
@@ -125,12 +133,14 @@ class FakeNotifier:
     attempts: dict[Uid, int] = field(default_factory=dict)
     ends: dict[Uid, Stored] = field(default_factory=dict)
     progress: list[Progress] = field(default_factory=list)
+    up: bool = True
     outages: int = 0
     reports_fail: bool = False
     cancelled: set[Uid] = field(default_factory=set)
     released: list[tuple[Uid, int, bool]] = field(default_factory=list)
 
-    async def begin(self, uid: Uid, receives: int) -> Begun:
+    async def begin(self, incoming: Incoming, receives: int) -> Begun:
+        uid = incoming.message.uid
         if self.verdict is not Verdict.PROCEED:
             return Begun(verdict=self.verdict)
         self.attempts[uid] = self.attempts.get(uid, 0) + 1
@@ -145,6 +155,10 @@ class FakeNotifier:
 
     async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
         self.released.append((uid, attempt, interrupted))
+
+    async def check(self) -> None:
+        if not self.up:
+            raise TransientError("the notifier does not answer")
 
     async def finish(self, uid: Uid, attempt: int, stored: Stored) -> bool:
         if self.outages:
@@ -217,6 +231,7 @@ class FakeRuntime:
     interrupts: int = 0
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cold: timedelta = timedelta()
+    queue: list[Started] = field(default_factory=list)  # it works on the first
     forgotten: asyncio.Queue[Leftovers] = field(default_factory=asyncio.Queue)
 
     def loading(self, job: Job) -> timedelta:
@@ -239,17 +254,30 @@ class FakeRuntime:
         await self.forgotten.put(leftovers)
 
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         self.jobs.append(job)
+        self.queue.append(started)
+        self._begin_next()
         self.started.set()
         try:
             made = await self.script(job, report)
         except asyncio.CancelledError:
             self.interrupts += 1
             raise
+        finally:
+            self.queue.remove(started)
+            self._begin_next()
         await release_early()
         return made
+
+    def _begin_next(self) -> None:
+        if self.queue and self.up:
+            self.queue[0]()
 
 
 @dataclass

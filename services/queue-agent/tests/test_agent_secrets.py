@@ -31,6 +31,7 @@ from queue_agent.runtimes.sdwebui.runtime import SdWebuiRuntime
 from queue_agent.task import handler as handler_module
 from queue_agent.task import prepare, results, run
 from queue_agent.task.handler import Handler
+from queue_agent.task.incoming import MessageReader
 from queue_agent.task.out_document import SdWebuiOut
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.results import ResultPublisher
@@ -78,8 +79,7 @@ def handler(runtime: ImageRuntime, reader: Any, store: FakeStore, metrics: Metri
     notifier, out = FakeNotifier(), SdWebuiOut()
     limits = InputLimits(count=4, bytes_each={Kind.IMAGE: 1000}, bytes_total=1000)
     return Handler(
-        runtime_name="sdruntime",
-        bucket="bucket",
+        reader=MessageReader(runtime_name="sdruntime", bucket="bucket"),
         notifier=notifier,
         preparer=Preparer(
             claims=store,

@@ -10,9 +10,24 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from comfyui_jobs import POLL, graph, ignore, impatient, job, queue, running, runtime
+from comfyui_jobs import (
+    POLL,
+    emptied,
+    graph,
+    ignore,
+    job,
+    queue,
+    running,
+    runtime,
+)
+from watched_http import Watched
 
-from queue_agent.domain import RunInterruptedError, RuntimeHangsError, RuntimeLostError
+from queue_agent.domain import (
+    Job,
+    RunInterruptedError,
+    RuntimeHangsError,
+    RuntimeLostError,
+)
 from queue_agent.runtimes.comfyui.prompt_ids import prompt_id_of
 from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
@@ -81,24 +96,9 @@ async def test_result_that_was_removed_is_made_again_at_the_next_attempt(
     assert len(retried.files) == len(first.files)
 
 
-async def test_prompt_without_progress_is_interrupted_and_the_runtime_is_lost(
-    http: RuntimeHttp,
-) -> None:
-    hung = impatient(http)
-
-    with pytest.raises(RuntimeHangsError):
-        await hung.run(job(graph("HANG")), ignore)
-
-    async with asyncio.timeout(60):
-        while await queue(http):  # noqa: ASYNC110  # another process
-            await asyncio.sleep(0)
-    await hung.probe()
-    assert len((await hung.run(job(graph("after it")), ignore)).files) == 1
-
-
-async def test_prompt_with_another_model_may_stand_still_for_longer(http: RuntimeHttp) -> None:
-    server = impatient(http)
-    server.stall_limit.cold_stall = timedelta(hours=1)
+async def test_prompt_with_another_model_may_take_longer(http: RuntimeHttp) -> None:
+    server = runtime(http)
+    server.loaded.load_time = timedelta(hours=1)
     other = graph("next")
     [loader] = [node for node in other.values() if "ckpt_name" in node["inputs"]]
 
@@ -107,46 +107,90 @@ async def test_prompt_with_another_model_may_stand_still_for_longer(http: Runtim
     loader["inputs"]["ckpt_name"] = "other.safetensors"
     assert server.loading(job(other)) == timedelta(hours=1)
 
-    async with asyncio.timeout(60):
-        with pytest.raises(RuntimeHangsError):
-            await server.run(job(graph("HANG")), ignore)
-    assert server.loading(job(graph("first"))) == timedelta(hours=1)
 
-
-async def test_runtime_is_not_ready_while_a_prompt_that_hung_runs(http: RuntimeHttp) -> None:
-    stuck, wanted = impatient(http), job(graph("HANG"))
+async def test_runtime_is_not_ready_while_a_prompt_goes_on_that_was_interrupted(
+    http: RuntimeHttp,
+) -> None:
+    stuck, wanted = runtime(http), job(graph("HANG"))
     prompt_id = prompt_id_of(wanted.uid, 1)
     await http.post("/prompt", json={"prompt": wanted.content, "prompt_id": prompt_id})
     await running(http, prompt_id)
     stuck.hanging.add(prompt_id)
 
-    with pytest.raises(RuntimeLostError, match="still hangs"):
+    with pytest.raises(RuntimeHangsError, match="goes on"):
         await stuck.probe()
 
     await http.post("/interrupt")
-    async with asyncio.timeout(60):
-        while await queue(http):  # noqa: ASYNC110  # another process
-            await asyncio.sleep(0)
+    await emptied(http)
     await stuck.probe()
 
 
-async def test_prompt_that_waits_for_another_does_not_hang(http: RuntimeHttp) -> None:
+async def test_prompt_begins_when_the_server_begins_with_it(http: RuntimeHttp) -> None:
+    """Behind a foreign prompt it waits: its clock stands, and it pays for no death (E3, D2)."""
     other, wanted = job(graph("HANG other")), job(graph("waits"))
-    await http.post(
-        "/prompt", json={"prompt": other.content, "prompt_id": prompt_id_of(other.uid, 1)}
-    )
-    await running(http, prompt_id_of(other.uid, 1))
+    foreign, ours = prompt_id_of(other.uid, 1), prompt_id_of(wanted.uid, 1)
+    await http.post("/prompt", json={"prompt": other.content, "prompt_id": foreign})
+    await running(http, foreign)
+    watched, begun = Watched(session=http.session), asyncio.Event()
 
     async def end_the_other() -> None:
-        await running(http, prompt_id_of(wanted.uid, 1))
-        await asyncio.sleep(0.6)  # twice as long as a prompt may stand still
+        await running(http, ours)
+        await watched.looks()
+        assert not begun.is_set()
         await http.post("/interrupt")
+
+    async def run() -> None:
+        made = await runtime(watched).run(wanted, ignore, started=begun.set)
+        assert len(made.files) == 1
 
     async with asyncio.TaskGroup() as group:
         group.create_task(end_the_other(), name="end-the-other")
-        made = await impatient(http).run(wanted, ignore)
+        group.create_task(run(), name="run")
 
-    assert len(made.files) == 1
+    assert begun.is_set()
+
+
+async def test_prompt_that_tells_nothing_goes_on_while_the_server_answers(
+    http: RuntimeHttp,
+) -> None:
+    """E2: upscalers and decoders are silent for long; the task's own limit ends them."""
+    wanted = job(graph("HANG"))
+    watched = Watched(session=http.session)
+
+    run = asyncio.create_task(runtime(watched).run(wanted, ignore))
+    await watched.looks(100)
+    assert not run.done()
+
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    await emptied(http)
+
+
+async def test_only_the_prompt_that_was_executing_has_begun_when_the_server_dies(
+    own_comfyui: SampleRuntime,
+) -> None:
+    """D2: a killer, and a harmless prompt that waits behind it."""
+    url, process = own_comfyui
+    killer, neighbour = job(graph("HANG")), job(graph("harmless"))
+    begun: list[str] = []
+
+    async with runtime_http(url) as http, asyncio.TaskGroup() as group:
+        watched = Watched(session=http.session)
+        server = ComfyUiRuntime(http=watched, poll=POLL, silence=timedelta(hours=1))
+
+        async def run(one: Job, name: str) -> None:
+            with pytest.raises(RuntimeLostError):
+                await server.run(one, ignore, started=lambda: begun.append(name))
+
+        group.create_task(run(killer, "killer"), name="killer")
+        await running(http, prompt_id_of(killer.uid, 1))
+        group.create_task(run(neighbour, "neighbour"), name="neighbour")
+        await running(http, prompt_id_of(neighbour.uid, 1))
+        await watched.looks()
+        process.kill()
+
+    assert set(begun) == {"killer"}
 
 
 async def test_next_prompt_is_queued_before_the_present_one_ends(http: RuntimeHttp) -> None:

@@ -7,13 +7,19 @@ from datetime import timedelta
 import pytest
 from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeTaskSource, task
 
-from queue_agent.domain import Delivery, RuntimeHangsError, RuntimeLostError, UnworkableError
+from queue_agent.domain import (
+    Delivery,
+    QueueMissingError,
+    RuntimeHangsError,
+    RuntimeLostError,
+    UnworkableError,
+)
 from queue_agent.files.body import NoRoomError, check_room
 from queue_agent.metrics import Metrics
 from queue_agent.pipeline import consumer as consumer_module
 from queue_agent.pipeline.consumer import Consumer, Handle
 from queue_agent.pipeline.delivery_state import DeliveryState, Stage
-from queue_agent.pipeline.readiness import Readiness
+from queue_agent.pipeline.readiness import Readiness, nothing_else
 from queue_agent.pipeline.slots import Slots
 from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
@@ -30,6 +36,10 @@ class Agent:
         self.metrics = metrics
         self.work: list[bool] = []  # what came and went
         self.check_room = check_room
+        self.check_notifier = nothing_else
+
+    async def _check_notifier(self) -> None:
+        await self.check_notifier()
 
     async def run(
         self,
@@ -47,6 +57,8 @@ class Agent:
                 health=self.health,
                 poll=POLL,
                 check_room=self.check_room,
+                check_notifier=self._check_notifier,
+                refusal_pause=timedelta(milliseconds=1),
             ),
             metrics=self.metrics,
             slots=Slots(depth),
@@ -286,13 +298,130 @@ async def test_full_disk_gives_the_task_back_and_makes_the_agent_unready_until_t
     assert [interrupted for _, _, interrupted in agent.notifier.released] == [True]
 
 
-async def test_fatal_error_releases_the_message_and_ends_the_process(agent: Agent) -> None:
+async def test_refusal_by_aws_is_an_interruption_and_nothing_more_is_taken_for_a_while(
+    agent: Agent,
+) -> None:
+    """D4: IAM denies the bucket. Readiness says why, and work tells when that is over."""
+    pause = asyncio.Event()
+    probes = 0
+
+    async def waiting() -> None:
+        nonlocal probes
+        probes += 1
+        await pause.wait()
+
+    handed = 0
+
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
+        nonlocal handed
+        handed += 1
+        if handed > 1:
+            agent.stop.set()
+            return
+        state.mark_staged(task())
+        state.stage = Stage.RUNNING
+        agent.check_notifier = waiting
+        raise FatalError("AWS refused s3.write: AccessDenied")
+
+    agent.source.put(b"one")
+    agent.source.put(b"two")
+
+    async def let_go_on() -> None:
+        while not probes:  # noqa: ASYNC110  # the pause is over
+            await asyncio.sleep(0)
+        assert agent.health.reason == "AWS refused s3.write: AccessDenied"
+        assert handed == 1
+        pause.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(let_go_on(), name="let-go-on")
+        group.create_task(agent.run(handle), name="agent")
+
+    assert agent.source.released == [timedelta(seconds=2)]
+    assert [interrupted for _, _, interrupted in agent.notifier.released] == [True]
+    assert agent.source.settled == [b"two"]
+
+
+async def test_refusal_by_the_queue_is_waited_out_and_told(agent: Agent) -> None:
+    receive, refusals, told = agent.source.receive, iter([True]), list[str | None]()
+
+    async def denied() -> Delivery | None:
+        if next(refusals, False):
+            raise FatalError("AWS refused sqs.receive: AccessDenied")
+        return await receive()
+
+    async def noted() -> None:
+        told.append(agent.health.reason)
+
+    agent.source.receive = denied  # type: ignore[method-assign]  # once
+    agent.check_notifier = noted
     agent.source.put(b"one")
 
-    with pytest.raises(FatalError):
-        await agent.run(stopping(agent, FatalError("no such bucket")))
+    await agent.run(stopping(agent))
 
-    assert agent.source.released == [timedelta()]
+    assert "AWS refused sqs.receive: AccessDenied" in told
+    assert agent.source.settled == [b"one"]
+
+
+async def test_queue_that_is_not_there_ends_the_process(agent: Agent) -> None:
+    async def missing() -> Delivery | None:
+        raise QueueMissingError("no such queue")
+
+    agent.source.receive = missing  # type: ignore[method-assign]  # a wrong address
+
+    with pytest.raises(QueueMissingError):
+        await agent.run(stopping(agent))
+
+
+async def test_nothing_is_received_while_the_notifier_cannot_be_reached(agent: Agent) -> None:
+    """D3: each receive would use up one of the ten that a message has."""
+    checks = 0
+
+    async def away() -> None:
+        nonlocal checks
+        checks += 1
+        assert agent.source.numbers == 0
+        if checks <= 3:
+            raise TransientError("the notifier does not answer")
+        assert agent.health.reason == "the notifier does not answer"
+
+    agent.check_notifier = away
+    agent.source.put(b"one")
+
+    await agent.run(stopping(agent))
+
+    assert agent.source.settled == [b"one"]
+    assert agent.source.numbers == 1
+
+
+async def test_begin_that_fails_is_no_reason_to_receive_the_next(agent: Agent) -> None:
+    """D3: the notifier goes away between a look at it and the next message."""
+    up = True
+
+    async def check() -> None:
+        nonlocal up
+        if not up:
+            up = True
+            raise TransientError("the notifier does not answer")
+        reasons.append(agent.health.reason)
+
+    reasons: list[str | None] = []
+
+    async def handle(delivery: Delivery, state: DeliveryState) -> None:
+        nonlocal up
+        if agent.source.numbers == 1:
+            up = False
+            raise TransientError("call failed")
+        agent.stop.set()
+
+    agent.check_notifier = check
+    agent.source.put(b"one")
+    agent.source.put(b"two")
+
+    await agent.run(handle)
+
+    assert "the notifier does not answer" in reasons
+    assert agent.source.settled == [b"two"]
 
 
 async def test_lease_is_kept_while_work_goes_on(agent: Agent) -> None:

@@ -21,9 +21,9 @@ from queue_agent.inputs.http import http_inputs
 from queue_agent.runtimes.comfyui.runtime import comfyui_parts
 from queue_agent.runtimes.http import runtime_http
 from queue_agent.runtimes.invokeai.runtime import invokeai_parts
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.port import RuntimeOptions
 from queue_agent.runtimes.sdwebui.runtime import sdwebui_parts
-from queue_agent.runtimes.stall import StallLimit
 
 HOST = "169.254.169.254"
 SPELLINGS = [
@@ -119,7 +119,7 @@ async def test_runtime_is_handed_no_url_that_it_might_fetch(
     options = RuntimeOptions(
         poll=timedelta(seconds=1),
         silence=timedelta(seconds=5),
-        stall_limit=StallLimit(),
+        loaded=LoadedModels(),
         dynamic_model=False,
         own_model="",
         models_folder="",

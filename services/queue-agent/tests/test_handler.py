@@ -142,6 +142,67 @@ async def test_more_files_than_a_callback_has_room_for_are_a_failure(room: Room)
     assert len(room.store.objects) == 1  # the document
 
 
+async def test_out_document_keeps_what_a_run_without_files_said(room: Room) -> None:
+    said = {"prompt_id": "p", "outputs": {"9": {"images": [{"filename": "a", "type": "temp"}]}}}
+
+    async def nothing(job: Job, report: Report) -> Generated:
+        return Generated(files=(), answer=said, why_nothing="only previews")
+
+    room.runtime.script = nothing
+    sent = message(tasktype="pipeline", content={})
+
+    await room.handle(sent, comfy=True)
+
+    failure = room.notifier.ends[sent.uid].failure
+    assert failure is not None
+    assert (failure.code, failure.message) == ("no_output", "only previews")
+    assert room.out()["error"]["reason"] == said
+
+
+async def test_out_document_says_which_file_came_from_which_node(room: Room) -> None:
+    outputs = {
+        "6": {"images": [{"filename": "a.png", "subfolder": "s", "type": "output"}]},
+        "7": {"images": [{"filename": "a.png", "subfolder": "", "type": "output"}], "n": [1]},
+        "8": {"text": ["x"]},
+        "9": [{"type": "image_output", "image": {"image_name": "b.png"}}],
+    }
+    refs = (("a.png", "s"), ("a.png", ""), ("b.png",))
+
+    async def make(job: Job, report: Report) -> Generated:
+        files = tuple(File(body=PNG, name=ref[0], ref=ref) for ref in refs)
+        return Generated(files=files, answer={"outputs": outputs})
+
+    room.runtime.script = make
+    sent = message(tasktype="pipeline", content={})
+
+    await room.handle(sent, comfy=True)
+
+    urls = room.notifier.ends[sent.uid].image_url
+    told = room.out()["outputs"]
+    assert [told[node]["image_url"] for node in "67"] == [[urls[0]], [urls[1]]]
+    assert told["7"]["n"] == [1]
+    assert told["8"] == outputs["8"]
+    assert told["9"][0]["image_url"] == [urls[2]]
+
+
+async def test_grids_have_names_of_their_own(room: Room) -> None:
+    async def make(job: Job, report: Report) -> Generated:
+        grids = [False, False, True, True]
+        return Generated(
+            files=tuple(File(body=PNG, is_grid=is_grid) for is_grid in grids), answer={}
+        )
+
+    room.runtime.script = make
+    sent = message()
+
+    await room.handle(sent)
+
+    ends = [url.rpartition("/")[2] for url in room.notifier.ends[sent.uid].image_url]
+    stem = ends[0].removesuffix("-1.png")
+    named = ["1", "2", "grid", "grid-2"]
+    assert ends == [f"{stem}-{name}.png" for name in named]
+
+
 async def test_out_document_is_json_whatever_numbers_the_runtime_said(room: Room) -> None:
     async def make(job: Job, report: Report) -> Generated:
         said = {"outputs": {"9": {"score": [float("nan"), float("-inf"), 0.5]}}}

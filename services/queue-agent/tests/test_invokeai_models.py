@@ -217,7 +217,7 @@ async def test_run_with_models_that_the_last_one_had_not_is_given_time_to_load_t
 ) -> None:
     write_lora(tmp_path / "Lora" / "one.safetensors")
     server = runtime(http, tmp_path)
-    server.stall_limit.cold_stall = timedelta(hours=1)
+    server.loaded.load_time = timedelta(hours=1)
     wanted = job({"batch": {"graph": lora_graph(name="one")}})
 
     assert server.loading(wanted) == timedelta(hours=1)

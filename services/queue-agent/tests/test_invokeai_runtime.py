@@ -22,6 +22,7 @@ from invokeai_jobs import (
     runtime,
     size,
 )
+from watched_http import Watched
 
 from contracts.ids import TaskId, new_uid
 from contracts.kinds import TaskType
@@ -30,6 +31,7 @@ from queue_agent.domain import Generated, Job, Leftovers, RuntimeLostError, Task
 from queue_agent.files.types import PNG, file_type
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
 from queue_agent.runtimes.invokeai.answers import Item
+from queue_agent.runtimes.invokeai.runtime import InvokeAiRuntime
 from queue_agent.task.out_document import ComfyUiOut
 from servicekit.errors import TransientError
 from testkit.sample_runtimes import SampleRuntime
@@ -203,7 +205,7 @@ async def test_failure_of_a_node_is_a_failure_with_its_words(
     http: RuntimeHttp, content: dict[str, Any], said: str
 ) -> None:
     server, wanted = runtime(http), job(content)
-    server.stall_limit.cold_stall = timedelta(hours=1)
+    server.loaded.load_time = timedelta(hours=1)
 
     with pytest.raises(TaskFailedError) as caught:
         await server.run(wanted, ignore)
@@ -279,6 +281,46 @@ async def test_server_that_dies_or_falls_silent_is_lost(
         group.create_task(run(http), name="run")
         await reached(http, f"{wanted.uid}-1", "in_progress")
         process.send_signal(number)
+
+
+async def test_next_item_waits_in_the_servers_queue_and_only_the_first_pays_when_it_dies(
+    own_invokeai: SampleRuntime,
+) -> None:
+    """E5, D2: the server has no pause between two items that it has."""
+    url, process = own_invokeai
+    killer, neighbour = job(graph("HANG")), job(graph("harmless"))
+    begun: list[str] = []
+
+    async with runtime_http(url) as http, asyncio.TaskGroup() as group:
+        watched = Watched(session=http.session)
+
+        async def run(server: InvokeAiRuntime, one: Job, name: str) -> None:
+            with pytest.raises(RuntimeLostError):
+                await server.run(one, ignore, started=lambda: begun.append(name))
+
+        group.create_task(run(runtime(http), killer, "killer"), name="killer")
+        await reached(http, f"{killer.uid}-1", "in_progress")
+        group.create_task(run(runtime(watched), neighbour, "neighbour"), name="neighbour")
+        item = await reached(http, f"{neighbour.uid}-1", "pending")
+        await watched.looks(2, f"/api/v1/queue/default/i/{item}")
+        process.kill()
+
+    assert set(begun) == {"killer"}
+
+
+async def test_two_items_are_done_one_after_the_other(http: RuntimeHttp) -> None:
+    server, begun = runtime(http), list[int]()
+
+    async def run(number: int) -> int:
+        wanted = job(graph(f"number {number}"))
+        made = await server.run(wanted, ignore, started=lambda: begun.append(number))
+        return len(made.files)
+
+    async with asyncio.TaskGroup() as group:
+        runs = [group.create_task(run(number), name=f"run-{number}") for number in range(2)]
+
+    assert [one.result() for one in runs] == [1, 1]
+    assert set(begun) == {0, 1}
 
 
 async def test_server_that_forgot_the_item_is_lost(http: RuntimeHttp) -> None:

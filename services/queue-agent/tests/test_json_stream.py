@@ -71,6 +71,34 @@ def test_large_images_are_long_and_the_rest_is_not() -> None:
     assert found["n"] == 1
 
 
+@pytest.mark.parametrize("in_file", [True, False])
+@pytest.mark.parametrize("size", [70_000, 14_000_000])
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
+def test_long_base64_in_what_is_echoed_is_cut_out(
+    prefix: str, size: int, in_file: bool
+) -> None:
+    control = prefix + base64.b64encode(os.urandom(size)).decode()
+    prompt = "a dog, " * 10_000
+    args = [{"image": control, "weight": 1}, {"image": {"image": control, "mask": None}}] * 2
+    scripts = {"controlnet": {"args": args}}
+    answer = {
+        "images": ["aGk="],
+        "parameters": {"prompt": prompt, "alwayson_scripts": scripts},
+        "info": "{}",
+    }
+    text = json.dumps(answer).encode()
+
+    found = parsed(
+        spooled(text) if in_file else text, ("images",), echoed=("parameters", "detail")
+    )
+
+    assert (found["images"], found["info"]) == (["aGk="], "{}")
+    assert found["parameters"]["prompt"] == prompt
+    first = found["parameters"]["alwayson_scripts"]["controlnet"]["args"][0]
+    assert first == {"image": f"({len(control)} characters of base64)", "weight": 1}
+    assert len(json.dumps(found)) < 80_000
+
+
 @pytest.mark.usefixtures("_short")
 @pytest.mark.parametrize("text", [b'{"a": "unfinished' + b"x" * 50, b'{"a": 1', b"", b'"\\'])
 def test_unfinished_json_is_refused(text: bytes) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
+from queue_agent_fakes import message
 
 from contracts.callback import Failure
 from contracts.ids import new_uid
+from contracts.ids import uid as checked_uid
 from contracts.state import Progress
 from contracts.verdict import Verdict
 from darkroom.notifier.v1 import notifier_pb2 as pb
@@ -17,8 +20,8 @@ from darkroom.notifier.v1.notifier_pb2_grpc import (
     add_NotifierServiceServicer_to_server,
 )
 from darkroom.task.v1.task_pb2 import TaskError
-from queue_agent.domain import Begun, Stored
-from queue_agent.notifier_client import GrpcNotifier
+from queue_agent.domain import Begun, Incoming, Stored
+from queue_agent.notifier_client import NOBODY, GrpcNotifier
 from servicekit import rpc
 from servicekit.errors import TransientError
 
@@ -102,10 +105,25 @@ async def test_verdict_comes_through(
     notifier: GrpcNotifier, servicer: Servicer, verdict: pb.Verdict.ValueType, expected: Verdict
 ) -> None:
     servicer.verdict = verdict
-    uid = new_uid()
+    incoming = Incoming(message=message())
 
-    assert await notifier.begin(uid, 4) == Begun(verdict=expected, attempt=3)
+    assert await notifier.begin(incoming, 4) == Begun(verdict=expected, attempt=3)
+    uid = incoming.message.uid
     assert servicer.told == [pb.BeginAttemptRequest(uid=uid, agent="agent-1", receives=4)]
+
+
+async def test_a_task_without_a_record_is_described(
+    notifier: GrpcNotifier, servicer: Servicer
+) -> None:
+    sent = message(accepted_at=datetime(2026, 1, 2, tzinfo=UTC))
+
+    await notifier.begin(Incoming(message=sent, context_json='{"a": 1}'), 1)
+
+    (told,) = servicer.told
+    task = told.new_task
+    assert (task.id, task.runtime, task.tasktype) == ("test-1", "sdruntime", "text-to-image")
+    assert (task.bucket, task.prefix, task.context_json) == ("bucket", "output", '{"a": 1}')
+    assert task.accepted_at.ToDatetime(UTC) == sent.accepted_at
 
 
 async def test_no_verdict_is_asked_for_again(
@@ -114,7 +132,7 @@ async def test_no_verdict_is_asked_for_again(
     servicer.verdict = pb.VERDICT_UNSPECIFIED
 
     with pytest.raises(TransientError):
-        await notifier.begin(new_uid(), 1)
+        await notifier.begin(Incoming(message=message()), 1)
 
 
 async def test_progress_and_ends_are_told(notifier: GrpcNotifier, servicer: Servicer) -> None:
@@ -122,13 +140,21 @@ async def test_progress_and_ends_are_told(notifier: GrpcNotifier, servicer: Serv
     failure = Failure(code="timeout", message="slow", retryable=True)
 
     await notifier.report(uid, 2, Progress(step=1, total=4))
-    done = Stored(image_url=("s3://b/1",), output_url="s3://b/o", failure=None)
+    done = Stored(
+        image_url=("s3://b/1",), output_url="s3://b/o", failure=None, warnings=("other",)
+    )
     assert await notifier.finish(uid, 2, done)
     await notifier.finish(uid, 2, Stored(image_url=(), output_url="s3://b/o", failure=failure))
 
     assert servicer.told == [
         pb.ReportProgressRequest(uid=uid, attempt=2, step=1, total=4),
-        pb.FinishTaskRequest(uid=uid, attempt=2, image_url=["s3://b/1"], output_url="s3://b/o"),
+        pb.FinishTaskRequest(
+            uid=uid,
+            attempt=2,
+            image_url=["s3://b/1"],
+            output_url="s3://b/o",
+            warnings=["other"],
+        ),
         pb.FinishTaskRequest(
             uid=uid,
             attempt=2,
@@ -165,6 +191,16 @@ async def test_releases_and_cancelled_ends_are_told(
         ),
         pb.FinishTaskRequest(uid=uid, attempt=2, output_url="s3://b/o", cancelled=True),
     ]
+
+
+async def test_check_asks_for_a_record_that_is_not_there_and_changes_nothing(
+    notifier: GrpcNotifier, servicer: Servicer
+) -> None:
+    await notifier.check()
+
+    [asked] = servicer.told
+    assert (asked.uid, asked.attempt, asked.total) == (NOBODY, 0, 0)
+    assert checked_uid(asked.uid) == NOBODY
 
 
 async def test_absent_notifier_is_transient() -> None:

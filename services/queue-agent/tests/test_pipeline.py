@@ -19,6 +19,7 @@ from queue_agent_fakes import (
     FakeTaskSource,
     make_image,
     message,
+    run_for_ever,
 )
 
 from contracts.ids import Uid, claim_key, new_uid
@@ -28,8 +29,11 @@ from queue_agent.domain import (
     Begun,
     Delivery,
     Generated,
+    Incoming,
     Job,
     RunInterruptedError,
+    RuntimeGoneError,
+    RuntimeHangsError,
     RuntimeLostError,
     Stored,
     TaskFailedError,
@@ -39,12 +43,14 @@ from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.find import find_in_body
 from queue_agent.metrics import Metrics
 from queue_agent.pipeline import consumer as consumer_module
+from queue_agent.pipeline import readiness
 from queue_agent.pipeline.consumer import Consumer
 from queue_agent.pipeline.readiness import Readiness
 from queue_agent.pipeline.slots import Slots
 from queue_agent.ports import Report
 from queue_agent.task import progress, results
 from queue_agent.task.handler import Handler
+from queue_agent.task.incoming import MessageReader
 from queue_agent.task.out_document import SdWebuiOut
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.results import ResultPublisher
@@ -92,8 +98,7 @@ class Plant:
     def handler(self) -> Handler:
         limit = timedelta(seconds=5)
         return Handler(
-            runtime_name="sdruntime",
-            bucket="bucket",
+            reader=MessageReader(runtime_name="sdruntime", bucket="bucket"),
             notifier=self.notifier,
             preparer=Preparer(
                 claims=self.store,
@@ -124,7 +129,9 @@ class Plant:
     async def run(
         self, *, depth: int = 1, width: int = 1, lease: float = 30, drain: float = 1
     ) -> None:
-        consumer = self.consumer(depth, width, lease, drain)
+        await self.work(self.consumer(depth, width, lease, drain))
+
+    async def work(self, consumer: Consumer) -> None:
         async with asyncio.timeout(60):
             await consumer.consume(self.handler().handle, self.stop)
 
@@ -292,10 +299,10 @@ async def test_begin_that_is_under_way_at_stop_is_released_with_its_attempt(
     (sent,) = plant.put(1)
     begin, asked, answered = plant.notifier.begin, asyncio.Event(), asyncio.Event()
 
-    async def slow(uid: Uid, receives: int) -> Begun:
+    async def slow(incoming: Incoming, receives: int) -> Begun:
         asked.set()
         await answered.wait()
-        return await begin(uid, receives)
+        return await begin(incoming, receives)
 
     plant.notifier.begin = slow  # type: ignore[method-assign]  # a call that is out
     async with asyncio.TaskGroup() as group:
@@ -374,36 +381,128 @@ async def ready(plant: Plant) -> bool:
 
 
 @pytest.mark.parametrize("width", [1, 2])
-async def test_lost_runtime_releases_the_staged_too_and_is_waited_for(
+async def test_runtime_that_dies_costs_what_it_executed_a_failure_and_nothing_else_a_receive(
     plant: Plant, gate: Gate, width: int
 ) -> None:
+    """D2: what is staged, or waits in its queue, stays in hand until the runtime is back."""
     first, second = plant.put(2)
     lose = asyncio.Event()
 
-    async def lost(job: Job, report: Report) -> Generated:
+    async def dies(job: Job, report: Report) -> Generated:
         gate.at_work.append(job.uid)
         await lose.wait()
         plant.runtime.up = False
-        if job.uid == first.uid:
-            raise RuntimeLostError("the runtime does not answer")
-        await asyncio.Event().wait()
-        raise AssertionError
+        raise RuntimeLostError("the runtime does not answer")
 
-    plant.runtime.script = lost
+    plant.runtime.script = dies
     async with asyncio.TaskGroup() as group:
         group.create_task(plant.run(width=width), name="agent")
+        await plant.until(lambda: len(gate.at_work) == width)
         await plant.until(lambda: len(plant.notifier.attempts) == 2)
-        await asyncio.sleep(0.02)
         lose.set()
-        await plant.until(lambda: len(plant.notifier.released) == 2)
-        assert plant.health.reason == "the runtime does not answer"
+        await plant.until(lambda: plant.health.reason == "the runtime does not answer")
+        await plant.until(lambda: len(plant.notifier.released) == 1)
         assert plant.source.settled == []
         plant.runtime.script, plant.runtime.up = make_image, True
         await plant.until(lambda: len(plant.source.settled) == 2)
         assert await ready(plant)
         plant.stop.set()
 
-    assert set(plant.notifier.released) == {(first.uid, 1, True), (second.uid, 1, True)}
+    assert plant.notifier.released == [(first.uid, 1, False)]
+    assert plant.notifier.attempts[second.uid] == 1
+    assert plant.source.numbers == 3
+
+
+async def test_what_is_staged_goes_back_when_the_runtime_stays_away(
+    plant: Plant, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "HOLD", timedelta(milliseconds=1))
+    first, second = plant.put(2)
+    lose = asyncio.Event()
+
+    async def dies(job: Job, report: Report) -> Generated:
+        await lose.wait()
+        plant.runtime.up = False
+        raise RuntimeLostError("the runtime does not answer")
+
+    plant.runtime.script = dies
+    async with asyncio.TaskGroup() as group:
+        group.create_task(plant.run(), name="agent")
+        await plant.until(lambda: len(plant.notifier.attempts) == 2)
+        lose.set()
+        await plant.until(lambda: len(plant.notifier.released) == 2)
+        plant.stop.set()
+
+    assert set(plant.notifier.released) == {(first.uid, 1, False), (second.uid, 1, True)}
+
+
+async def test_broken_device_stops_the_agent_until_the_runtime_is_a_new_one(
+    plant: Plant,
+) -> None:
+    """D1: the sick runtime empties no queue."""
+    plant.put(8)
+
+    async def broken(job: Job, report: Report) -> Generated:
+        raise TaskFailedError(
+            "RuntimeError: CUDA error: an illegal memory access was encountered",
+            code="runtime_error",
+        )
+
+    probe, probes, gone = plant.runtime.probe, 0, False
+
+    async def counted() -> None:
+        nonlocal probes
+        probes += 1
+        if gone:
+            raise RuntimeGoneError("nobody listens")
+        await probe()
+
+    plant.runtime.probe = counted  # type: ignore[method-assign]  # it answers as ever
+    plant.runtime.script = broken
+    consumer = plant.consumer(1, 1, 30, 1)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(plant.work(consumer), name="agent")
+        await plant.until(lambda: consumer.readiness.restart_reason is not None)
+        seen = probes
+        await plant.until(lambda: probes > seen + 3)
+        assert len(plant.runtime.jobs) == 1, "it answers, but it is no new one"
+        assert "illegal memory access" in (plant.health.reason or "")
+        assert "illegal memory access" in (consumer.readiness.restart_reason or "")
+        gone = True
+        await plant.until(lambda: plant.health.reason == "nobody listens")
+        assert consumer.readiness.restart_reason is None
+        gone, plant.runtime.script = False, make_image
+        await plant.until(lambda: len(plant.source.settled) == 8)
+        plant.stop.set()
+
+    assert all(end.failure is None for end in plant.notifier.ends.values())
+    assert [interrupted for _, _, interrupted in plant.notifier.released] == [True]
+
+
+async def test_run_that_is_given_up_has_the_runtime_looked_at_before_the_next(
+    plant: Plant,
+) -> None:
+    first, second = plant.put(2, timeout_seconds=1)
+    plant.runtime.script = run_for_ever
+    probe, reasons = plant.runtime.probe, list[str]()
+
+    async def hangs() -> None:
+        if first.uid in {job.uid for job in plant.runtime.jobs} and not reasons:
+            reasons.append("looked")
+            assert second.uid not in {job.uid for job in plant.runtime.jobs}
+            raise RuntimeHangsError("goes on")
+        await probe()
+
+    plant.runtime.probe = hangs  # type: ignore[method-assign]  # once after the first run
+    async with asyncio.TaskGroup() as group:
+        group.create_task(plant.run(), name="agent")
+        await plant.until(lambda: len(plant.source.settled) == 2)
+        plant.stop.set()
+
+    assert reasons == ["looked"]
+    assert {end.failure and end.failure.code for end in plant.notifier.ends.values()} == {
+        "timeout"
+    }
 
 
 @pytest.fixture
@@ -502,7 +601,7 @@ async def test_outage_before_the_run_is_no_failure_of_the_attempt(plant: Plant) 
     assert plant.source.settled == []
 
 
-async def test_outage_after_the_run_is_a_failure_of_the_attempt(plant: Plant) -> None:
+async def test_outage_after_the_run_is_no_failure_of_the_attempt(plant: Plant) -> None:
     (sent,) = plant.put(1)
     plant.store.outages = 1000
 
@@ -513,7 +612,7 @@ async def test_outage_after_the_run_is_a_failure_of_the_attempt(plant: Plant) ->
     plant.runtime.script = stopping
     await plant.run()
 
-    assert plant.notifier.released == [(sent.uid, 1, False)]
+    assert plant.notifier.released == [(sent.uid, 1, True)]
     assert plant.source.settled == []
 
 
@@ -554,9 +653,9 @@ async def test_each_delivery_is_settled_or_released_once_whatever_goes_wrong(
         )
         return await make_image(job, report)
 
-    async def begun(uid: Uid, receives: int) -> Begun:
+    async def begun(incoming: Incoming, receives: int) -> Begun:
         await fickle.fault(outage)
-        return await begin(uid, receives)
+        return await begin(incoming, receives)
 
     async def finished(uid: Uid, attempt: int, stored: Stored) -> bool:
         await fickle.fault(outage)

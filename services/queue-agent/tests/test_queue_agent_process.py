@@ -31,7 +31,7 @@ from provisioning.resources import Resources, provision
 from queue_agent.runtimes.http import runtime_http
 from queue_agent.settings import Settings
 from servicekit.listen import free_port
-from testkit.sample_runtimes import SampleRuntime
+from testkit.sample_runtimes import SampleRuntime, sample_runtime
 
 SOON = 60  # seconds; half a lease, after which a message comes back by itself
 REQUIRED = {
@@ -299,7 +299,7 @@ async def test_another_agent_has_the_task_long_before_the_lease_ends(
             await _until(lambda: servicer.begun == ["first", "second"])
 
 
-async def test_hung_runtime_is_interrupted_and_its_task_fails_an_attempt(
+async def test_run_that_never_ends_is_ended_by_its_own_limit(
     aws: str, sdwebui_url: str
 ) -> None:
     made = await provision("hung", [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)])
@@ -313,18 +313,51 @@ async def test_hung_runtime_is_interrupted_and_its_task_fails_an_attempt(
             claim_bucket=made.claim_bucket,
             notifier_target=target,
             runtime_url=sdwebui_url,
-            runtime_stall=0.3,
-            runtime_cold_stall=0.3,
         ),
     ):
-        await _send(made, message(bucket=made.output_bucket, content=content))
-        # The second attempt: it was not ready, then ready again.
-        await _until(lambda: len(servicer.released) == 2)
+        sent = message(bucket=made.output_bucket, content=content, timeout_seconds=1)
+        await _send(made, sent)
+        end = await asyncio.wait_for(servicer.ends.get(), 60)
 
-    assert {(one.interrupted, one.reason) for one in servicer.released} == {
-        (False, "the runtime makes no progress")
-    }
-    assert servicer.ends.empty()
+    assert (end.error.code, end.error.retryable) == ("timeout", True)
+    assert servicer.released == []
+
+
+async def test_agent_has_a_runtime_with_a_broken_device_restarted_and_fails_no_task(
+    aws: str, tmp_path: Path
+) -> None:
+    made = await provision("broken", [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)])
+    servicer, runtime_port, port = Servicer(), free_port(), free_port()
+    broken = tmp_path / "broken"
+    options = ("--port", str(runtime_port), "--break-file", str(broken))
+    content = {"prompt": "sound", "steps": 1, "width": 64, "height": 64}
+    broken.touch()
+    async with (
+        notifier(servicer) as target,
+        agent(
+            queue_url=made.queues["sdruntime"],
+            output_bucket=made.output_bucket,
+            claim_bucket=made.claim_bucket,
+            notifier_target=target,
+            runtime_url=f"http://127.0.0.1:{runtime_port}",
+            ops_port=port,
+        ),
+    ):
+        with sample_runtime("sdwebui", *options):
+            await _ready(port)
+            for _ in range(3):
+                await _send(made, message(bucket=made.output_bucket, content=content))
+            asked = await _asked(f"http://127.0.0.1:{port}/runtimez", 503)
+            assert "an illegal memory access was encountered" in asked["reason"]
+            readiness = await _asked(f"http://127.0.0.1:{port}/readyz", 503)
+            assert readiness["reason"] == asked["reason"]
+            assert len(servicer.begun) == 1
+        await _asked(f"http://127.0.0.1:{port}/runtimez", 200)  # seen to be gone
+        with sample_runtime("sdwebui", *options):
+            ends = [await asyncio.wait_for(servicer.ends.get(), SOON) for _ in range(3)]
+
+    assert not any(end.HasField("error") for end in ends)
+    assert [one.interrupted for one in servicer.released] == [True]
 
 
 async def test_invokeai_has_its_models_before_a_task_and_keeps_none_of_its_images(
@@ -363,6 +396,17 @@ async def _until(claim: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def _asked(url: str, status: int) -> dict[str, str]:
+    """What a URL says when it answers with a status, which is waited for."""
+    async with aiohttp.ClientSession() as session, asyncio.timeout(SOON):
+        while True:
+            async with session.get(url) as answer:
+                if answer.status == status:
+                    said: dict[str, str] = await answer.json()
+                    return said
+            await asyncio.sleep(0.05)
+
+
 async def _busy(session: aiohttp.ClientSession, url: str) -> bool:
     async with session.get(f"{url}/sdapi/v1/progress") as answer:
         return bool((await answer.json())["state"]["job"])
@@ -371,7 +415,10 @@ async def _busy(session: aiohttp.ClientSession, url: str) -> bool:
 async def test_process_without_its_queue_ends_with_an_error(aws: str, sdwebui_url: str) -> None:
     missing = f"{aws}/000000000000/no-such-queue"
 
-    async with agent(queue_url=missing, runtime_url=sdwebui_url) as process:
+    async with (
+        notifier(Servicer()) as target,
+        agent(queue_url=missing, runtime_url=sdwebui_url, notifier_target=target) as process,
+    ):
         _, logged = await asyncio.wait_for(process.communicate(), 60)
 
     assert process.returncode == 1

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import signal
+import struct
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -27,16 +28,17 @@ from queue_agent.domain import (
 )
 from queue_agent.files.types import PNG, file_type
 from queue_agent.runtimes.http import CALL_BUDGET, Answer, RuntimeHttp, runtime_http
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.sdwebui import runtime as sdwebui
 from queue_agent.runtimes.sdwebui.checkpoints import Checkpoint
 from queue_agent.runtimes.sdwebui.progress import progress_of
 from queue_agent.runtimes.sdwebui.runtime import Known, SdWebuiRuntime
-from queue_agent.runtimes.stall import StallLimit
 from queue_agent.task.out_document import SdWebuiOut
 from servicekit.errors import TransientError
 from testkit.sample_runtimes import SampleRuntime
 
 POLL = timedelta(milliseconds=20)
+SILENCE = timedelta(seconds=60)
 SMALL = {"width": 64, "height": 64, "steps": 4, "seed": 7}
 
 
@@ -104,6 +106,47 @@ async def test_grid_is_no_result(http: RuntimeHttp) -> None:
     made = await runtime(http).run(wanted, ignore)
 
     assert len(made.files) == 2
+
+
+async def test_grid_that_was_asked_for_comes_last(http: RuntimeHttp) -> None:
+    asked = {"do_not_save_grid": False, "override_settings": {"return_grid": True}}
+
+    made = await runtime(http).run(job({"prompt": "dogs", "batch_size": 2, **asked}), ignore)
+
+    assert [file.is_grid for file in made.files] == [False, False, True]
+    widths = [struct.unpack(">I", whole(file.body)[16:20])[0] for file in made.files]
+    assert widths == [64, 64, 128]
+
+
+@pytest.mark.parametrize(
+    ("content", "index", "grids"),
+    [
+        ({}, 1, 0),
+        ({"script_name": "prompt matrix"}, 1, 1),
+        ({"script_name": "x/y/z plot"}, 2, 2),
+        ({"do_not_save_grid": False}, 1, 0),
+        ({}, 3, 3),
+        ({}, 9, 3),
+    ],
+)
+async def test_grids_are_kept_for_those_who_want_them(
+    content: dict[str, Any], index: int, grids: int
+) -> None:
+    info = json.dumps({"index_of_first_image": index})
+
+    async def answer(request: web.Request) -> web.Response:
+        images = ["aGk="] * 3 if request.method == "POST" else []
+        return web.json_response({"images": images, "info": info, "parameters": {}})
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", answer)
+    server = TestServer(app)
+    async with server, runtime_http(str(server.make_url("/"))) as http:
+        made = await runtime(http).run(job(content), ignore)
+
+    assert sum(file.is_grid for file in made.files) == grids
+    kept = 3 if grids else 3 - index
+    assert len(made.files) == kept
 
 
 async def test_image_to_image_and_extras_give_images(http: RuntimeHttp) -> None:
@@ -207,7 +250,9 @@ async def test_other_sampler_is_no_failure_but_is_logged(
 
     assert len(made.files) == 1
     assert json.loads(made.answer["info"])["sampler_name"] != "No such"
-    assert "the runtime used another sampler" in caplog.messages
+    [warning] = made.warnings
+    assert warning == "the sampler 'No such' was asked for, and the runtime used 'DPM++ 2M'"
+    assert warning in caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -218,7 +263,12 @@ async def test_other_sampler_is_no_failure_but_is_logged(
         ({"script_name": "no"}, TaskType.TEXT_TO_IMAGE, "runtime_rejected", "'no' not found"),
         ({}, TaskType.IMAGE_TO_IMAGE, "runtime_rejected", "Init image not found"),
         ({"init_images": ["?"]}, TaskType.IMAGE_TO_IMAGE, "runtime_error", "Invalid encoded"),
-        ({"override_settings": {"no": 1}}, TaskType.TEXT_TO_IMAGE, "runtime_error", "KeyError"),
+        (
+            {"override_settings": {"no": 1}},
+            TaskType.TEXT_TO_IMAGE,
+            "runtime_rejected",
+            "no option",
+        ),
         ({}, TaskType.PIPELINE, "runtime_rejected", "does not do pipeline"),
     ],
 )
@@ -319,83 +369,73 @@ async def test_server_that_falls_silent_is_lost(
         process.send_signal(signal.SIGSTOP)
 
 
-async def test_run_without_progress_is_interrupted_and_the_runtime_is_lost(
+async def test_run_with_models_that_the_last_one_had_not_may_take_longer(
     http: RuntimeHttp,
 ) -> None:
-    hung = SdWebuiRuntime(
+    runtime = SdWebuiRuntime(
         http=http,
         dynamic=False,
         poll=POLL,
-        silence=timedelta(seconds=5),
-        stall_limit=StallLimit(stall=timedelta(seconds=0.2)),
+        silence=SILENCE,
+        loaded=LoadedModels(load_time=timedelta(hours=1)),
     )
 
-    with pytest.raises(RuntimeHangsError):
-        await hung.run(job({"prompt": "HANG"}), ignore)
-
-    await hung.probe()
-    made = await hung.run(job({"prompt": "after it"}), ignore)
-    assert len(made.files) == 1
-
-
-async def test_first_run_may_stand_still_for_longer_than_later_ones(http: RuntimeHttp) -> None:
-    cold = timedelta(seconds=0.6)
-    loop = asyncio.get_running_loop()
-
-    def patient(cold: timedelta) -> SdWebuiRuntime:
-        stall_limit = StallLimit(stall=timedelta(seconds=0.1), cold_stall=cold)
-        silence = timedelta(seconds=5)
-        return SdWebuiRuntime(
-            http=http, dynamic=False, poll=POLL, silence=silence, stall_limit=stall_limit
-        )
-
-    start = loop.time()
-    with pytest.raises(RuntimeHangsError):
-        await patient(cold).run(job({"prompt": "HANG"}), ignore)
-    assert loop.time() - start >= cold.total_seconds()
-
-    runtime = patient(timedelta(hours=1))
     assert runtime.loading(job({})) == timedelta(hours=1)
     await runtime.run(job({}), ignore)
     assert not runtime.loading(job({}))
-    async with asyncio.timeout(60):
-        with pytest.raises(RuntimeHangsError):
-            await runtime.run(job({"prompt": "HANG"}), ignore)
 
 
-async def test_runtime_that_hung_is_not_ready_until_its_run_has_ended() -> None:
-    busy = True
+class Stuck:
+    """A server that answers, but whose run neither moves nor ends, even when interrupted."""
 
-    async def progress(_: web.Request) -> web.Response:
-        return web.json_response({"state": {"job": "stuck" if busy else ""}})
+    def __init__(self) -> None:
+        self.busy, self.looks = True, 0
+        self.app = web.Application()
+        self.app.router.add_get("/sdapi/v1/progress", self._progress)
+        self.app.router.add_get("/sdapi/v1/memory", self._fine)
+        self.app.router.add_post("/sdapi/v1/interrupt", self._fine)
+        self.app.router.add_post("/sdapi/v1/txt2img", self._for_ever)
 
-    async def for_ever(_: web.Request) -> web.Response:
-        await asyncio.sleep(60)
+    async def _progress(self, _: web.Request) -> web.Response:
+        self.looks += 1
+        return web.json_response({"state": {"job": "stuck" if self.busy else ""}})
+
+    async def _for_ever(self, _: web.Request) -> web.Response:
+        await asyncio.Event().wait()
         raise AssertionError
 
-    async def fine(_: web.Request) -> web.Response:
+    async def _fine(self, _: web.Request) -> web.Response:
         return web.json_response({})
 
-    app = web.Application()
-    app.router.add_get("/sdapi/v1/progress", progress)
-    app.router.add_get("/sdapi/v1/memory", fine)
-    app.router.add_post("/sdapi/v1/interrupt", fine)
-    app.router.add_post("/sdapi/v1/txt2img", for_ever)
-    server = TestServer(app)
+
+async def test_run_that_shows_no_progress_goes_on_while_the_server_answers() -> None:
+    """Some servers never move it, so it proves nothing; the run's own limit ends it (E1)."""
+    stuck = Stuck()
+    server = TestServer(stuck.app)
     async with server, runtime_http(str(server.make_url("/"))) as http:
-        stuck = SdWebuiRuntime(
-            http=http,
-            dynamic=False,
-            poll=POLL,
-            silence=timedelta(seconds=5),
-            stall_limit=StallLimit(stall=timedelta(seconds=0.1)),
-        )
-        with pytest.raises(RuntimeHangsError):
-            await stuck.run(job({}), ignore)
-        with pytest.raises(RuntimeLostError, match="still hangs"):
-            await stuck.probe()
-        busy = False
-        await stuck.probe()
+        still = SdWebuiRuntime(http=http, dynamic=False, poll=POLL, silence=SILENCE)
+        run = asyncio.create_task(still.run(job({}), ignore))
+        async with asyncio.timeout(60):
+            while stuck.looks < 20:  # noqa: ASYNC110  # many times what would be silence
+                await asyncio.sleep(0.01)
+        assert not run.done()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+
+async def test_runtime_that_goes_on_with_an_interrupted_run_is_not_ready_meanwhile() -> None:
+    stuck = Stuck()
+    server = TestServer(stuck.app)
+    async with server, runtime_http(str(server.make_url("/"))) as http:
+        runtime = SdWebuiRuntime(http=http, dynamic=False, poll=POLL, silence=SILENCE)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await runtime.run(job({}), ignore)
+        with pytest.raises(RuntimeHangsError, match="goes on"):
+            await runtime.probe()
+        stuck.busy = False
+        await runtime.probe()
 
 
 async def test_runtime_that_seems_to_hang_for_ever_is_tried_again(

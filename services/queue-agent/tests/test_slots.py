@@ -2,19 +2,21 @@ from __future__ import annotations
 
 import asyncio
 
-from queue_agent.pipeline.slots import RuntimeSlot, Slots
+import pytest
+
+from queue_agent.pipeline.slots import Slots
+
+NOTHING = (lambda: None, lambda: None)
 
 
 async def test_runs_are_handed_over_in_order_and_one_is_at_work() -> None:
     slots = Slots(depth=1, width=2)
     handed_over: list[int] = []
-    at_runtime: dict[int, RuntimeSlot] = {}
     ends = [asyncio.Event() for _ in range(3)]
 
     async def run(number: int) -> None:
-        async with slots.runtime_slot(lambda: None) as slot:
+        async with slots.runtime_slot(*NOTHING):
             handed_over.append(number)
-            at_runtime[number] = slot
             await ends[number].wait()
 
     async with asyncio.TaskGroup() as group:
@@ -23,34 +25,49 @@ async def test_runs_are_handed_over_in_order_and_one_is_at_work() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert handed_over == [0, 1], "the third has no slot yet"
-        assert [at_runtime[0].started.is_set(), at_runtime[1].started.is_set()] == [True, False]
-        ends[0].set()
-        await at_runtime[1].started.wait()
-        ends[1].set()
-        ends[2].set()
+        for end in ends:
+            end.set()
 
     assert handed_over == [0, 1, 2]
 
 
-async def test_run_that_gives_up_before_its_turn_holds_nobody_up() -> None:
-    slots, started = Slots(depth=1, width=2), asyncio.Event()
+async def test_run_counts_from_when_the_runtime_begins_with_it() -> None:
+    slots, told = Slots(depth=1, width=2), list[str]()
 
-    async with slots.runtime_slot(lambda: None):
-        async with slots.runtime_slot(started.set):
-            pass
-        assert not started.is_set()
+    def begun() -> None:
+        told.append("begun")
 
-    async with slots.runtime_slot(started.set) as slot:
-        assert started.is_set()
+    def done() -> None:
+        told.append("done")
+
+    async with slots.runtime_slot(begun, done) as waiting:
+        assert not waiting.started.is_set()
+    assert (told, waiting.seconds) == ([], 0)
+
+    async with slots.runtime_slot(begun, done) as slot:
+        slot.start()
+        slot.start()
         await slot.release_early()
         slot.release()
+    assert told == ["begun", "done"]
+    assert slot.seconds > 0
+
+
+async def test_run_that_fails_is_not_told_to_be_done() -> None:
+    told: list[str] = []
+
+    with pytest.raises(ZeroDivisionError):
+        async with Slots(depth=1).runtime_slot(lambda: None, lambda: told.append("done")):
+            raise ZeroDivisionError
+
+    assert told == []
 
 
 async def test_depth_0_hands_over_one_run_at_a_time() -> None:
     slots = Slots(depth=0, width=2)
 
-    async with slots.runtime_slot(lambda: None):
-        waiting = slots.runtime_slot(lambda: None)
+    async with slots.runtime_slot(*NOTHING):
+        waiting = slots.runtime_slot(*NOTHING)
         try:
             async with asyncio.timeout(0.01):
                 await waiting.__aenter__()

@@ -21,6 +21,8 @@ from darkroom_cli.terminal import (
     show_rows,
     use_aws_of,
 )
+from modelfiles.formats import FORMATS, GGUF_BYTES, LISTED, check_gguf
+from modelfiles.safetensors import MalformedError
 
 if TYPE_CHECKING:
     from darkroom_cli.api import Api
@@ -39,6 +41,7 @@ def models_add(
     """
     if not kind or "/" in kind or kind.startswith("."):
         fail(f"--kind {kind}: must be the name of one folder")
+    _check(file)
     from darkroom_cli.embedded.models import add_model
 
     running = running_stack(data_dir)
@@ -49,6 +52,19 @@ def models_add(
         out.print(f"s3://{running.model_bucket}/{key}", highlight=False, soft_wrap=True)
 
     run(add())
+
+
+def _check(file: Path) -> None:
+    """Return if a runtime may read the file; ends the command if its name or head says no."""
+    form = FORMATS.get(file.suffix.lower())
+    if form is None:
+        fail(f"{file.name}: runtimes read no such file; they read {LISTED}")
+    if form == "gguf":
+        with file.open("rb") as head:
+            try:
+                check_gguf(head.read(GGUF_BYTES))
+            except MalformedError as error:
+                fail(f"{file.name}: {error}")
 
 
 def models_list(

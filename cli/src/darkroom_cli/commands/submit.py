@@ -59,7 +59,7 @@ def submit(
         str | None,
         typer.Option(
             metavar="FILE.json",
-            help="A whole body of POST /v1alpha2, or with --runtime a graph, instead of a prompt;"
+            help="A whole body of POST /v1alpha2, or with --runtime a graph;"
             " - is standard input.",
             show_default=False,
         ),

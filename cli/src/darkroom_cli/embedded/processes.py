@@ -18,11 +18,13 @@ READY_SECONDS: Final = 90
 PATIENCE_SECONDS: Final = 5  # of a start without a word
 STOP_SECONDS: Final = 20
 POLL_SECONDS: Final = 0.1
+WAIT_POLL_SECONDS: Final = 1.0
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LAST_BACKOFF_SECONDS: Final = 30.0
 LOG_BYTES: Final = 20 * 2**20  # a log that is larger at a start is begun anew
 
 Announce = Callable[[str], None]
+Unready = Callable[[], Awaitable[str | None]]  # why it is not ready; None: it is
 Record = Callable[[Mapping[str, int]], None]
 
 
@@ -35,7 +37,9 @@ class Program:
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     log: Path
-    unready: Callable[[], Awaitable[str | None]]  # why it is not ready; None: it is
+    unready: Unready
+    waits_for: str = ""  # what it may have to wait for, once it is ready
+    waits: Unready | None = None  # why it waits for that
 
 
 class Processes:
@@ -88,10 +92,13 @@ class Processes:
             ) from None
 
     async def watch(self, *programs: Program) -> None:
-        """Restart what dies, until cancelled."""
+        """Restart what dies, and say what waits and for what, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for program in programs:
                 group.create_task(self._keep(program), name=f"keep-{program.name}")
+                if program.waits:
+                    telling = self._tell_waiting(program.waits_for, program.waits)
+                    group.create_task(telling, name=f"waits-{program.name}")
 
     async def stop(self) -> None:
         """End every process: a signal, then time to finish, then the hard way.
@@ -168,6 +175,16 @@ class Processes:
             if waiting and (now := _joined(waiting)) != told:
                 self._announce(f"waiting for {now}")
                 told = now
+
+    async def _tell_waiting(self, waits_for: str, waits: Unready) -> None:
+        """Say why tasks wait, at once and whenever that is something else."""
+        told = None
+        while True:
+            if (reason := await waits()) != told:
+                said = f"{reason}; its tasks wait" if reason else "ready"
+                self._announce(f"{waits_for}: {said}")
+                told = reason
+            await asyncio.sleep(WAIT_POLL_SECONDS)
 
     async def _keep(self, program: Program) -> None:
         loop, backoff = asyncio.get_running_loop(), FIRST_BACKOFF_SECONDS

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import httpx
 
 from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime
 from darkroom_cli.embedded.folder import Folder
-from darkroom_cli.embedded.processes import Program
+from darkroom_cli.embedded.processes import Program, Unready
 from provisioning import emulator
 from provisioning.resources import Resources
 from servicekit.listen import address, free_port
 
 HOST = "127.0.0.1"
+SILENT = "does not answer"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 HEALTH_ROUTES = {
@@ -40,7 +41,7 @@ def emulated_aws(port: int, folder: Folder) -> Program:
     url = f"http://{HOST}:{port}"
 
     async def unready() -> str | None:
-        return None if await asyncio.to_thread(emulator.answers, url) else "does not answer"
+        return None if await asyncio.to_thread(emulator.answers, url) else SILENT
 
     return Program(
         name="aws",
@@ -133,11 +134,13 @@ def services(
         model_sync_target=f"{HOST}:{addresses.model_sync}",
         notifier_target=f"{HOST}:{addresses.notifier}",
     )
-    agents = [
-        service(
+
+    def agent(each: Attached) -> Program:
+        port = free()
+        program = service(
             f"queue-agent-{each.runtime.name}",
             "queue_agent.main",
-            free(),
+            port,
             queue_url=resources.queues[each.runtime.name],
             output_bucket=resources.output_bucket,
             claim_bucket=resources.claim_bucket,
@@ -152,8 +155,11 @@ def services(
             receive_wait="PT1S",  # a stop waits out the poll
             drain="PT5S",
         )
-        for each in attached
-    ]
+        ready = program.unready
+        waits = f"runtime {each.runtime.name} at {each.url}"
+        return replace(program, unready=_started(ready), waits_for=waits, waits=ready)
+
+    agents = [agent(each) for each in attached]
     ingest = service(
         "ingest",
         "ingest.main",
@@ -170,7 +176,7 @@ def services(
     return [model_sync, notifier, router, *agents, ingest]
 
 
-def answering(url: str) -> Callable[[], Awaitable[str | None]]:
+def answering(url: str) -> Unready:
     """A check that says why `url` does not answer with success; None if it does."""
 
     async def unready() -> str | None:
@@ -178,10 +184,20 @@ def answering(url: str) -> Callable[[], Awaitable[str | None]]:
             async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
                 answer = await client.get(url)
         except httpx.HTTPError:
-            return "does not answer"
+            return SILENT
         return None if answer.is_success else _reason(answer)
 
     return unready
+
+
+def _started(unready: Unready) -> Unready:
+    """A check that an agent is up, even if it has to wait for its runtime."""
+
+    async def starting() -> str | None:
+        reason = await unready()
+        return reason if reason in (SILENT, "starting") else None
+
+    return starting
 
 
 def _reason(answer: httpx.Response) -> str:

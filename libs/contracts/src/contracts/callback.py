@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from contracts.ids import TaskIdField, UidField
 
@@ -45,3 +52,13 @@ class Callback(BaseModel):
     status: TerminalStatus
     uid: UidField
     error: Failure | None
+    warnings: tuple[str, ...] = Field(
+        default=(), description="What the runtime did otherwise than it was asked."
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_empty_warnings(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if not self.warnings:
+            del written["warnings"]
+        return written

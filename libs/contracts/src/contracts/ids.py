@@ -27,10 +27,11 @@ Key = NewType("Key", str)
 
 DEFAULT_PREFIX = Prefix("output")
 PREFIX_BYTES = 512
+NAME_LENGTH = 256
 
 _TASK_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _UID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-_OUTPUT = re.compile(r"[a-z0-9-]{1,32}\.[a-z0-9]{1,8}")
+_OUTPUT = re.compile(r"[a-z0-9-]{1,40}\.[a-z0-9]{1,16}")
 
 
 def task_id(text: str) -> TaskId:
@@ -67,6 +68,15 @@ def prefix(text: str) -> Prefix:
     return Prefix(inner)
 
 
+def name(text: str) -> str:
+    """The name of a runtime or checkpoint; raises `ValueError` if it cannot be one."""
+    if len(text) > NAME_LENGTH:
+        raise ValueError(f"must not be longer than {NAME_LENGTH} characters")
+    if any(unicodedata.category(character).startswith("C") for character in text):
+        raise ValueError("must not have control characters")
+    return text
+
+
 def claim_key(of: Uid) -> Key:
     """The key of a submission's body in the claim-check bucket."""
     return Key(f"{uid(of)}.json")
@@ -78,7 +88,7 @@ def output_key(folder: Prefix, of: TaskId, name: str, extension: str) -> Key:
     Raises `ValueError` for anything that might lead to another folder.
     """
     if not _OUTPUT.fullmatch(f"{name}.{extension}"):
-        raise ValueError("must be 1 to 32 of a-z 0-9 - and an extension of 1 to 8 of a-z 0-9")
+        raise ValueError("must be 1 to 40 of a-z 0-9 - and an extension of 1 to 16 of a-z 0-9")
     return Key(f"{prefix(folder)}/{task_id(of)}/{of}-{name}.{extension}")
 
 

@@ -27,16 +27,16 @@ class OutputPlace:
         """The key of the `.out` document."""
         return output_key(self.prefix, self.id, self._code, "out")
 
-    def image_key(self, number: int, extension: str) -> Key:
-        """The key of image `number`, counted from 1; `extension` has no dot.
+    def file_key(self, name: int | str, extension: str) -> Key:
+        """The key of image `name`, counted from 1, or of a grid; `extension` has no dot.
 
         Raises `ValueError` for an extension that is none.
         """
-        return output_key(self.prefix, self.id, f"{self._code}-{number}", extension)
+        return output_key(self.prefix, self.id, f"{self._code}-{name}", extension)
 
-    def own_image_key(self, number: int, extension: str) -> Key:
-        """The key of an image whose usual key is taken; no other submission has this one."""
-        return output_key(self.prefix, self.id, f"{self.uid.lower()}-{number}", extension)
+    def own_file_key(self, name: int | str, extension: str) -> Key:
+        """The key of a file whose usual key is taken; no other submission has this one."""
+        return output_key(self.prefix, self.id, f"{self.uid.lower()}-{name}", extension)
 
     def own_out_key(self, attempt: int) -> Key:
         """The key of the `.out` document of one attempt, if the usual one is taken."""

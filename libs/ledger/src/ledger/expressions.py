@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from ledger.items import DUE_SINCE, write_failure, write_time
+from ledger.items import DUE_SINCE, write_failure, write_texts, write_time
 from ledger.record import Result
 
 V = TypeVar("V")
@@ -38,7 +38,7 @@ def finishing(result: Result, now: datetime) -> tuple[str, dict[str, Any]]:
     values: dict[str, Any] = {
         ":state": {"S": result.state},
         ":now": {"S": write_time(now)},
-        ":images": {"L": [{"S": url} for url in result.image_url]},
+        ":images": write_texts(result.image_url),
         ":yes": YES,
     }
     if result.output_url is not None:
@@ -47,4 +47,7 @@ def finishing(result: Result, now: datetime) -> tuple[str, dict[str, Any]]:
     if result.error:
         sets.append("#error = :error")
         values[":error"] = write_failure(result.error)
+    if result.warnings:
+        sets.append("warnings = :warnings")
+        values[":warnings"] = write_texts(result.warnings)
     return f"SET {', '.join(sets)} REMOVE progress", values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ def to_item(record: Record) -> dict[str, Any]:
             item[name] = {"S": write_time(moment)}
     for name in _COUNTS:
         item[name] = {"N": str(getattr(record, name))}
-    item["image_url"] = {"L": [{"S": url} for url in record.image_url]}
+    item["image_url"] = write_texts(record.image_url)
     item["callback_due"] = {"BOOL": record.callback_due}
     if record.callback_due and record.finished_at:
         item[DUE_SINCE] = {"S": write_time(record.finished_at)}
@@ -45,6 +45,7 @@ def to_item(record: Record) -> dict[str, Any]:
         "progress": record.progress and write_progress(record.progress),
         "last_reason": record.last_reason and {"S": record.last_reason},
         "adopted": record.adopted and {"BOOL": True},
+        "warnings": record.warnings and write_texts(record.warnings),
     }
     return item | {name: value for name, value in optional.items() if value}
 
@@ -65,7 +66,7 @@ def to_record(item: Mapping[str, Any]) -> Record:
         started_at=times.get("started_at"),
         finished_at=times.get("finished_at"),
         state=TaskState(item["state"]["S"]),
-        image_url=tuple(url["S"] for url in item["image_url"]["L"]),
+        image_url=_read_texts(item["image_url"]),
         output_url=item["output_url"]["S"] if "output_url" in item else None,
         error=_read_failure(item["error"]["M"]) if "error" in item else None,
         progress=_read_progress(item["progress"]["M"]) if "progress" in item else None,
@@ -74,6 +75,7 @@ def to_record(item: Mapping[str, Any]) -> Record:
         cancel_requested=item.get("cancel_requested", {}).get("BOOL", False),
         adopted="adopted" in item,
         last_reason=item.get("last_reason", {}).get("S", ""),
+        warnings=_read_texts(item.get("warnings", {"L": []})),
         **{name: int(item[name]["N"]) for name in _COUNTS if name in item},
     )
 
@@ -85,6 +87,15 @@ def write_time(moment: datetime) -> str:
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def write_texts(texts: Iterable[str]) -> dict[str, Any]:
+    """The attribute that stores a list of texts."""
+    return {"L": [{"S": text} for text in texts]}
+
+
+def _read_texts(item: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(text["S"] for text in item["L"])
 
 
 def write_failure(error: Failure) -> dict[str, Any]:

@@ -21,6 +21,7 @@ class Result:
     output_url: str | None = None  # None only if no attempt wrote one
     error: Failure | None = None
     cancelled: bool = False
+    warnings: tuple[str, ...] = ()  # what the runtime did otherwise than it was asked
 
     @property
     def state(self) -> TaskState:
@@ -54,6 +55,7 @@ class Record:
     image_url: tuple[str, ...] = ()
     output_url: str | None = None
     error: Failure | None = None
+    warnings: tuple[str, ...] = ()
     progress: Progress | None = None
     callback_due: bool = False  # committed, but not known to be told: the outbox
     sequence: int = 1  # numbers the changes that clients may see, across attempts

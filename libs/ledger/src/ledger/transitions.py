@@ -73,6 +73,7 @@ def finish(record: Record, result: Result, now: datetime) -> Record:
         image_url=result.image_url,
         output_url=result.output_url,
         error=result.error,
+        warnings=result.warnings,
         progress=None,
         callback_due=True,
         sequence=record.sequence + 1,

@@ -26,6 +26,7 @@ def to_wire(record: Record) -> TaskRecord:
         output_location=record.place.location,
         image_url=record.image_url,
         output_url=record.output_url or "",
+        warnings=record.warnings,
     )
     if record.error:
         wire.error.CopyFrom(TaskError(**record.error.model_dump()))

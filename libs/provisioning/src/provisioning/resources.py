@@ -60,7 +60,7 @@ async def provision(
         task_topic = await _topic(sns, f"{name}-tasks")
         queues, parked = {}, {}
         for runtime in listed:
-            url, parked_url = await _queue(sns, sqs, task_topic, name, runtime.name)
+            url, parked_url = await _queue(sns, sqs, task_topic, name, runtime)
             queues[runtime.name], parked[runtime.name] = url, parked_url
         buckets = {kind: f"{name}-{kind}" for kind in ("output", "models", "claims")}
         for bucket in buckets.values():
@@ -94,15 +94,15 @@ async def _topic(sns: SNSClient, name: str) -> str:
 
 
 async def _queue(
-    sns: SNSClient, sqs: SQSClient, topic_arn: str, name: str, runtime: str
+    sns: SNSClient, sqs: SQSClient, topic_arn: str, name: str, runtime: Runtime
 ) -> tuple[str, str]:
     parked_url, parked_arn = await _make_queue(
-        sqs, f"{name}-{runtime}-dlq", {"MessageRetentionPeriod": str(RETENTION_SECONDS)}
+        sqs, f"{name}-{runtime.name}-dlq", {"MessageRetentionPeriod": str(RETENTION_SECONDS)}
     )
     redrive = {"deadLetterTargetArn": parked_arn, "maxReceiveCount": MAX_RECEIVES}
     url, arn = await _make_queue(
         sqs,
-        f"{name}-{runtime}",
+        f"{name}-{runtime.name}",
         {
             "VisibilityTimeout": str(VISIBILITY_SECONDS),
             "MessageRetentionPeriod": str(RETENTION_SECONDS),
@@ -117,10 +117,18 @@ async def _queue(
         {
             "RawMessageDelivery": "true",
             "FilterPolicyScope": "MessageAttributes",
-            "FilterPolicy": json.dumps({"runtime": [runtime]}),
+            "FilterPolicy": json.dumps(_filter(runtime)),
         },
     )
     return url, parked_url
+
+
+def _filter(runtime: Runtime) -> dict[str, Any]:
+    """What the queue of a runtime takes; the checkpoint is how the original solution routes."""
+    by_name = {"runtime": [runtime.name]}
+    if not runtime.model_filename:
+        return by_name
+    return {"$or": [by_name, {"sd_model_checkpoint": [runtime.model_filename]}]}
 
 
 async def _make_queue(sqs: SQSClient, name: str, attributes: dict[Any, str]) -> tuple[str, str]:

@@ -88,6 +88,6 @@ def ops_routes(health: Health) -> list[Route]:
     ]
 
 
-def ops_app(health: Health) -> Starlette:
+def ops_app(health: Health, *more: Route) -> Starlette:
     """An app for a process whose only HTTP is for operators."""
-    return Starlette(routes=ops_routes(health))
+    return Starlette(routes=[*ops_routes(health), *more])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,6 +25,17 @@ class Behaviour:
     fail_when: str | None = None
     hang_when: str | None = None
     hold_file: Path | None = None
+    die_when: str | None = None
+    break_file: Path | None = None
+
+
+# Torch's words for cudaErrorIllegalAddress, after which a process can do no more on its device:
+# SD WebUI's issue 14554 has them for one prompt after another until the restart.
+_BROKEN = (
+    "CUDA error: an illegal memory access was encountered\n"
+    "CUDA kernel errors might be asynchronously reported at some other API call, "
+    "so the stacktrace below might be incorrect.\n"
+)
 
 
 class Gpu:
@@ -35,6 +48,7 @@ class Gpu:
         self._wake = asyncio.Event()
         self.interrupted = False
         self.skipped = False
+        self._broken = False
 
     @asynccontextmanager
     async def work(self, job: str) -> AsyncIterator[None]:
@@ -63,8 +77,9 @@ class Gpu:
     ) -> float:
         """Take the time of `images` pictures and give the fraction done, 1.0 if not stopped.
 
-        Raises RuntimeError for a prompt that is to fail, waits for an interrupt on one that is
-        to hang, and stands still after each step while the hold file exists.
+        Raises RuntimeError for a prompt that is to fail, and for each one once the device is
+        broken. Waits for an interrupt on one that is to hang, and stands still after each step
+        while the hold file exists. A prompt that is to kill the server does.
         """
         if self.skipped:
             self.skipped = False
@@ -106,6 +121,14 @@ class Gpu:
         return True
 
     def _fail(self, prompt: str) -> None:
+        if self._matches(prompt, self._behaviour.die_when):
+            os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory runs out
+        file = self._behaviour.break_file
+        if file is not None and file.exists():
+            file.unlink()
+            self._broken = True
+        if self._broken:
+            raise RuntimeError(_BROKEN)
         if self._matches(prompt, self._behaviour.fail_when):
             raise RuntimeError(f"told to fail on prompts with {self._behaviour.fail_when!r}")
 

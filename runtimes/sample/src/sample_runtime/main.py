@@ -138,6 +138,16 @@ def run(
             help="While this file exists, runs stand still after each step.",
         ),
     ] = None,
+    die_when: Annotated[
+        str | None,
+        typer.Option(help="Prompts with this text kill the server, as the kernel may."),
+    ] = None,
+    break_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="When this file appears, the device breaks: all runs fail from then on."
+        ),
+    ] = None,
     busy_log: Annotated[
         Path | None,
         typer.Option(help="File that gets a JSON line for each span the device worked."),
@@ -150,6 +160,8 @@ def run(
         fail_when=fail_when,
         hang_when=hang_when,
         hold_file=hold_file,
+        die_when=die_when,
+        break_file=break_file,
     )
     gpu = Gpu(behaviour, busy_log)
     catalog = CheckpointCatalog(checkpoint or [DEFAULT_CHECKPOINT], models_dir)

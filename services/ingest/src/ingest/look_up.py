@@ -10,11 +10,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from contracts.ids import task_id, uid
+from contracts.ids import name, task_id, uid
 from contracts.state import TaskState
 from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE
-from ingest.payload import name, whole_number
+from ingest.payload import whole_number
 from ingest.ports import Router
 from servicekit.errors import RejectedError
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
 
+from contracts.ids import name
 from contracts.kinds import TaskType
 from contracts.message import CONTENT_LIMIT_BYTES
 from ingest.domain import CONTEXT_LIMIT_BYTES
@@ -18,7 +18,6 @@ M = TypeVar("M", bound=BaseModel)
 
 INCORRECT: Final = "Incorrect payload structure"  # clients of the original solution look for it
 
-_NAME_LENGTH = 256
 _MESSAGES: Final = {
     "missing": "is missing",
     "string_type": "must be a string",
@@ -107,15 +106,6 @@ def _finite(text: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-def name(text: str) -> str:
-    """The name of a runtime or checkpoint; raises `ValueError` if it cannot be one."""
-    if len(text) > _NAME_LENGTH:
-        raise ValueError(f"must not be longer than {_NAME_LENGTH} characters")
-    if any(unicodedata.category(character).startswith("C") for character in text):
-        raise ValueError("must not have control characters")
-    return text
 
 
 def whole_number(text: str, least: int, most: int) -> int:

@@ -260,6 +260,7 @@ def _task(task: TaskRecord) -> tasks_pb2.Task:
         output_location=task.output_location,
         image_url=task.image_url,
         output_url=task.output_url,
+        warnings=task.warnings,
     )
     if task.HasField("error"):
         message.error.code = task.error.code

@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contracts.ids import DEFAULT_PREFIX, PrefixField, TaskIdField, Uid
 from contracts.kinds import TaskType
+from contracts.scripts import Scripts, without_routing
 from ingest.domain import Submission
 from ingest.payload import checked, compact_content, invalid, parse_object, required_name
-from ingest.scripts import Scripts, without_routing
 
 FIELDS: Final = {
     "id": "alwayson_scripts.id_task",

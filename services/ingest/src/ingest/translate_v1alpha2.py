@@ -12,21 +12,20 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, Field, Strict
 
 from contracts.fields import find_texts
-from contracts.ids import DEFAULT_PREFIX, PrefixField, TaskIdField, Uid
+from contracts.ids import DEFAULT_PREFIX, PrefixField, TaskIdField, Uid, name
 from contracts.kinds import TaskType
+from contracts.scripts import WebuiBody, without_routing
 from ingest.domain import Submission
 from ingest.payload import (
     checked,
     compact_content,
     compact_context,
     invalid,
-    name,
     parse_object,
     required_name,
     wrong,
 )
 from ingest.pipelines import hint, pipeline
-from ingest.scripts import WebuiBody, without_routing
 from servicekit.errors import FieldError
 
 FIELDS: Final = {

@@ -10,6 +10,7 @@ from opentelemetry import metrics
 
 from model_sync.domain import Model, StoredFile, find, split_key
 from model_sync.ports import ModelBucket
+from modelfiles.formats import GGUF_BYTES, check_gguf
 from modelfiles.safetensors import LENGTH_BYTES, check_size, header_bytes, promised_bytes
 from servicekit.errors import RejectedError, TransientError
 
@@ -117,9 +118,11 @@ class Catalogue:
     async def _problem(self, file: StoredFile, form: str) -> str | None:
         if file.size_bytes == 0:
             return "it is empty"
-        if form != "safetensors":
-            return None  # pickles: only loading one would tell, and that would run its code
         try:
+            if form == "gguf":
+                check_gguf(await self._bucket.read(file, 0, min(file.size_bytes, GGUF_BYTES)))
+            if form != "safetensors":
+                return None  # pickles: only loading one would tell, and that would run its code
             first = await self._bucket.read(file, 0, LENGTH_BYTES)
             length = header_bytes(first, file.size_bytes)
             header = await self._bucket.read(file, LENGTH_BYTES, length)

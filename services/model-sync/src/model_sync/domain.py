@@ -8,8 +8,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from contracts.checkpoints import names_checkpoint
-
-FORMATS = {".safetensors": "safetensors", ".ckpt": "ckpt", ".pt": "pt", ".pth": "pth"}
+from modelfiles.formats import FORMATS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

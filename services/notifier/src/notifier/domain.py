@@ -44,4 +44,5 @@ def callback_of(record: Record) -> Callback:
         status=_STATUS[record.state],
         uid=record.uid,
         error=record.error,
+        warnings=record.warnings,
     )

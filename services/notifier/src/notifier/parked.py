@@ -11,7 +11,6 @@ from datetime import timedelta
 from time import monotonic
 from typing import Final
 
-from contracts.message import TaskMessage, UndecodableError
 from notifier.ports import DeadLetters
 from notifier.settle import Settle
 from servicekit.errors import AppError
@@ -55,11 +54,9 @@ class CloseParked:
         if count == before and now - looked_at < LOOK_AGAIN.total_seconds():
             return 0
         seen = ended = 0
-        async with aclosing(queue.look()) as bodies:
-            async for body in bodies:
+        async with aclosing(queue.look()) as uids:
+            async for uid in uids:
                 seen += 1
-                # What is no task of ours stays for operators.
-                with suppress(UndecodableError):
-                    ended += await self.settle.close_parked(TaskMessage.decode(body).uid)
+                ended += await self.settle.close_parked(uid)
         self._looks[queue.name] = (seen, now)
         return ended

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from contracts.callback import Callback
+from contracts.ids import Uid
 from contracts.kinds import TaskType
 
 
@@ -29,6 +30,9 @@ class DeadLetters(Protocol):
         """About how many messages can be seen now."""
         ...
 
-    def look(self) -> AsyncGenerator[str, None]:
-        """The bodies; nobody else sees a message between its turn and the end. All stay."""
+    def look(self) -> AsyncGenerator[Uid, None]:
+        """The uids of what is parked, of tasks or not. All of it stays.
+
+        Nobody else sees a message between its turn and the end.
+        """
         ...

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from datetime import UTC
+from typing import Any, Final
 
 from contracts import ids
 from contracts.callback import Failure
+from contracts.kinds import TaskType
 from contracts.state import Progress
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
-from ledger.record import Result
+from ledger.record import Record, Result
 from ledger.wire import to_wire
 from notifier.settle import Settle
 from notifier.watch import Watch
 from servicekit.errors import FieldError, RejectedError
+
+_DIRECT: Final = "direct"  # the tenant of tasks that were published past ingest
 
 
 class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
@@ -29,7 +33,10 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
     ) -> notifier_pb2.BeginAttemptResponse:
         """Judge a delivery."""
         verdict, attempt = await self._settle.begin(
-            _uid(request.uid), request.agent, max(request.receives, 0)
+            _uid(request.uid),
+            request.agent,
+            max(request.receives, 0),
+            new=_new_record(request) if request.HasField("new_task") else None,
         )
         return notifier_pb2.BeginAttemptResponse(
             verdict=notifier_pb2.Verdict.Value(f"VERDICT_{verdict.name}"), attempt=attempt
@@ -61,6 +68,7 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
             output_url=request.output_url or None,
             error=error,
             cancelled=request.cancelled,
+            warnings=tuple(request.warnings),
         )
         committed = await self._settle.finish(_uid(request.uid), result)
         return notifier_pb2.FinishTaskResponse(committed=committed)
@@ -110,3 +118,21 @@ def _uid(text: str) -> ids.Uid:
         raise RejectedError(
             f"uid {error}", code="invalid_request", errors=(FieldError("uid", str(error)),)
         ) from error
+
+
+def _new_record(request: notifier_pb2.BeginAttemptRequest) -> Record:
+    task = request.new_task
+    try:
+        return Record(
+            uid=_uid(request.uid),
+            id=ids.task_id(task.id),
+            tenant=_DIRECT,
+            runtime=task.runtime,
+            tasktype=TaskType(task.tasktype),
+            bucket=task.bucket,
+            prefix=ids.prefix(task.prefix),
+            context_json=task.context_json,
+            created_at=task.accepted_at.ToDatetime(UTC),
+        )
+    except ValueError as error:
+        raise RejectedError(f"new_task: {error}", code="invalid_request") from error

@@ -50,12 +50,17 @@ class Settle:
     limits: Limits = DEFAULT_LIMITS
     now: Callable[[], datetime] = _now
 
-    async def begin(self, uid: Uid, agent: str, receives: int = 0) -> tuple[Verdict, int]:
+    async def begin(
+        self, uid: Uid, agent: str, receives: int = 0, *, new: Record | None = None
+    ) -> tuple[Verdict, int]:
         """The verdict on a delivery, and the number of the attempt.
 
-        A task that was taken back or has failed too often is ended by it.
+        A task that was taken back or has failed too often is ended by it. `new` is recorded if
+        the task has no record.
         """
         now = self.now()
+        if new is not None:
+            await self.ledger.create(new)
         record = await self.ledger.begin(uid, now, receives, limits=self.limits)
         verdict = judge(record)
         if record is None or verdict is not Verdict.PROCEED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from contracts.callback import Failure
@@ -13,7 +14,11 @@ from contracts.message import TaskMessage
 from contracts.places import OutputPlace
 from contracts.verdict import Verdict
 from queue_agent.files.body import Body, FileBody
-from servicekit.errors import AppError, RejectedError, TransientError
+from servicekit.errors import AppError, FatalError, RejectedError, TransientError
+
+
+class QueueMissingError(FatalError):
+    """There is no such queue: nothing to wait for."""
 
 
 class UnworkableError(AppError):
@@ -37,15 +42,27 @@ class LeaseLostError(TransientError):
 
 
 class RuntimeLostError(TransientError):
-    """The runtime does not answer: an interruption of the task, not a failure of it."""
+    """The runtime cannot be worked with; only the run that it was executing may be why."""
 
 
-class RuntimeSilentError(RuntimeLostError):
-    """The runtime is there but took too long to answer, as it may while it loads a model."""
+class RuntimeGoneError(RuntimeLostError):
+    """Nobody listens where the runtime was: it has ended, or is being started."""
 
 
-class RuntimeHangsError(RuntimeLostError):
-    """The runtime answers, but its run has made no progress for too long."""
+class RuntimeUnwellError(RuntimeLostError):
+    """The runtime is there; if this lasts, only a restart can help."""
+
+
+class RuntimeSilentError(RuntimeUnwellError):
+    """The runtime took too long to answer, as it may while it loads a model."""
+
+
+class RuntimeHangsError(RuntimeUnwellError):
+    """The runtime goes on with a run that it was told to end."""
+
+
+class RuntimeBrokenError(RuntimeLostError):
+    """The runtime answers, but every run fails until it is started anew."""
 
 
 class RunInterruptedError(TransientError):
@@ -81,7 +98,17 @@ class Delivery:
     body: bytes = field(repr=False)
     receipt: str = field(repr=False)
     receives: int  # 1 on the first hand-over
+    message_id: str = ""  # the same for each delivery of the message, as is `sent_at`
+    sent_at: datetime | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)  # the message's text attributes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """What a delivery asks for; `context_json` is set if it has to be recorded first."""
+
+    message: TaskMessage
+    context_json: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +170,8 @@ class File:
 
     body: Body = field(repr=False)
     name: str = ""
+    is_grid: bool = False  # it shows the others together
+    ref: tuple[str, ...] = ()  # by which the runtime's answer names it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +181,8 @@ class Generated:
     files: tuple[File, ...]
     answer: Mapping[str, Any] = field(repr=False)
     has_text: bool = False  # the answer itself holds results
+    why_nothing: str = ""  # what to do about it if there are no results
+    warnings: tuple[str, ...] = ()  # what the runtime did otherwise than it was asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +192,7 @@ class Outcome:
     task: Task
     document: Mapping[str, Any] = field(repr=False)  # the `.out`
     files: tuple[File, ...] = ()
+    warnings: tuple[str, ...] = ()
     failure: Failure | None = None
     cancelled: bool = False  # by the client
 
@@ -178,4 +210,5 @@ class Stored:
     image_url: tuple[str, ...]
     output_url: str
     failure: Failure | None
+    warnings: tuple[str, ...] = ()
     cancelled: bool = False  # by the client

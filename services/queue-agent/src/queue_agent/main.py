@@ -25,17 +25,19 @@ from queue_agent.pipeline.consumer import Consumer
 from queue_agent.pipeline.readiness import Readiness
 from queue_agent.pipeline.slots import Slots
 from queue_agent.pod.kubernetes import kubernetes_pod
+from queue_agent.pod.liveness import runtime_liveness
 from queue_agent.pod.protection import PodProtection, no_protection
 from queue_agent.ports import InputReader, Notifier
 from queue_agent.runtimes.cleanup import Cleanup
 from queue_agent.runtimes.comfyui.runtime import comfyui_parts
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
 from queue_agent.runtimes.invokeai.runtime import invokeai_parts
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.sdwebui.runtime import sdwebui_parts
-from queue_agent.runtimes.stall import StallLimit
 from queue_agent.settings import Settings
 from queue_agent.task.handler import Handler
+from queue_agent.task.incoming import MessageReader
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.results import ResultPublisher
 from queue_agent.task.run import Runner
@@ -53,11 +55,7 @@ async def serve(settings: Settings) -> None:
     """Run until told to stop. What is opened last is closed first."""
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
-        health = Health()
-        await stack.enter_async_context(
-            http_serving(ops_app(health), settings.host, settings.ops_port)
-        )
-        await _work(settings, stack, health, stop)
+        await _work(settings, stack, Health(), stop)
 
 
 async def _work(
@@ -71,6 +69,15 @@ async def _work(
     parts = _parts(settings, http)
     channel = await stack.enter_async_context(rpc.channel(settings.notifier_target))
     notifier = GrpcNotifier(stub=NotifierServiceStub(channel), agent=settings.agent_name)
+    readiness = Readiness(
+        runtime=parts.runtime,
+        health=health,
+        poll=settings.runtime_poll,
+        check_notifier=notifier.check,
+        refusal_pause=settings.refusal_pause,
+    )
+    ops = ops_app(health, runtime_liveness(lambda: readiness.restart_reason))
+    await stack.enter_async_context(http_serving(ops, settings.host, settings.ops_port))
     protection = await _protection(settings, stack, metrics)
     consumer = Consumer(
         source=SqsTaskSource(
@@ -80,7 +87,7 @@ async def _work(
             lease=settings.lease,
         ),
         notifier=notifier,
-        readiness=Readiness(runtime=parts.runtime, health=health, poll=settings.runtime_poll),
+        readiness=readiness,
         metrics=metrics,
         slots=Slots(settings.depth, parts.width),
         lease=settings.lease,
@@ -119,9 +126,7 @@ def _parts(settings: Settings, http: RuntimeHttp) -> RuntimeParts:
     options = RuntimeOptions(
         poll=settings.runtime_poll,
         silence=settings.runtime_silence,
-        stall_limit=StallLimit(
-            stall=settings.runtime_stall, cold_stall=settings.runtime_cold_stall
-        ),
+        loaded=LoadedModels(load_time=settings.runtime_load_time),
         dynamic_model=settings.dynamic_model,
         own_model=settings.model_filename,
         models_folder=settings.invokeai_models_folder,
@@ -170,8 +175,11 @@ async def _handler(
         bytes_total=settings.input_total_bytes,
     )
     return Handler(
-        runtime_name=settings.runtime_name,
-        bucket=settings.output_bucket,
+        reader=MessageReader(
+            runtime_name=settings.runtime_name,
+            bucket=settings.output_bucket,
+            dynamic_model=settings.dynamic_model,
+        ),
         notifier=notifier,
         preparer=Preparer(
             claims=S3ClaimStore(client=s3, bucket=settings.claim_bucket),

@@ -11,7 +11,7 @@ from contracts.state import Progress
 from contracts.verdict import Verdict
 from darkroom.notifier.v1 import notifier_pb2 as pb
 from darkroom.task.v1.task_pb2 import TaskError
-from queue_agent.domain import Begun, Stored
+from queue_agent.domain import Begun, Incoming, Stored
 from servicekit.errors import TransientError
 from servicekit.rpc import translated
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CALL_BUDGET: Final = timedelta(seconds=10)
 REPORT_BUDGET: Final = timedelta(seconds=2)
+NOBODY: Final = Uid("0" * 26)  # of no task: ULIDs have the time in them
 
 _VERDICTS: Final = {
     pb.VERDICT_PROCEED: Verdict.PROCEED,
@@ -36,8 +37,13 @@ class GrpcNotifier:
     stub: NotifierServiceAsyncStub
     agent: str
 
-    async def begin(self, uid: Uid, receives: int) -> Begun:
-        request = pb.BeginAttemptRequest(uid=uid, agent=self.agent, receives=receives)
+    async def begin(self, incoming: Incoming, receives: int) -> Begun:
+        request = pb.BeginAttemptRequest(
+            uid=incoming.message.uid,
+            agent=self.agent,
+            receives=receives,
+            new_task=_new_task(incoming),
+        )
         with translated("notifier.begin"):
             answer = await self.stub.BeginAttempt(request, timeout=CALL_BUDGET.total_seconds())
         verdict = _VERDICTS.get(answer.verdict)
@@ -69,6 +75,7 @@ class GrpcNotifier:
             output_url=stored.output_url,
             error=TaskError(**failure.model_dump()) if failure else None,
             cancelled=stored.cancelled,
+            warnings=stored.warnings,
         )
         with translated("notifier.finish"):
             answer = await self.stub.FinishTask(request, timeout=CALL_BUDGET.total_seconds())
@@ -79,3 +86,29 @@ class GrpcNotifier:
         with translated("notifier.check"):
             answer = await self.stub.CheckTask(request, timeout=CALL_BUDGET.total_seconds())
         return answer.open
+
+    async def check(self) -> None:
+        # A read of a record that is not there, which takes the whole way to the ledger.
+        request = pb.ReportProgressRequest(uid=NOBODY)
+        seconds = REPORT_BUDGET.total_seconds()
+        try:
+            with translated("notifier.check"):
+                await self.stub.ReportProgress(request, timeout=seconds)
+        except TransientError as error:
+            raise TransientError("the notifier or its ledger does not answer") from error
+
+
+def _new_task(incoming: Incoming) -> pb.NewTask | None:
+    if incoming.context_json is None:
+        return None
+    message = incoming.message
+    task = pb.NewTask(
+        id=message.id,
+        runtime=message.runtime,
+        tasktype=message.tasktype,
+        bucket=message.bucket,
+        prefix=message.prefix,
+        context_json=incoming.context_json,
+    )
+    task.accepted_at.FromDatetime(message.accepted_at)
+    return task

@@ -8,16 +8,21 @@ from typing import Protocol
 
 from contracts.ids import Uid
 from contracts.state import Progress
-from queue_agent.domain import Begun, Delivery, Generated, Job, Leftovers, Stored
+from queue_agent.domain import Begun, Delivery, Generated, Incoming, Job, Leftovers, Stored
 from queue_agent.files.body import Body
 
 Report = Callable[[Progress], None]
 Take = Callable[[int], None]
 ReleaseEarly = Callable[[], Awaitable[None]]
+Started = Callable[[], None]
 
 
 async def no_one_waits() -> None:
     """Do nothing: there is no other run to be let in."""
+
+
+def no_one_asks() -> None:
+    """Do nothing: it is the same to the caller when the run begins."""
 
 
 class TaskSource(Protocol):
@@ -46,7 +51,7 @@ class TaskSource(Protocol):
 class Notifier(Protocol):
     """Who commits what happens. Every method raises `TransientError` and is safe to repeat."""
 
-    async def begin(self, uid: Uid, receives: int) -> Begun:
+    async def begin(self, incoming: Incoming, receives: int) -> Begun:
         """Ask whether a delivery, the message's `receives`th, may be worked on."""
         ...
 
@@ -64,6 +69,10 @@ class Notifier(Protocol):
 
     async def is_open(self, uid: Uid) -> bool:
         """Whether the task has not ended, so that an end of it could still count."""
+        ...
+
+    async def check(self) -> None:
+        """Return if it can commit; changes nothing."""
         ...
 
 
@@ -133,14 +142,19 @@ class ImageRuntime(Protocol):
         ...
 
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         """Do a job; `report` is called as it goes on.
 
-        `release_early` is called when the server is done with it; after that the results are
-        only read. Raises `TaskFailedError` for what the server refuses or fails at,
-        `RunInterruptedError` when somebody else interrupted it. When cancelled it interrupts
-        the server first, and returns nothing of the unfinished job.
+        `started` is called when the server begins with it, which may have others to do first,
+        and `release_early` when it is done with it; after that the results are only read.
+        Raises `TaskFailedError` for what the server refuses or fails at, `RunInterruptedError`
+        when somebody else interrupted it. When cancelled it interrupts the server first, and
+        returns nothing of the unfinished job.
         """
         ...
 

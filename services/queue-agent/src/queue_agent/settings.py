@@ -56,6 +56,9 @@ class Settings(ServiceSettings):
     settle_budget: Duration = timedelta(minutes=5)
     """Patience with S3 and the notifier."""
 
+    refusal_pause: Duration = Field(default=timedelta(minutes=1), gt=timedelta())
+    """Takes nothing for so long after a refusal by AWS, and longer when it is refused again."""
+
     depth: int = Field(default=1, ge=0, le=8)
     """Tasks staged while one runs; 0: no overlap."""
 
@@ -71,10 +74,8 @@ class Settings(ServiceSettings):
     runtime_silence: Duration = timedelta(seconds=60)  # unanswered polls: the runtime is lost
     answer_bytes: int = Field(default=2**30, ge=2**20)
     """Of one answer of the runtime."""
-    runtime_stall: Duration = Field(default=timedelta(minutes=10), gt=timedelta())
-    """Without progress for so long it hangs; upscalers and decoders of videos tell none."""
-    runtime_cold_stall: Duration = Field(default=timedelta(minutes=15), gt=timedelta())
-    """The same in a run that may load models: the first, or one with another model."""
+    runtime_load_time: Duration = Field(default=timedelta(minutes=15), ge=timedelta())
+    """More for a run that may load models: the first, or one with another model."""
 
     input_buckets: tuple[str, ...] = ()
     """The buckets of `s3://` inputs."""

@@ -67,6 +67,9 @@ class TaskView(View):
     output_url: str | None
     error: Failure | None
     progress: ProgressView | None
+    warnings: list[str] = Field(
+        default=[], description="What the runtime did otherwise than it was asked."
+    )
     links: list[str] | None = Field(
         default=None, description="Download links for the images, then for the `.out`."
     )
@@ -97,6 +100,7 @@ class TaskView(View):
             )
             if task.HasField("progress")
             else None,
+            **({"warnings": list(task.warnings)} if task.warnings else {}),
         )
 
 

@@ -6,15 +6,21 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from awsio.errors import translated
+from contracts.ids import Uid
+from contracts.message import TaskMessage, UndecodableError
+from contracts.original import uid_of_message
 from servicekit.errors import AppError
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
-    from types_aiobotocore_sqs.type_defs import ChangeMessageVisibilityBatchRequestEntryTypeDef
+    from types_aiobotocore_sqs.type_defs import (
+        ChangeMessageVisibilityBatchRequestEntryTypeDef,
+        MessageTypeDef,
+    )
 
 BATCH: Final = 10  # the most that SQS gives or takes at once
 HELD: Final = timedelta(minutes=5)  # how long a look may take
@@ -38,7 +44,7 @@ class SqsDeadLetters:
             )
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
-    async def look(self) -> AsyncGenerator[str, None]:
+    async def look(self) -> AsyncGenerator[Uid, None]:
         receipts: list[str] = []
         end = time.monotonic() + HELD.total_seconds()
         try:
@@ -50,13 +56,14 @@ class SqsDeadLetters:
                         # So not all servers of SQS are asked; the next look sees the rest.
                         WaitTimeSeconds=0,
                         VisibilityTimeout=int(HELD.total_seconds()),
+                        MessageSystemAttributeNames=["SentTimestamp"],
                     )
                 messages = answer.get("Messages", [])
                 if not messages:
                     break
                 receipts += [message["ReceiptHandle"] for message in messages]
                 for message in messages:
-                    yield message["Body"]
+                    yield _uid(message)
         finally:
             await self._give_back(receipts)
 
@@ -71,3 +78,13 @@ class SqsDeadLetters:
                 await self.client.change_message_visibility_batch(
                     QueueUrl=self.url, Entries=entries
                 )
+
+
+def _uid(message: MessageTypeDef) -> Uid:
+    try:
+        return TaskMessage.decode(message["Body"]).uid
+    except UndecodableError:
+        sent_at = datetime.fromtimestamp(
+            int(message["Attributes"]["SentTimestamp"]) / 1000, UTC
+        )
+        return uid_of_message(message["MessageId"], sent_at)

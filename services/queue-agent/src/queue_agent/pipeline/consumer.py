@@ -15,7 +15,9 @@ from queue_agent.domain import (
     InterruptionError,
     LeaseLostError,
     PoisonedError,
+    QueueMissingError,
     RunInterruptedError,
+    RuntimeBrokenError,
     RuntimeHangsError,
     RuntimeLostError,
     UnworkableError,
@@ -50,25 +52,33 @@ class Consumer:
     drain: timedelta
     at_work: Callable[[bool], None] = no_protection  # told when work comes, and when it goes
     _present: set[DeliveryState] = field(default_factory=set, init=False)
-    _fatal: list[FatalError] = field(default_factory=list, init=False)
+    _lost: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def consume(self, handle: Handle, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then give a running task the time `drain` to finish.
 
-        What has not started by then is released at once, and after `drain` what still runs. A
-        `FatalError` of a task releases its message, sets `stop`, and is raised at the end.
+        What has not started by then is released at once, and after `drain` what still runs.
+        While the runtime or the platform fails nothing is received, and what is staged waits.
+        Raises `QueueMissingError`.
         """
         async with unwrap_group(), asyncio.TaskGroup() as group:
             stopping = group.create_task(self._interrupt_on(stop), name="interrupt-on-stop")
+            finding = group.create_task(self._find_again(stop), name="find-again")
             await self._receive(handle, stop, group)
             await stopping
-        if self._fatal:
-            raise self._fatal[0]
+            finding.cancel()
 
     async def _interrupt_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
         for state in self._present:
             state.stop(self.drain)
+
+    async def _find_again(self, stop: asyncio.Event) -> None:
+        """Look for what is lost until it is back: what is in hand may wait for it."""
+        while True:
+            await self._lost.wait()
+            self._lost.clear()
+            await self.readiness.wait(stop)
 
     async def _receive(
         self, handle: Handle, stop: asyncio.Event, group: asyncio.TaskGroup
@@ -79,6 +89,11 @@ class Consumer:
             try:
                 if self.readiness.found and not stop.is_set():
                     taken = await self._take(handle, stop, group)
+            except QueueMissingError:
+                raise
+            except FatalError as error:
+                await self.readiness.outage(error)
+                self._lost.set()
             except TransientError as error:
                 log.warning("queue unreachable", exc_info=error, extra=error.details)
                 with suppress(TimeoutError):
@@ -89,7 +104,7 @@ class Consumer:
                     self.slots.staging.release()
 
     async def _ready(self, stop: asyncio.Event) -> bool:
-        # While there is work, the work itself tells whether the runtime is there.
+        # While there is work, the work itself tells whether all is there.
         if self._present and self.readiness.found:
             return not stop.is_set()
         return await self.readiness.wait(stop)
@@ -106,7 +121,7 @@ class Consumer:
         if stop.is_set() or not self.readiness.found:
             await lease.release()
             return False
-        state = DeliveryState(self.slots, self._lose)
+        state = DeliveryState(self.slots, self._lose, self.readiness.hold)
         self._present.add(state)
         self.at_work(True)
         own = self._own(lease, state, handle, stop)
@@ -119,14 +134,12 @@ class Consumer:
         """Have a delivery from its receive until it is settled or released."""
         try:
             async with state.interruptible():
-                extending = lease.extend_until_cancelled(lambda: state.stage is Stage.RUNNING)
+                extending = lease.extend_until_cancelled(lambda: state.stage >= Stage.RUNNING)
                 await run_with(handle(lease.delivery, state), extending)
             await lease.settle()
-            self.readiness.proven = state.stage is Stage.RUNNING
+            if state.stage >= Stage.RUNNING:
+                self.readiness.prove()
         except AppError as error:
-            if isinstance(error, FatalError):
-                self._fatal.append(error)
-                stop.set()
             await self._end(error, lease, state)
         except asyncio.CancelledError:
             ending = _Ending("interrupted", interrupted=True)
@@ -137,21 +150,32 @@ class Consumer:
             self.at_work(bool(self._present))
             state.close()
 
-    def _lose(self, reason: str) -> None:
-        for state in self._present:
-            state.lose(reason)
+    def _lose(self, _: RuntimeLostError) -> None:
+        self.readiness.close()
+        self._lost.set()
 
     async def _end(self, error: AppError, lease: Lease, state: DeliveryState) -> None:
         if isinstance(error, LeaseLostError):
             log.warning("not ours any more: %s", error)
             self._count("lost")
             return
-        if isinstance(error, RuntimeLostError | NoRoomError):
-            await self.readiness.lost(str(error))
-            self._lose(str(error))
+        await self._note(error)
         ending = _ending(error, lease.delivery.receives, state.stage)
         log.warning("message goes back", exc_info=error, extra=error.details)
         await self._release(lease, state, ending, str(error))
+
+    async def _note(self, error: AppError) -> None:
+        """Take nothing more, where the error is not of this one task."""
+        match error:
+            case RunInterruptedError():
+                return
+            case RuntimeLostError() | NoRoomError():
+                await self.readiness.lost(error)
+            case TransientError() | FatalError():
+                await self.readiness.outage(error)
+            case _:
+                return
+        self._lost.set()
 
     async def _release(
         self, lease: Lease, state: DeliveryState, ending: _Ending, reason: str
@@ -180,21 +204,27 @@ class _Ending:
 
 
 def _ending(error: AppError, receives: int, stage: Stage) -> _Ending:
+    """The table of ADR 9: who owns an error, and so whether it counts."""
     match error:
-        case UnworkableError() | FatalError() | RuntimeHangsError():
-            # A hang counts: it may be the task that makes the runtime hang, again and again.
-            return _Ending("unworkable" if isinstance(error, UnworkableError) else "retried")
-        case InterruptionError() | RuntimeLostError():
-            return _Ending("interrupted", interrupted=True)
         case PoisonedError():
             return _Ending("poisoned")
-        case RunInterruptedError() | NoRoomError():
+        case UnworkableError():
+            return _Ending("unworkable")
+        case RuntimeLostError() if _may_be_its_doing(error, stage):
+            return _Ending("retried")
+        case RuntimeLostError() | InterruptionError():
+            return _Ending("interrupted", interrupted=True)
+        case TransientError() | FatalError() | NoRoomError():
             return _Ending("interrupted", _backoff(error, receives), interrupted=True)
-        case TransientError() if stage is Stage.STAGED:
-            # An outage before the run says nothing about the task.
-            return _Ending("retried", _backoff(error, receives), interrupted=True)
         case _:
             return _Ending("retried", _backoff(error, receives))
+
+
+def _may_be_its_doing(error: RuntimeLostError, stage: Stage) -> bool:
+    """Whether a task pays for the runtime: only one that was executing, for a sound device."""
+    if isinstance(error, RuntimeBrokenError):
+        return False
+    return stage is Stage.RUNNING or isinstance(error, RuntimeHangsError)
 
 
 def _backoff(error: AppError, receives: int) -> timedelta:

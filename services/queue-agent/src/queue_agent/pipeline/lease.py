@@ -12,7 +12,7 @@ from typing import Final
 from queue_agent.domain import Delivery, LeaseLostError
 from queue_agent.metrics import Metrics
 from queue_agent.ports import TaskSource
-from servicekit.errors import TransientError
+from servicekit.errors import FatalError, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Lease:
                 await self._source.extend(self.delivery, self._length)
             except LeaseLostError:
                 raise
-            except TransientError as error:
+            except (TransientError, FatalError) as error:
                 log.warning("lease not extended", exc_info=error, extra=error.details)
                 if loop.time() >= self._ours_until and not at_work():
                     raise LeaseLostError("the lease has run out") from error
@@ -63,13 +63,13 @@ class Lease:
         if self._end():
             try:
                 await self._source.settle(self.delivery)
-            except TransientError as error:
+            except (TransientError, FatalError) as error:
                 log.warning("message not deleted", exc_info=error, extra=error.details)
 
     async def release(self, after: timedelta = timedelta()) -> None:
         """Return the message to the queue, to be seen again after `after`."""
         if self._end():
-            with suppress(TransientError, TimeoutError):
+            with suppress(TransientError, FatalError, TimeoutError):
                 async with asyncio.timeout(RELEASE_BUDGET.total_seconds()):
                     await self._source.release(self.delivery, after)
 

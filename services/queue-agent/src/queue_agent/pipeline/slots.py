@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -18,23 +17,29 @@ class RuntimeSlot:
     """One run's time at the runtime: handed over, then at work, then done with it."""
 
     def __init__(
-        self, on_release: Callable[[RuntimeSlot], None], on_start: Callable[[], None]
+        self,
+        on_start: Callable[[], None],
+        on_done: Callable[[], None],
+        on_release: Callable[[], None],
     ) -> None:
         self.started = asyncio.Event()
         self.seconds = 0.0  # at work; 0 until it is done
-        self._on_release = on_release
         self._on_start = on_start
+        self._on_done = on_done
+        self._on_release = on_release
         self._start = 0.0
         self._released = False
 
     def start(self) -> None:
-        """Begin to count: the runtime has nothing else to do before this run."""
-        self._start = asyncio.get_running_loop().time()
-        self.started.set()
-        self._on_start()
+        """Begin to count: the runtime works on this run now. Safe to repeat."""
+        if not self.started.is_set():
+            self._start = asyncio.get_running_loop().time()
+            self.started.set()
+            self._on_start()
 
     async def release_early(self) -> None:
         """Let the next run begin, with a head start: the runtime has done its part."""
+        self._on_done()
         self.release()
         await asyncio.sleep(HEAD_START.total_seconds())
 
@@ -44,7 +49,7 @@ class RuntimeSlot:
             self._released = True
             if self.started.is_set():
                 self.seconds = asyncio.get_running_loop().time() - self._start
-            self._on_release(self)
+            self._on_release()
 
 
 class Slots:
@@ -61,28 +66,18 @@ class Slots:
         self.staging = asyncio.Semaphore(max(depth, 1))
         self.outcomes = asyncio.Semaphore(width + depth + OUTCOMES)
         self._runtime = asyncio.Semaphore(width)
-        self._handed_over: deque[RuntimeSlot] = deque()
 
     @asynccontextmanager
-    async def runtime_slot(self, on_start: Callable[[], None]) -> AsyncIterator[RuntimeSlot]:
-        """Wait until the runtime may be handed a run; `on_start` is called when it is its turn.
+    async def runtime_slot(
+        self, on_start: Callable[[], None], on_done: Callable[[], None]
+    ) -> AsyncIterator[RuntimeSlot]:
+        """Wait until the runtime may be handed a run; whoever asks first is served first.
 
-        Whoever asks first is served first.
+        `on_start` is called when the runtime works on it, `on_done` when that has ended well.
         """
         await self._runtime.acquire()
-        slot = RuntimeSlot(self._release, on_start)
-        self._handed_over.append(slot)
-        self._start_next()
+        slot = RuntimeSlot(on_start, on_done, self._runtime.release)
         try:
             yield slot
         finally:
             slot.release()
-
-    def _release(self, slot: RuntimeSlot) -> None:
-        self._handed_over.remove(slot)
-        self._runtime.release()
-        self._start_next()
-
-    def _start_next(self) -> None:
-        if self._handed_over and not self._handed_over[0].started.is_set():
-            self._handed_over[0].start()

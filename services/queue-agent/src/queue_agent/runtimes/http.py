@@ -9,13 +9,20 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapp
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
 from pydantic_core import to_json
 
 from queue_agent.concurrency import unwrap_group
-from queue_agent.domain import RuntimeLostError, RuntimeSilentError, TaskFailedError
+from queue_agent.domain import (
+    RuntimeGoneError,
+    RuntimeLostError,
+    RuntimeSilentError,
+    RuntimeUnwellError,
+    TaskFailedError,
+)
 from queue_agent.files.body import Body, FileBody, as_payload, open_body, save
 from queue_agent.runtimes.json_stream import TooLongError, parsed
 
@@ -23,6 +30,7 @@ CALL_BUDGET: Final = timedelta(seconds=15)
 KEEP_ALIVE: Final = timedelta(seconds=3)  # shorter than the 5 s of uvicorn, SD WebUI's server
 _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
+_FROM_GATEWAYS: Final = frozenset({502, 503, 504})
 _SHOWN_BYTES: Final = 2**16  # of an answer that is no JSON
 ANSWER_BYTES: Final = 2**30
 _PART_BYTES: Final = 3 * 2**16  # base64 of three bytes is whole
@@ -40,6 +48,26 @@ class Answer:
         """Whether the runtime did what it was asked."""
         return self.status < _CLIENT_ERROR
 
+    def check_ready(self) -> None:
+        """Return if it says that the server is up.
+
+        Raises `RuntimeGoneError` where a gateway says that it is not, else `RuntimeUnwellError`
+        for an error of its own, and `RuntimeLostError` for a refusal, which says what to do if
+        the server wants a login.
+        """
+        if self.ok:
+            return
+        if self.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise RuntimeLostError(
+                f"the runtime refuses us ({self.status}): give user and password in its URL, "
+                "http://USER:PASSWORD@HOST:PORT",
+                status=self.status,
+            )
+        if self.status in _FROM_GATEWAYS:
+            raise RuntimeGoneError("the runtime is not there", status=self.status)
+        kind = RuntimeUnwellError if self.status >= _SERVER_ERROR else RuntimeLostError
+        raise kind(f"the runtime is not ready: it answers {self.status}", status=self.status)
+
     def failure(self, message: str, *, retryable: bool = False) -> TaskFailedError:
         """The failure that this answer is: `runtime_rejected` for what never ran."""
         code = "runtime_rejected" if self.status < _SERVER_ERROR else "runtime_error"
@@ -53,12 +81,15 @@ class RawAnswer:
     status: int
     text: Body = field(repr=False)
 
-    async def decoded(self, images: Collection[str] = ()) -> Answer:
+    async def decoded(
+        self, images: Collection[str] = (), echoed: Collection[str] = ()
+    ) -> Answer:
         """What it says; long strings in the fields `images` are `LongString`.
 
-        Raises `TaskFailedError` if there is too much besides them.
+        Fields `echoed` are without long base64. Raises `TaskFailedError` if there is too much
+        besides.
         """
-        return Answer(status=self.status, body=await _decoded(self.text, images))
+        return Answer(status=self.status, body=await _decoded(self.text, images, echoed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +203,8 @@ async def _reached() -> AsyncIterator[None]:
         yield
     except TimeoutError as error:
         raise RuntimeSilentError("the runtime takes too long to answer") from error
+    except aiohttp.ClientConnectorError as error:
+        raise RuntimeGoneError("the runtime does not answer") from error
     except (aiohttp.ClientError, OSError) as error:
         raise RuntimeLostError(
             "the runtime does not answer", error=type(error).__name__
@@ -202,11 +235,13 @@ def _encoded(body: object, inputs: Mapping[str, Body]) -> Body:
     return request
 
 
-async def _decoded(text: Body, images: Collection[str] = ()) -> Any:
+async def _decoded(
+    text: Body, images: Collection[str] = (), echoed: Collection[str] = ()
+) -> Any:
     try:
         if isinstance(text, bytes):
-            return parsed(text)
-        return await asyncio.to_thread(parsed, text, images)
+            return parsed(text, images, echoed=echoed)
+        return await asyncio.to_thread(parsed, text, images, echoed=echoed)
     except TooLongError as error:
         raise _too_large(str(error)) from error
     except ValueError:

@@ -11,6 +11,7 @@ import binascii
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, BinaryIO, Final
 
 from pydantic_core import from_json
@@ -21,9 +22,8 @@ LONG_BYTES: Final = 2**16
 REST_BYTES: Final = 2**25  # of what is not an image
 TOO_MUCH: Final = f"it has more than {REST_BYTES} bytes besides images"
 _HEAD_BYTES: Final = 256  # the comma of a data URL is within them
-_NO_BASE64: Final = bytes(
-    set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
-)
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_NO_BASE64: Final = bytes(set(range(256)) - set(_BASE64))
 
 
 class TooLongError(ValueError):
@@ -49,8 +49,12 @@ class LongString:
         body.write(binascii.a2b_base64(rest))
         return body
 
+    def head(self) -> bytes:
+        """Its beginning."""
+        return self.text.read(self.start, min(self.end, self.start + _HEAD_BYTES))
+
     def _parts(self) -> Iterator[bytes]:
-        head = self.text.read(self.start, min(self.end, self.start + _HEAD_BYTES))
+        head = self.head()
         start = head.index(b",") + 1 if head.startswith(b"data:") else 0
         with self.text.open() as reader:
             reader.seek(self.start + start)
@@ -61,17 +65,40 @@ class LongString:
                 yield part
 
 
-def parsed(text: Body, images: Collection[str] = ()) -> Any:
+def parsed(text: Body, images: Collection[str] = (), *, echoed: Collection[str] = ()) -> Any:
     """What JSON says, with `LongString` for long strings in its fields `images`.
 
-    Raises `ValueError` for what is no JSON, and `TooLongError`. This blocks.
+    Of long base64 in its fields `echoed`, which repeat what was asked, only the length is
+    left. Raises `ValueError` for what is no JSON, and `TooLongError`. This blocks.
     """
     if isinstance(text, bytes):
-        return from_json(text)
-    cut = _Cut(text)
-    with text.open() as reader:
-        cut.read(reader)
-    return _Placed(cut.strings).place(from_json(cut.rest), images)
+        strings, rest = {}, from_json(text)
+    else:
+        cut = _Cut(text)
+        with text.open() as reader:
+            cut.read(reader)
+        strings, rest = cut.strings, from_json(cut.rest)
+    placed = _Placed(strings)
+    if not isinstance(rest, dict):
+        return placed.place(rest)
+    return {
+        placed.place(key): placed.place(inner, _Place.of(str(key), images, echoed))
+        for key, inner in rest.items()
+    }
+
+
+class _Place(Enum):
+    """What the strings of a field are."""
+
+    REST = auto()
+    IMAGE = auto()
+    ECHO = auto()
+
+    @classmethod
+    def of(cls, key: str, images: Collection[str], echoed: Collection[str]) -> _Place:
+        if key in images:
+            return cls.IMAGE
+        return cls.ECHO if key in echoed else cls.REST
 
 
 class _Placed:
@@ -81,18 +108,25 @@ class _Placed:
         self._strings = strings
         self._room = REST_BYTES
 
-    def place(self, value: Any, images: Collection[str] = (), *, is_image: bool = False) -> Any:
+    def place(self, value: Any, where: _Place = _Place.REST) -> Any:
         if isinstance(value, str):
-            string = self._strings.get(value)
-            return string if string and is_image else self._text(value)
+            return self._placed(value, where)
         if isinstance(value, list):
-            return [self.place(inner, is_image=is_image) for inner in value]
+            return [self.place(inner, where) for inner in value]
         if isinstance(value, dict):
-            return {
-                self._text(key): self.place(inner, is_image=is_image or key in images)
-                for key, inner in value.items()
-            }
+            return {self._text(key): self.place(inner, where) for key, inner in value.items()}
         return value
+
+    def _placed(self, value: str, where: _Place) -> str | LongString:
+        string = self._strings.get(value)
+        if where is _Place.IMAGE and string:
+            return string
+        if where is _Place.ECHO:
+            length = string.end - string.start if string else len(value)
+            head = string.head() if string else value[:_HEAD_BYTES].encode(errors="replace")
+            if length > LONG_BYTES and _is_base64(head):
+                return f"({length} characters of base64)"
+        return self._text(value)
 
     def _text(self, value: str) -> str:
         string = self._strings.get(value)
@@ -102,6 +136,11 @@ class _Placed:
         if self._room < 0:
             raise TooLongError(TOO_MUCH)
         return string.text.read(string.start, string.end).decode()
+
+
+def _is_base64(head: bytes) -> bool:
+    start = head.index(b",") + 1 if head.startswith(b"data:") and b"," in head else 0
+    return not head[start:].translate(None, _BASE64)
 
 
 class _Cut:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from queue_agent.ports import ImageRuntime
-from queue_agent.runtimes.stall import StallLimit
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.task.out_document import OutFormat
 from queue_agent.task.prepare import FindInputs
 
@@ -17,7 +17,7 @@ class RuntimeOptions:
 
     poll: timedelta
     silence: timedelta  # unanswered polls: the runtime is lost
-    stall_limit: StallLimit
+    loaded: LoadedModels
     dynamic_model: bool  # it may be told to load another checkpoint
     own_model: str  # its file, if it serves one only; empty if that is not known
     models_folder: str  # as it sees it; empty if there is none

@@ -10,7 +10,6 @@ from typing import Final
 
 from opentelemetry import trace
 
-from contracts.message import TaskMessage, UndecodableError
 from contracts.verdict import Verdict
 from queue_agent.concurrency import run_with
 from queue_agent.domain import (
@@ -19,17 +18,18 @@ from queue_agent.domain import (
     Leftovers,
     Outcome,
     PoisonedError,
+    RuntimeLostError,
     Task,
     TaskFailedError,
-    UnworkableError,
 )
 from queue_agent.metrics import Metrics
 from queue_agent.pipeline.delivery_state import DeliveryState
 from queue_agent.ports import Notifier, Report
+from queue_agent.task.incoming import MessageReader
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.progress import ProgressReporter
 from queue_agent.task.results import ResultPublisher, log_event
-from queue_agent.task.run import Runner, cancelled, failed
+from queue_agent.task.run import TIMEOUT, Runner, cancelled, failed
 from servicekit.telemetry import incoming_context
 
 # Of the URLs in a callback; SNS has room for 256 KiB, with context and error.
@@ -39,10 +39,9 @@ tracer = trace.get_tracer(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
-    """Does what one message asks; `runtime_name` and `bucket` are the only ones it serves."""
+    """Does what one message asks."""
 
-    runtime_name: str
-    bucket: str
+    reader: MessageReader
     notifier: Notifier
     preparer: Preparer
     runner: Runner
@@ -57,7 +56,8 @@ class Handler:
         Raises `UnworkableError` for a message that must be released at once, `TransientError`
         for one that may be tried again. Safe to repeat.
         """
-        message = self._decode(delivery)
+        incoming = self.reader.read(delivery)
+        message = incoming.message
         with tracer.start_as_current_span(
             "queue-agent task",
             context=incoming_context(delivery.attributes),
@@ -68,7 +68,7 @@ class Handler:
                 "tasktype": message.tasktype.value,
             },
         ) as span:
-            begun = await self.notifier.begin(message.uid, delivery.receives)
+            begun = await self.notifier.begin(incoming, delivery.receives)
             if begun.verdict is Verdict.POISONED:
                 raise PoisonedError("the task has failed too often", uid=message.uid)
             if begun.verdict is not Verdict.PROCEED:
@@ -80,17 +80,6 @@ class Handler:
             state.mark_staged(task)
             await self._do(task, state)
             state.mark_callback_sent()
-
-    def _decode(self, delivery: Delivery) -> TaskMessage:
-        try:
-            message = TaskMessage.decode(delivery.body)
-        except UndecodableError as error:
-            raise UnworkableError(f"undecodable message: {error}") from None
-        if message.runtime != self.runtime_name:
-            raise UnworkableError("message for another runtime", uid=message.uid)
-        if message.bucket != self.bucket:
-            raise UnworkableError("message for another bucket", uid=message.uid)
-        return message
 
     async def _do(self, task: Task, state: DeliveryState) -> None:
         clock = asyncio.get_running_loop().time
@@ -129,9 +118,7 @@ class Handler:
     async def _run(
         self, task: Task, state: DeliveryState, leftovers: Leftovers, report: Report
     ) -> tuple[Outcome, float]:
-        job = await self.preparer.prepare(task, leftovers)
-        async with state.runtime_slot() as slot:
-            outcome = await self.runner.run(task, job, report, slot)
+        outcome, seconds = await self._generated(task, state, leftovers, report)
         log_event(task, "generated")
         if _addresses(outcome) > ADDRESS_BYTES:
             outcome.close()
@@ -139,7 +126,24 @@ class Handler:
                 f"the run made {len(outcome.files)} files, more than a callback has room for",
                 code="runtime_error",
             )
-        return outcome, slot.seconds
+        return outcome, seconds
+
+    async def _generated(
+        self, task: Task, state: DeliveryState, leftovers: Leftovers, report: Report
+    ) -> tuple[Outcome, float]:
+        """What the run made; a runtime that is lost before it began is waited for."""
+        while True:
+            await state.runtime_ready()
+            try:
+                job = await self.preparer.prepare(task, leftovers)
+                async with state.runtime_slot() as slot:
+                    outcome = await self.runner.run(task, job, report, slot)
+                    if outcome.failure and outcome.failure.code == TIMEOUT:
+                        state.doubt_runtime()
+            except RuntimeLostError as error:
+                state.lose(error)
+            else:
+                return outcome, slot.seconds
 
     def _count(self, outcome: str) -> None:
         self.metrics.tasks.add(1, {"outcome": outcome})
@@ -147,7 +151,7 @@ class Handler:
 
 def _addresses(outcome: Outcome) -> int:
     """How many bytes the URLs have that the callback will list."""
-    last = outcome.task.place.own_image_key(len(outcome.files) or 1, "webp")
+    last = outcome.task.place.own_file_key(len(outcome.files) or 1, "webp")
     return len(outcome.files) * len(outcome.task.place.url(last).encode())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from pydantic_core import from_json
@@ -67,6 +67,42 @@ class ComfyUiOut:
     def failed(self, task_id: TaskId, error: TaskFailedError) -> dict[str, Any]:
         """The document of a failure; `reason` is the runtime's own body, or null."""
         return {"code": 500, "error": {**error.failure.model_dump(), "reason": error.answer}}
+
+
+def with_urls(
+    document: Mapping[str, Any], urls: Mapping[tuple[str, ...], str]
+) -> dict[str, Any]:
+    """A document whose `outputs` say for each node where its files are.
+
+    `urls` is by what a file's node calls it. What the runtime said stays: a node that is an
+    object has `image_url` besides, and so has each result of a node that has many.
+    """
+    outputs = document.get("outputs")
+    if not isinstance(outputs, Mapping):
+        return dict(document)
+    told = {node: _with_url(shown, urls) for node, shown in outputs.items()}
+    return {**document, "outputs": told}
+
+
+def _with_url(shown: object, urls: Mapping[tuple[str, ...], str]) -> object:
+    if isinstance(shown, list):
+        return [_with_url(one, urls) for one in shown]
+    named = [urls[ref] for ref in dict.fromkeys(_refs(shown)) if ref in urls]
+    return {**shown, "image_url": named} if named and isinstance(shown, Mapping) else shown
+
+
+def _refs(shown: object) -> Iterator[tuple[str, ...]]:
+    """What names a file in a node's output, as ComfyUI and InvokeAI do."""
+    if isinstance(shown, list):
+        for one in shown:
+            yield from _refs(one)
+    elif isinstance(shown, Mapping):
+        if isinstance(shown.get("filename"), str):
+            yield tuple(str(shown.get(name) or "") for name in ("filename", "subfolder"))
+        elif isinstance(shown.get("image_name"), str):
+            yield (shown["image_name"],)
+        for inner in shown.values():
+            yield from _refs(inner)
 
 
 def read_info(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,11 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
+from itertools import count
 from typing import Any, Final, TypeVar
 
 from opentelemetry import trace
@@ -22,6 +23,7 @@ from queue_agent.files.body import Body
 from queue_agent.files.types import file_type
 from queue_agent.metrics import Metrics
 from queue_agent.ports import Notifier, OutputStore
+from queue_agent.task.out_document import with_urls
 from servicekit.errors import TransientError
 
 log = logging.getLogger(__name__)
@@ -74,27 +76,33 @@ class ResultPublisher:
         task = outcome.task
         async with unwrap_group(), asyncio.TaskGroup() as group:
             uploads = [
-                group.create_task(self._image(task, number, file), name=f"upload-{number}")
-                for number, file in enumerate(outcome.files, start=1)
+                group.create_task(self._file(task, name, file), name=f"upload-{name}")
+                for name, file in _named(outcome.files)
             ]
+        urls = tuple(task.place.url(upload.result()) for upload in uploads)
         # Last: whoever sees the document may count on the images.
-        output_key = await self._document(task, _written(outcome.document))
+        refs = (file.ref for file in outcome.files)
+        document = with_urls(outcome.document, dict(zip(refs, urls, strict=True)))
+        if outcome.warnings:
+            document["warnings"] = list(outcome.warnings)
+        output_key = await self._document(task, _written(document))
         return Stored(
-            image_url=tuple(task.place.url(upload.result()) for upload in uploads),
+            image_url=urls,
             output_url=task.place.url(output_key),
             failure=outcome.failure,
+            warnings=outcome.warnings,
             cancelled=outcome.cancelled,
         )
 
-    async def _image(self, task: Task, number: int, file: File) -> Key:
+    async def _file(self, task: Task, name: str, file: File) -> Key:
         kind = file_type(file.body, file.name)
-        key = task.place.image_key(number, kind.extension)
+        key = task.place.file_key(name, kind.extension)
         found = await self._write(key, file.body, kind.content_type, task)
         if found is _Found.EARLIER:
             # The same request made it: an attempt that was lost leaves nothing else behind.
             await self._write(key, file.body, kind.content_type, task, anyway=True)
         elif found is _Found.FOREIGN:
-            key = task.place.own_image_key(number, kind.extension)
+            key = task.place.own_file_key(name, kind.extension)
             await self._write(key, file.body, kind.content_type, task, anyway=True)
         return key
 
@@ -121,6 +129,17 @@ class ResultPublisher:
         self.metrics.uploads.add(1)
         self.metrics.uploaded.add(len(body))
         return _Found.NOBODY
+
+
+def _named(files: Iterable[File]) -> Iterator[tuple[str, File]]:
+    """Each file with its number, or its name as a grid; grids are counted apart."""
+    images, grids = count(1), count(1)
+    for file in files:
+        if not file.is_grid:
+            yield f"{next(images)}", file
+        else:
+            number = next(grids)
+            yield "grid" if number == 1 else f"grid-{number}", file
 
 
 def _written(document: Mapping[str, Any]) -> bytes:

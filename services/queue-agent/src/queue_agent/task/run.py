@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from opentelemetry import trace
 
@@ -12,9 +13,11 @@ from queue_agent.concurrency import run_with
 from queue_agent.domain import Generated, Job, Outcome, Task, TaskFailedError
 from queue_agent.pipeline.slots import RuntimeSlot
 from queue_agent.ports import ImageRuntime, Report
+from queue_agent.task.evidence import Evidence
 from queue_agent.task.out_document import OutFormat
 from queue_agent.task.run_limits import RunLimits, run_timeout
 
+TIMEOUT: Final = "timeout"
 tracer = trace.get_tracer(__name__)
 
 
@@ -25,22 +28,32 @@ class Runner:
     runtime: ImageRuntime
     out: OutFormat
     limits: RunLimits
+    evidence: Evidence = field(default_factory=Evidence)
 
     async def run(self, task: Task, job: Job, report: Report, slot: RuntimeSlot) -> Outcome:
         """What came out; a job that fails is an outcome, too. The slot is released early.
 
-        Raises `RuntimeLostError` and `TransientError` for interruptions. When cancelled, the
-        runtime is interrupted and nothing comes out.
+        Raises `RuntimeBrokenError` if the failure is the runtime's own, `RuntimeLostError` and
+        `TransientError` for interruptions. When cancelled, the runtime is interrupted and
+        nothing comes out.
         """
         try:
             generated = await self._generate(task, job, report, slot)
         except TaskFailedError as error:
+            self.evidence.weigh(job, error)
             return failed(task, error, self.out)
+        self.evidence.clear()
         if not generated.files and not generated.has_text:
-            nothing = TaskFailedError("the runtime made nothing", code="no_output")
+            message = generated.why_nothing or "the runtime made nothing"
+            nothing = TaskFailedError(message, code="no_output", answer=generated.answer)
             return failed(task, nothing, self.out)
         document = self.out.completed(task.message.id, job, generated)
-        return Outcome(task=task, document=document, files=generated.files)
+        return Outcome(
+            task=task,
+            document=document,
+            files=generated.files,
+            warnings=generated.warnings,
+        )
 
     async def _generate(
         self, task: Task, job: Job, report: Report, slot: RuntimeSlot
@@ -52,12 +65,12 @@ class Runner:
         ):
             try:
                 async with asyncio.timeout(None) as deadline:
-                    work = self.runtime.run(job, report, slot.release_early)
+                    work = self.runtime.run(job, report, slot.release_early, slot.start)
                     return await run_with(work, _time_limit(slot, deadline, limit))
             except TimeoutError as error:
                 raise TaskFailedError(
                     f"the runtime took longer than {limit:g} s",
-                    code="timeout",
+                    code=TIMEOUT,
                     retryable=True,
                 ) from error
 
@@ -70,7 +83,7 @@ class Runner:
 
 
 async def _time_limit(slot: RuntimeSlot, deadline: asyncio.Timeout, seconds: float) -> None:
-    """Start the clock when the run begins: until then others have the runtime."""
+    """Start the clock when the runtime begins with the run: until then others have it."""
     await slot.started.wait()
     deadline.reschedule(asyncio.get_running_loop().time() + seconds)
 

@@ -12,7 +12,9 @@ from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
 from queue_agent.runtimes.memory import is_out_of_memory
 from queue_agent.runtimes.shape import items, mapping, text
 
-_PAIR: Final = 2  # of an event's name and its content
+_PAIR: Final = 2  # an event's name and content; a link's node and output
+_ABOUT_FILES: Final = frozenset({"animated", "has_audio"})  # beside their names
+_PREVIEW: Final = "temp"
 _RESULT: Final = "output"  # `temp` is a preview, `input` an input shown again
 
 
@@ -29,16 +31,44 @@ class FileRef:
         return {"filename": self.filename, "subfolder": self.subfolder, "type": self.type}
 
 
-def refusal(answer: Answer) -> TaskFailedError:
-    """The failure that a refused prompt is, with every node's complaint."""
+def refusal(answer: Answer, graph: Mapping[str, Any]) -> TaskFailedError:
+    """The failure that a refused prompt is, with every node's complaint.
+
+    Of a cycle the server says no more than that it could not check them.
+    """
     body = mapping(answer.body)
     error = body.get("error")
     general = error.get("message", "") if isinstance(error, Mapping) else str(error or "")
     details = list(_complaints(body.get("node_errors")))
     if not details and isinstance(error, Mapping) and error.get("details"):
         details = [str(error["details"])]
+    if cycle := cycle_in(graph):
+        return TaskFailedError(
+            f"the graph has a cycle: {' -> '.join(cycle)}",
+            code="runtime_rejected",
+            answer=answer.body,
+        )
     message = "; ".join(part for part in (general, *details) if part)
     return answer.failure(message or f"the runtime answered {answer.status}")
+
+
+def cycle_in(graph: Mapping[str, Any]) -> list[str]:
+    """The nodes of a cycle, the first of them again at the end; empty if there is none."""
+    left = {node_id: _sources(node) for node_id, node in graph.items()}
+    while ready := [node for node, sources in left.items() if not left.keys() & sources]:
+        for node in ready:
+            del left[node]
+    cycle = list(left)[:1]
+    while cycle and cycle.count(cycle[-1]) == 1:
+        cycle.append(next(one for one in left if one in left[cycle[-1]]))
+    return cycle[cycle.index(cycle[-1]) :] if cycle else []
+
+
+def _sources(node: object) -> set[str]:
+    """The nodes whose outputs a node takes."""
+    inputs = mapping(mapping(node).get("inputs"))
+    links = [value for value in inputs.values() if len(items(value)) == _PAIR]
+    return {text(link[0]) for link in links}
 
 
 def partial_refusal(answer: Answer) -> TaskFailedError:
@@ -85,14 +115,30 @@ def from_cache(entry: Mapping[str, Any]) -> bool:
 
 
 def has_text(outputs: Mapping[str, Any]) -> bool:
-    """Whether a node gave text."""
-    return any(isinstance(item, str) for item in _items(outputs))
+    """Whether a node gave values of its own: text, numbers, whatever is no file."""
+    return any(item is not None and _file_ref(item) is None for item in _items(outputs))
+
+
+def why_nothing(outputs: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
+    """Why a graph has no results although it ran, and what to do; empty if nobody knows."""
+    refs = [ref for ref in map(_file_ref, _items(outputs)) if ref]
+    if any(ref.type == _PREVIEW for ref in refs):
+        return "the graph has only previews, which are not kept: add a SaveImage node"
+    if refs:
+        return "the graph only shows its inputs again: add a SaveImage node"
+    kinds = sorted({text(mapping(node).get("class_type")) for node in graph.values()})
+    sockets = [kind for kind in kinds if "websocket" in kind.lower()]
+    if sockets:
+        said = ", ".join(sockets)
+        return f"{said} sends its images to an editor and keeps none: use a SaveImage node"
+    return ""
 
 
 def _items(outputs: Mapping[str, Any]) -> Iterator[Any]:
     for node in outputs.values():
-        for shown in mapping(node).values():
-            yield from items(shown)
+        for name, shown in mapping(node).items():
+            if name not in _ABOUT_FILES:
+                yield from shown if isinstance(shown, list) else [shown]
 
 
 def _file_ref(item: object) -> FileRef | None:

@@ -12,11 +12,12 @@ import aiohttp
 from pydantic_core import from_json
 
 from queue_agent.concurrency import run_with
-from queue_agent.domain import RuntimeHangsError, RuntimeLostError, RuntimeSilentError
-from queue_agent.ports import Report
+from queue_agent.domain import RuntimeLostError, RuntimeSilentError
+from queue_agent.ports import Report, Started
 from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.http import RuntimeHttp
 from queue_agent.runtimes.shape import items, mapping
+from queue_agent.runtimes.turn import Turn
 
 FRAME_BYTES: Final = 64 * 2**20  # previews of large images come as one frame
 END_POLL: Final = timedelta(milliseconds=15)
@@ -28,15 +29,11 @@ _ENDS: Final = frozenset({"execution_success", "execution_error", "execution_int
 class _Signs:
     """What the websocket tells of one prompt."""
 
-    def __init__(self, progress: GraphProgress) -> None:
+    def __init__(self, progress: GraphProgress, turn: Turn) -> None:
         self.progress = progress
+        self.turn = turn
         self.wake = asyncio.Event()  # there may be an end to see
         self.hurry_until = 0.0
-        self.heard = False  # the websocket is open, so a prompt that moves is heard
-        self.moved()
-
-    def moved(self) -> None:
-        self.last = asyncio.get_running_loop().time()
 
     def look(self, within: timedelta) -> None:
         """Have the history looked into often: it has an end a little after it was told."""
@@ -46,9 +43,6 @@ class _Signs:
     def pause(self, usual: timedelta) -> float:
         hurries = asyncio.get_running_loop().time() < self.hurry_until
         return min(usual, END_POLL if hurries else usual).total_seconds()
-
-    def still_for(self) -> float:
-        return asyncio.get_running_loop().time() - self.last if self.heard else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,18 +54,22 @@ class Follower:
     silence: timedelta
 
     async def follow(
-        self, prompt_id: str, progress: GraphProgress, report: Report, stall: timedelta
+        self, prompt_id: str, progress: GraphProgress, report: Report, started: Started
     ) -> dict[str, Any]:
         """The history entry of a prompt, when it has ended.
 
         The websocket tells progress and wakes us early; only the history tells the end. Raises
         `RuntimeLostError` when the server is gone, silent for too long or does not know the
-        prompt any more, `RuntimeHangsError` when it runs the prompt without any progress for
-        `stall`.
+        prompt any more. `started` is called before that, too, unless the prompt was last seen
+        to wait for others.
         """
-        signs = _Signs(progress)
+        turn = Turn(started)
+        signs = _Signs(progress, turn)
         listening = self._listen(prompt_id, report, signs)
-        return await run_with(self._wait(prompt_id, signs, stall), listening)
+        with turn.judged_if_lost():
+            entry = await run_with(self._wait(prompt_id, signs), listening)
+        turn.begun()
+        return entry
 
     async def entry(self, prompt_id: str) -> dict[str, Any] | None:
         """The history entry of a prompt; None if it has not ended."""
@@ -89,11 +87,9 @@ class Follower:
         """Whether the server has taken a prompt, whatever became of it."""
         if await self.entry(prompt_id):
             return True
-        running, waiting = await self.queued()
-        # It may have moved from the queue to the history in between.
-        return prompt_id in running | waiting or await self.entry(prompt_id) is not None
+        return await self._is_there(prompt_id)
 
-    async def _wait(self, prompt_id: str, signs: _Signs, stall: timedelta) -> dict[str, Any]:
+    async def _wait(self, prompt_id: str, signs: _Signs) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         heard = loop.time()
         while True:
@@ -102,8 +98,7 @@ class Follower:
                 async with asyncio.timeout(self.silence.total_seconds()):
                     if entry := await self.entry(prompt_id):
                         return entry
-                    known = await self.knows(prompt_id)
-                    await self._check_moving(prompt_id, signs, stall)
+                    known = await self._is_there(prompt_id, signs.turn)
             except (RuntimeSilentError, TimeoutError):
                 if loop.time() - heard >= self.silence.total_seconds():
                     raise RuntimeLostError("the runtime fell silent") from None
@@ -116,13 +111,15 @@ class Follower:
                 async with asyncio.timeout(signs.pause(self.poll)):
                     await signs.wake.wait()
 
-    async def _check_moving(self, prompt_id: str, signs: _Signs, stall: timedelta) -> None:
-        if signs.still_for() < stall.total_seconds():
-            return
-        running, _ = await self.queued()
-        if prompt_id in running:
-            raise RuntimeHangsError("the runtime makes no progress")
-        signs.moved()  # it waits for others: its time has not begun
+    async def _is_there(self, prompt_id: str, turn: Turn | None = None) -> bool:
+        """Whether the server still has a prompt that has not ended; `turn` hears how far."""
+        running, waiting = await self.queued()
+        if turn and prompt_id in running:
+            turn.begun()
+        elif turn and prompt_id in waiting:
+            turn.waits()
+        # It may have moved from the queue to the history in between.
+        return prompt_id in running | waiting or await self.entry(prompt_id) is not None
 
     async def _listen(self, prompt_id: str, report: Report, signs: _Signs) -> None:
         while True:
@@ -130,13 +127,10 @@ class Follower:
                 async with self.http.session.ws_connect(
                     "/ws", params={"clientId": prompt_id}, max_msg_size=FRAME_BYTES
                 ) as socket:
-                    signs.heard = True
-                    signs.moved()
                     signs.look(within=MISSED_WITHIN)
                     async for frame in socket:
                         if frame.type is aiohttp.WSMsgType.TEXT:
                             _hear(frame.data, prompt_id, report, signs)
-            signs.heard = False
             await asyncio.sleep(self.poll.total_seconds())
 
 
@@ -148,7 +142,7 @@ def _hear(text: str, prompt_id: str, report: Report, signs: _Signs) -> None:
     kind, content = event.get("type"), mapping(event.get("data"))
     if not isinstance(kind, str) or content.get("prompt_id") != prompt_id:
         return
-    signs.moved()
+    signs.turn.begun()  # nothing is told of a prompt that waits
     if news := signs.progress.hear(kind, content):
         report(news)
     # `executing` with no node follows failures and interrupts, too: a reason to look.

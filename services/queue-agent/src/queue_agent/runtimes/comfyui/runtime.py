@@ -24,7 +24,7 @@ from queue_agent.domain import (
 )
 from queue_agent.files.body import Body, open_body
 from queue_agent.inputs.find import is_wrapped
-from queue_agent.ports import ReleaseEarly, Report, no_one_waits
+from queue_agent.ports import ReleaseEarly, Report, Started, no_one_asks, no_one_waits
 from queue_agent.runtimes.comfyui.answers import (
     FileRef,
     check_ending,
@@ -33,6 +33,7 @@ from queue_agent.runtimes.comfyui.answers import (
     partial_refusal,
     refusal,
     results,
+    why_nothing,
 )
 from queue_agent.runtimes.comfyui.follow import Follower
 from queue_agent.runtimes.comfyui.node_definitions import NodeDefinitions
@@ -40,9 +41,9 @@ from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.comfyui.prompt_ids import earlier_prompts, prompt_id_of
 from queue_agent.runtimes.forward import forward
 from queue_agent.runtimes.http import Answer, RuntimeHttp, encoded
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.shape import mapping, probing, text, understood
-from queue_agent.runtimes.stall import StallLimit
 from queue_agent.task.out_document import ComfyUiOut
 
 _MODEL_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
@@ -57,25 +58,26 @@ class ComfyUiRuntime:
     http: RuntimeHttp
     poll: timedelta
     silence: timedelta
-    stall_limit: StallLimit = field(default_factory=StallLimit)
-    hanging: set[str] = field(default_factory=set)  # prompts given up for that
+    loaded: LoadedModels = field(default_factory=LoadedModels)
+    hanging: set[str] = field(default_factory=set)  # prompts that were interrupted
     nodes: NodeDefinitions = field(default_factory=NodeDefinitions)
     _order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @probing
     async def probe(self) -> None:
-        with self.nodes.forgotten_if_lost(), self.stall_limit.forgetting_if_lost():
+        with self.nodes.forgotten_if_lost(), self.loaded.forgetting_if_lost():
             await self._probe()
 
     async def _probe(self) -> None:
         answer = await self.http.get("/system_stats")
-        if not answer.ok:
-            raise RuntimeLostError("the runtime is not ready", status=answer.status)
+        answer.check_ready()
         await self.nodes.look(self.http)
         if self.hanging:
             running, _ = await self._follower.queued()
             if running & self.hanging:
-                raise RuntimeLostError("the runtime still hangs")
+                raise RuntimeHangsError(
+                    "the runtime goes on with a prompt that was interrupted"
+                )
             self.hanging.clear()
 
     @understood
@@ -102,7 +104,11 @@ class ComfyUiRuntime:
 
     @understood
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
             raise TaskFailedError(
@@ -113,13 +119,13 @@ class ComfyUiRuntime:
             async with self._order:  # prompts run in the order in which they are queued
                 await self._drop_earlier(job)
                 await self._submit(job, prompt_id)
-            with self.stall_limit.run(_model_files(job)) as stall:
+            with self.loaded.run(_model_files(job)):
                 progress = GraphProgress.of(_graph(job))
-                entry = await self._follower.follow(prompt_id, progress, forward(report), stall)
+                follow = self._follower.follow(prompt_id, progress, forward(report), started)
+                entry = await follow
                 check_ending(entry)
-        except (asyncio.CancelledError, RuntimeHangsError) as error:
-            if isinstance(error, RuntimeHangsError):
-                self.hanging.add(prompt_id)
+        except asyncio.CancelledError:
+            self.hanging.add(prompt_id)
             with suppress(RuntimeLostError, TaskFailedError, TimeoutError):
                 async with asyncio.timeout(CANCEL_BUDGET.total_seconds()):
                     await self._drop(prompt_id)
@@ -129,10 +135,15 @@ class ComfyUiRuntime:
         # At once, by name: the next prompt may write over them.
         files = await self._files(entry)
         answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry.get("status")}
-        return Generated(files=tuple(files), answer=answer, has_text=has_text(outputs))
+        return Generated(
+            files=tuple(files),
+            answer=answer,
+            has_text=has_text(outputs),
+            why_nothing=why_nothing(outputs, _graph(job)),
+        )
 
     def loading(self, job: Job) -> timedelta:
-        return self.stall_limit.loading(_model_files(job))
+        return self.loaded.loading(_model_files(job))
 
     @understood
     async def forget(self, leftovers: Leftovers) -> None:
@@ -156,7 +167,7 @@ class ComfyUiRuntime:
                 return
             raise
         if not answer.ok:
-            raise refusal(answer)
+            raise refusal(answer, _graph(job))
         await self._check_whole(answer, prompt_id)
 
     async def _check_whole(self, answer: Answer, prompt_id: str) -> None:
@@ -191,7 +202,7 @@ class ComfyUiRuntime:
     async def _file(self, ref: FileRef, entry: Mapping[str, Any]) -> File:
         body = await self.http.get_file("/view", ref.as_query())
         if body is not None:
-            return File(body=body, name=ref.filename)
+            return File(body=body, name=ref.filename, ref=(ref.filename, ref.subfolder))
         if from_cache(entry):
             # Of an earlier prompt, and removed meanwhile; ComfyUI would name it for ever.
             await self.http.post("/free", json={"free_memory": True})
@@ -207,7 +218,7 @@ def comfyui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
         http=http,
         poll=options.poll,
         silence=options.silence,
-        stall_limit=options.stall_limit,
+        loaded=options.loaded,
     )
     return RuntimeParts(
         runtime=runtime, find_inputs=runtime.nodes.find_inputs, out=ComfyUiOut(), width=2

@@ -15,6 +15,7 @@ from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
 from queue_agent.runtimes.memory import is_out_of_memory
 from queue_agent.runtimes.shape import items, mapping, progress
 
+PENDING: Final = "pending"
 ENDS: Final = frozenset({"completed", "failed", "canceled"})
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}")
 
@@ -71,6 +72,17 @@ class Item:
         given = set(image_names(self._session.get("graph")))
         names = dict.fromkeys(name for _, result in self._results() for name in _names(result))
         return [name for name in names if name not in given]
+
+    def has_values(self) -> bool:
+        """Whether a node that no other one uses gave a value that is no image."""
+        edges = items(mapping(self._session.get("graph")).get("edges"))
+        used = {mapping(mapping(edge).get("source")).get("node_id") for edge in edges}
+        nodes = mapping(mapping(self._session.get("graph")).get("nodes"))
+        return any(
+            result.get("value", result.get("collection")) is not None
+            for node, result in self._results()
+            if node not in used and not mapping(nodes.get(node)).get("is_intermediate")
+        )
 
     def outputs(self) -> dict[str, list[Mapping[str, Any]]]:
         """Every result by the node's id in the graph that was sent."""

@@ -24,19 +24,21 @@ from queue_agent.domain import (
 from queue_agent.files.body import Body, open_body
 from queue_agent.files.types import file_type
 from queue_agent.inputs.find import find_in_nodes
-from queue_agent.ports import ReleaseEarly, Report, no_one_waits
+from queue_agent.ports import ReleaseEarly, Report, Started, no_one_asks, no_one_waits
 from queue_agent.runtimes.http import RuntimeHttp, encoded
-from queue_agent.runtimes.invokeai.answers import ENDS, Item, is_image_name, refusal
+from queue_agent.runtimes.invokeai.answers import ENDS, PENDING, Item, is_image_name, refusal
 from queue_agent.runtimes.invokeai.graph import references, without_reuse
 from queue_agent.runtimes.invokeai.models import ModelLibrary
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.shape import items, mapping, probing, understood, whole
-from queue_agent.runtimes.stall import StallLimit
+from queue_agent.runtimes.turn import Turn
 from queue_agent.task.out_document import ComfyUiOut
 
 API: Final = "/api/v1"
 QUEUE: Final = f"{API}/queue/default"
 ORIGIN: Final = "darkroom"
+FIRST_LOOK: Final = timedelta(seconds=0.1)  # an idle server has begun by then
 CANCEL_BUDGET: Final = timedelta(seconds=3)
 DELETED_AT_ONCE: Final = 1000  # the server takes no more
 _CREATED: Final = 201
@@ -51,14 +53,13 @@ class InvokeAiRuntime:
     poll: timedelta
     silence: timedelta
     models: ModelLibrary
-    stall_limit: StallLimit = field(default_factory=StallLimit)
+    loaded: LoadedModels = field(default_factory=LoadedModels)
 
     @probing
     async def probe(self) -> None:
-        with self.stall_limit.forgetting_if_lost():
+        with self.loaded.forgetting_if_lost():
             answer = await self.http.get(f"{API}/app/version")
-            if not answer.ok:
-                raise RuntimeLostError("the runtime is not ready", status=answer.status)
+            answer.check_ready()
             await self.models.ensure_registered()
 
     @understood
@@ -84,11 +85,15 @@ class InvokeAiRuntime:
         return replace(job, inputs={}, request=await encoded(body, job.inputs))
 
     def loading(self, job: Job) -> timedelta:
-        return self.stall_limit.loading(_models(job))
+        return self.loaded.loading(_models(job))
 
     @understood
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         if job.tasktype is not TaskType.PIPELINE:
             raise TaskFailedError(
@@ -100,8 +105,8 @@ class InvokeAiRuntime:
             for earlier in range(1, job.attempt):
                 await self._cancel(f"{job.uid}-{earlier}")
             queued = await self._enqueued(job, destination)
-            with self.stall_limit.run(_models(job)):
-                item = await self._follow(queued, report)
+            with self.loaded.run(_models(job)):
+                item = await self._follow(queued, report, started)
                 item.check_ending()
         except asyncio.CancelledError:
             with suppress(RuntimeLostError, TaskFailedError, TimeoutError):
@@ -110,7 +115,7 @@ class InvokeAiRuntime:
             raise
         await release_early()
         files = [await self._file(name) for name in item.image_names()]
-        return Generated(files=tuple(files), answer=_answer(item))
+        return Generated(files=tuple(files), answer=_answer(item), has_text=item.has_values())
 
     @understood
     async def forget(self, leftovers: Leftovers) -> None:
@@ -158,13 +163,22 @@ class InvokeAiRuntime:
         answer = await self.http.get(f"{QUEUE}/i/{item_id}")
         return Item.read(answer.body) if answer.ok else None
 
-    async def _follow(self, item: Item, report: Report) -> Item:
+    async def _follow(self, item: Item, report: Report, started: Started) -> Item:
+        turn = Turn(started)
+        with turn.judged_if_lost():
+            ended = await self._ended(item, report, turn)
+        turn.begun()
+        return ended
+
+    async def _ended(self, item: Item, report: Report, turn: Turn) -> Item:
         loop = asyncio.get_running_loop()
         heard, silence = loop.time(), self.silence.total_seconds()
+        pause = min(FIRST_LOOK, self.poll)
         while item.status not in ENDS:
             if progress := item.progress():
                 report(progress)
-            await asyncio.sleep(self.poll.total_seconds())
+            await asyncio.sleep(pause.total_seconds())
+            pause = min(2 * pause, self.poll)
             try:
                 async with asyncio.timeout(silence):
                     newer = await self._item(item.item_id)
@@ -175,6 +189,10 @@ class InvokeAiRuntime:
             if newer is None:
                 raise RuntimeLostError("the runtime has forgotten the item")
             item, heard = newer, loop.time()
+            if item.status == PENDING:  # not at first: an idle server takes a moment, too
+                turn.waits()
+            else:
+                turn.begun()
         return item
 
     async def _cancel(self, destination: str) -> None:
@@ -188,19 +206,22 @@ class InvokeAiRuntime:
             raise TaskFailedError(
                 f"the runtime has no image {name}", code="runtime_error", retryable=True
             )
-        return File(body=body, name=name)
+        return File(body=body, name=name, ref=(name,))
 
 
 def invokeai_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
-    """An InvokeAI knows the models of a folder; its `.out` has the form of ComfyUI's."""
+    """An InvokeAI knows the models of a folder; its `.out` has the form of ComfyUI's.
+
+    It has a queue of its own, where the next item waits while one runs.
+    """
     runtime = InvokeAiRuntime(
         http=http,
         poll=options.poll,
         silence=options.silence,
         models=ModelLibrary(http=http, folder=options.models_folder, poll=options.poll),
-        stall_limit=options.stall_limit,
+        loaded=options.loaded,
     )
-    return RuntimeParts(runtime=runtime, find_inputs=find_in_nodes, out=ComfyUiOut())
+    return RuntimeParts(runtime=runtime, find_inputs=find_in_nodes, out=ComfyUiOut(), width=2)
 
 
 def _destination(job: Job) -> str:

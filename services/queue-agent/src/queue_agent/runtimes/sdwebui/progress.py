@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from contracts.state import Progress
-from queue_agent.domain import RuntimeHangsError, RuntimeLostError, RuntimeSilentError
+from queue_agent.domain import RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report
 from queue_agent.runtimes.shape import progress, whole
 
 State = Mapping[str, Any]
-_MOVING: Final = ("job", "job_no", "job_timestamp", "sampling_step")
 
 
 async def watch_progress(
@@ -23,16 +22,14 @@ async def watch_progress(
     *,
     poll: timedelta,
     lost: timedelta,
-    stall: timedelta,
 ) -> None:
     """Report progress until cancelled.
 
-    Raises `RuntimeLostError` when the server is gone, or silent for longer than `lost`, and
-    `RuntimeHangsError` when nothing moves for longer than `stall`.
+    Raises `RuntimeLostError` when the server is gone, or silent for longer than `lost`. That
+    nothing moves is no reason: some servers never move it, and some work shows none.
     """
     loop = asyncio.get_running_loop()
-    heard = moved = loop.time()
-    place: object = None
+    heard = loop.time()
     while True:
         await asyncio.sleep(poll.total_seconds())
         try:
@@ -43,11 +40,6 @@ async def watch_progress(
                 raise RuntimeLostError("the runtime fell silent") from None
             continue
         heard = loop.time()
-        now = tuple(state.get(key) for key in _MOVING)
-        if now != place:
-            place, moved = now, heard
-        elif heard - moved >= stall.total_seconds():
-            raise RuntimeHangsError("the runtime makes no progress")
         if news := progress_of(state, before):
             report(news)
 

@@ -26,14 +26,17 @@ from queue_agent.domain import (
 )
 from queue_agent.files.body import Body
 from queue_agent.inputs.find import find_in_body
-from queue_agent.ports import ReleaseEarly, Report, no_one_waits
+from queue_agent.ports import ReleaseEarly, Report, Started, no_one_asks, no_one_waits
 from queue_agent.runtimes.forward import forward
 from queue_agent.runtimes.http import Answer, RawAnswer, RuntimeHttp, encoded
 from queue_agent.runtimes.json_stream import LongString
+from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
 from queue_agent.runtimes.memory import is_out_of_memory
 from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.sdwebui.checkpoints import Checkpoint
+from queue_agent.runtimes.sdwebui.fallbacks import fallbacks
+from queue_agent.runtimes.sdwebui.grids import keeps_grids, with_grid
 from queue_agent.runtimes.sdwebui.models import (
     CheckpointShelf,
     asked_checkpoint,
@@ -41,8 +44,7 @@ from queue_agent.runtimes.sdwebui.models import (
     in_body,
 )
 from queue_agent.runtimes.sdwebui.progress import State, watch_progress
-from queue_agent.runtimes.shape import items, mapping, probing, understood, whole
-from queue_agent.runtimes.stall import StallLimit
+from queue_agent.runtimes.shape import items, mapping, probing, text, understood, whole
 from queue_agent.task.out_document import SdWebuiOut, read_info
 from servicekit.errors import FatalError
 
@@ -60,10 +62,10 @@ _PATHS: Final = {
     TaskType.EXTRA_BATCH_IMAGES: "extra-batch-images",
 }
 _IMAGES: Final = ("image", "images")
+_ECHOED: Final = ("parameters", "detail", "body", "errors")  # the request, or parts of it
 _GENERATIONS: Final = (TaskType.TEXT_TO_IMAGE, TaskType.IMAGE_TO_IMAGE)
 _ALWAYS: Final = {
     "send_images": True,
-    "save_images": False,  # nobody empties its folder
     "override_settings_restore_afterwards": True,  # the next task is somebody else's
 }
 
@@ -75,7 +77,7 @@ class Known:
     checkpoint: Checkpoint | None = None  # of the last run, and loaded if that is ours to do
     listed: list[Checkpoint] = field(default_factory=list)
     state: State | None = None  # of `progress`, after the last run
-    hanging: float | None = None  # when a run was given up that may still be there
+    hanging: float | None = None  # when a run was interrupted that may go on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,20 +93,19 @@ class SdWebuiRuntime:
     poll: timedelta
     silence: timedelta
     own: str = ""  # empty if it is not known
-    stall_limit: StallLimit = field(default_factory=StallLimit)
+    loaded: LoadedModels = field(default_factory=LoadedModels)
     known: Known = field(default_factory=Known)
 
     @probing
     async def probe(self) -> None:
-        with self.stall_limit.forgetting_if_lost():
+        with self.loaded.forgetting_if_lost():
             await self._probe()
 
     async def _probe(self) -> None:
         answer = await self.http.get(f"{API}/memory")
-        if not answer.ok:
-            raise RuntimeLostError("the runtime is not ready", status=answer.status)
+        answer.check_ready()
         if self._may_hang() and (await self._state()).get("job"):
-            raise RuntimeLostError("the runtime still hangs")
+            raise RuntimeHangsError("the runtime goes on with a run that was interrupted")
         self.known.hanging = None
 
     def _may_hang(self) -> bool:
@@ -123,13 +124,17 @@ class SdWebuiRuntime:
         checkpoint = await self._shelf.find(name) if name else None
         is_ours = self.dynamic or bool(self.own) or any(in_body(job.content))
         content = await exact(job.content, checkpoint if is_ours else None, self._shelf)
-        request = await encoded({**content, **_ALWAYS}, job.inputs)
+        request = await encoded({**with_grid(content), **_ALWAYS}, job.inputs)
         chosen = checkpoint.name if checkpoint else None
         return replace(job, inputs={}, request=request, checkpoint=chosen)
 
     @understood
     async def run(
-        self, job: Job, report: Report, release_early: ReleaseEarly = no_one_waits
+        self,
+        job: Job,
+        report: Report,
+        release_early: ReleaseEarly = no_one_waits,
+        started: Started = no_one_asks,
     ) -> Generated:
         path = _PATHS.get(job.tasktype)
         if path is None:
@@ -137,21 +142,21 @@ class SdWebuiRuntime:
                 f"SD WebUI does not do {job.tasktype}", code="runtime_rejected"
             )
         ready = job if job.request is not None else await self.encode(job)
+        started()  # it does not tell whether others are before us
         if job.tasktype not in _GENERATIONS:
             raw = await self._work(path, ready, report)
             await release_early()
-            return await _extras(await _read(raw))
+            return await _extras(await _read(raw, job))
         try:
             answer = await self._generate(path, ready, report, release_early)
         except BaseException:
             self.known.checkpoint = None  # whatever went wrong, it may be another by now
             self.known.listed.clear()
             raise
-        _warn_of_other_sampler(job, read_info(answer))
-        return await _generated(answer)
+        return await _generated(job, answer)
 
     def loading(self, job: Job) -> timedelta:
-        return self.stall_limit.loading(self._checkpoints(job))
+        return self.loaded.loading(self._checkpoints(job))
 
     async def forget(self, leftovers: Leftovers) -> None:
         """Return. It keeps nothing: images are not saved, and inputs are in the request."""
@@ -177,10 +182,10 @@ class SdWebuiRuntime:
         if job.checkpoint is None:
             raw = await self._work(path, job, report)
             await release_early()
-            return await _read(raw)
+            return await _read(raw, job)
         checkpoint = await self._shelf.find(job.checkpoint)
         if checkpoint == self.known.checkpoint:
-            answer = await _read(await self._work(path, job, report))
+            answer = await _read(await self._work(path, job, report), job)
             if await self._shelf.made(checkpoint, read_info(answer)):
                 await release_early()
                 return answer
@@ -188,7 +193,7 @@ class SdWebuiRuntime:
         self.known.checkpoint = None
         if self.dynamic:
             await self._shelf.load(checkpoint)
-        answer = await _read(await self._work(path, job, report))
+        answer = await _read(await self._work(path, job, report), job)
         if not await self._shelf.made(checkpoint, read_info(answer)):
             raise _mismatch(checkpoint, read_info(answer))
         self.known.checkpoint = checkpoint
@@ -199,16 +204,15 @@ class SdWebuiRuntime:
         before = self.known.state if self.known.state is not None else await self._state()
         self.known.state = None
         try:
-            with self.stall_limit.run(self._checkpoints(job)) as stall:
+            with self.loaded.run(self._checkpoints(job)):
                 raw = await run_with(
                     self.http.post_raw(f"{API}/{path}", job.request, self._remember_state),
-                    self._watch(before, report, stall),
+                    self._watch(before, report),
                 )
-        except (asyncio.CancelledError, RuntimeHangsError) as error:
+        except asyncio.CancelledError:
             # The answer to an interrupted call is a partial image with status 200. It is never
             # seen, because the call itself was given up above.
-            if isinstance(error, RuntimeHangsError):
-                self.known.hanging = asyncio.get_running_loop().time()
+            self.known.hanging = asyncio.get_running_loop().time()
             await self._interrupt()
             raise
         self._check_whole(raw)
@@ -219,9 +223,9 @@ class SdWebuiRuntime:
         if raw.status == HTTPStatus.OK and (self.known.state or {}).get("interrupted"):
             raise RunInterruptedError("somebody else interrupted the runtime")
 
-    async def _watch(self, before: State, report: Report, stall: timedelta) -> None:
+    async def _watch(self, before: State, report: Report) -> None:
         await watch_progress(
-            self._state, before, forward(report), poll=self.poll, lost=self.silence, stall=stall
+            self._state, before, forward(report), poll=self.poll, lost=self.silence
         )
 
     async def _remember_state(self) -> None:
@@ -245,6 +249,7 @@ class SdWebuiRuntime:
                     await self.http.post(f"{API}/interrupt")
                     await asyncio.sleep(INTERRUPT_PAUSE.total_seconds())
                     if not (await self._state()).get("job"):
+                        self.known.hanging = None
                         return
 
 
@@ -256,21 +261,21 @@ def sdwebui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
         own=options.own_model,
         poll=options.poll,
         silence=options.silence,
-        stall_limit=options.stall_limit,
+        loaded=options.loaded,
     )
     return RuntimeParts(runtime=runtime, find_inputs=find_in_body, out=SdWebuiOut())
 
 
-async def _read(raw: RawAnswer) -> dict[str, Any]:
-    answer = await raw.decoded(_IMAGES)
+async def _read(raw: RawAnswer, job: Job) -> dict[str, Any]:
+    answer = await raw.decoded(_IMAGES, _ECHOED)
     if not answer.ok:
-        raise _failure(answer)
+        raise _failure(answer, mapping(job.content.get("override_settings")))
     if not isinstance(answer.body, dict):
         raise TaskFailedError("the runtime's answer is not an object", code="runtime_error")
     return answer.body
 
 
-def _failure(answer: Answer) -> TaskFailedError:
+def _failure(answer: Answer, overrides: Mapping[str, Any]) -> TaskFailedError:
     body = mapping(answer.body)
     kind, errors, detail = body.get("error"), body.get("errors"), body.get("detail")
     if isinstance(detail, list):  # pydantic's: never its `input`, which is the client's
@@ -279,6 +284,9 @@ def _failure(answer: Answer) -> TaskFailedError:
     message = ": ".join(parts) or f"the runtime answered {answer.status}"
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_out_of_memory(*parts):
         return TaskFailedError(message, code=OUT_OF_MEMORY, retryable=True, answer=answer.body)
+    if kind == "KeyError" and text(errors).strip("'\"") in overrides:
+        message = f"the runtime has no option {errors}, of override_settings"
+        return TaskFailedError(message, code="runtime_rejected", answer=answer.body)
     return answer.failure(message)
 
 
@@ -296,19 +304,18 @@ def _mismatch(asked: Checkpoint, info: Mapping[str, Any]) -> TaskFailedError:
     )
 
 
-def _warn_of_other_sampler(job: Job, info: Mapping[str, Any]) -> None:
-    asked = job.content.get("sampler_name")
-    used = info.get("sampler_name")
-    # Older clients name the schedule with the sampler: "DPM++ 2M Karras".
-    if isinstance(asked, str) and isinstance(used, str) and not asked.startswith(used):
-        log.warning("the runtime used another sampler", extra={"uid": job.uid, "used": used})
-
-
-async def _generated(answer: dict[str, Any]) -> Generated:
+async def _generated(job: Job, answer: dict[str, Any]) -> Generated:
     images = _list_of_images(answer.pop("images", None))
-    start = max(0, whole(read_info(answer).get("index_of_first_image")))
-    files = await asyncio.to_thread(_decode_all, images[start:])
-    return Generated(files=files, answer=answer)
+    grids = max(0, whole(read_info(answer).get("index_of_first_image")))
+    kept = keeps_grids(job.content) or grids >= len(images)
+    files = await asyncio.to_thread(_decode_all, images[grids:])
+    if kept:
+        decoded = await asyncio.to_thread(_decode_all, images[:grids])
+        files += tuple(replace(grid, is_grid=True) for grid in decoded)
+    warnings = fallbacks(job.content, read_info(answer))
+    for warning in warnings:
+        log.warning(warning, extra={"uid": job.uid})
+    return Generated(files=files, answer=answer, warnings=warnings)
 
 
 async def _extras(answer: dict[str, Any]) -> Generated:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from contracts.ids import name
 from contracts.kinds import TaskType
-from ingest.payload import name
 
 ROUTING_KEYS: Final = frozenset(
     {
