@@ -249,6 +249,39 @@ def test_request_that_is_none_is_one_sentence(
     assert server.asked == []
 
 
+def test_graph_by_itself_is_the_content_of_a_pipeline(server: Server, key_file: Path) -> None:
+    runtime(server, "comfyui")
+    graph = {"3": {"class_type": "KSampler", "inputs": {}}}
+    named = ("--runtime", "canvas", "--id", "mine")
+
+    done = call(
+        "submit", "--body", "-", *named, *remote(server, key_file), stdin=json.dumps(graph)
+    )
+
+    assert done.exit_code == 0
+    metadata = {"id": "mine", "runtime": "canvas", "tasktype": "pipeline"}
+    assert sent(server) == {"task": {"metadata": metadata, "content": graph}}
+
+
+@pytest.mark.parametrize(
+    ("body", "words", "reason"),
+    [
+        ({"3": {"class_type": "KSampler"}}, (), "for a graph by itself say --runtime NAME"),
+        ({"task": {}}, ("--runtime", "canvas"), "runtime and id belong in it"),
+    ],
+)
+def test_graph_needs_its_runtime_and_a_request_has_it(
+    body: dict[str, Any], words: tuple[str, ...], reason: str, server: Server, key_file: Path
+) -> None:
+    done = call(
+        "submit", "--body", "-", *words, *remote(server, key_file), stdin=json.dumps(body)
+    )
+
+    assert done.exit_code == 1
+    assert reason in done.stderr
+    assert server.asked == []
+
+
 def test_invokeai_runtime_says_how_it_takes_a_graph(server: Server, key_file: Path) -> None:
     runtime(server, "invokeai")
 

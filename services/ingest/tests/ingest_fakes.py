@@ -23,6 +23,7 @@ from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime
 from darkroom.task.v1.task_pb2 import TaskProgress, TaskRecord
 from darkroom.tasks.v1 import tasks_pb2_grpc
+from ingest.bodies import Bodies
 from ingest.domain import Accepted, Caller, Change, Idempotency, Submission, is_terminal
 from ingest.http.app import rest_app
 from ingest.keys import Gate
@@ -245,8 +246,11 @@ class World:
     health: Health = field(default_factory=Health)
     metrics: Metrics = field(default_factory=Metrics)
     body_timeout: timedelta = timedelta(seconds=60)
+    body_bytes: int = 64 * 2**20
+    cors_origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self.bodies = Bodies(self.body_bytes, self.body_timeout)
         self.watches = Watches(self.notifier, limit=self.streams, patience=self.patience)
 
     def app(self) -> ASGIApp:
@@ -258,7 +262,8 @@ class World:
             gate=self.gate,
             metrics=self.metrics,
             health=self.health,
-            body_timeout=self.body_timeout,
+            bodies=self.bodies,
+            cors_origins=self.cors_origins,
             make_uid=self.make_uid,
         )
 
@@ -278,16 +283,25 @@ async def rest(world: World, key: str | None = KEY) -> AsyncIterator[httpx.Async
 @asynccontextmanager
 async def rpc(world: World) -> AsyncIterator[TaskServiceAsyncStub]:
     """A client of the gRPC API, served by the real server."""
+    async with rpc_channel(world) as channel:
+        yield tasks_pb2_grpc.TaskServiceStub(channel)
+
+
+@asynccontextmanager
+async def rpc_channel(world: World) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to the gRPC API, served by the real server."""
     address = f"127.0.0.1:{free_port()}"
 
+    servicer = TaskRpc(world.router, world.watches, world.gate, world.metrics, world.bodies)
+
     def register(server: grpc.aio.Server) -> None:
-        servicer = TaskRpc(world.router, world.watches, world.gate, world.metrics)
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(servicer, server)
 
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serving(address, world.health, (SERVICE,), register))
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
-        yield tasks_pb2_grpc.TaskServiceStub(channel)
+        await stack.enter_async_context(
+            serving(address, world.health, (SERVICE,), register, reading=servicer.reading)
+        )
+        yield await stack.enter_async_context(grpc.aio.insecure_channel(address))
 
 
 def v1alpha2(content: object = None, **metadata: object) -> dict[str, Any]:

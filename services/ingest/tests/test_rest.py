@@ -159,8 +159,8 @@ async def test_client_that_hangs_up_is_no_error(
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
-async def test_body_that_does_not_arrive_is_given_up(world: World) -> None:
-    world.body_timeout = timedelta(milliseconds=10)
+async def test_body_that_does_not_arrive_is_given_up() -> None:
+    world = World(body_timeout=timedelta(milliseconds=10))
     async with rest(world) as client:
         reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
         head = f"POST /v1alpha2 HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\n"

@@ -59,7 +59,8 @@ def submit(
         str | None,
         typer.Option(
             metavar="FILE.json",
-            help="A whole body of POST /v1alpha2, instead of a prompt; - is standard input.",
+            help="A whole body of POST /v1alpha2, or with --runtime a graph;"
+            " - is standard input.",
             show_default=False,
         ),
     ] = None,
@@ -98,9 +99,10 @@ def submit(
     """Submit one task and print the answer as JSON.
 
     Of a prompt the command makes a request for an sdwebui or comfyui runtime. Anything else,
-    such as a graph for invokeai or a workflow of your own, is a body: the same file that curl
-    would send, {"task": {"metadata": {"id": ..., "runtime": ..., "tasktype": "pipeline"},
-    "content": {"prompt": <workflow in API form>}}}; for invokeai {"graph": <graph>}.
+    such as a graph for invokeai or a workflow of your own, is a body: a graph by itself with
+    --runtime, or the same file that curl would send, {"task": {"metadata": {"id": ...,
+    "runtime": ..., "tasktype": "pipeline"}, "content": {"prompt":
+    <workflow in API form>}}}; for invokeai {"graph": <graph>}.
 
     Examples:
 
@@ -112,16 +114,19 @@ def submit(
 
     darkroom submit --body task.json --wait
 
+    darkroom submit --body exported_api.json --runtime comfyruntime --wait
+
     darkroom submit --body - --endpoint https://art.example.com/dev --api-key-file k < task.json
     """
     if (prompt is None) == (body is None):
         fail("say either --prompt TEXT or --body FILE.json")
     request: Words | dict[str, Any]
     if prompt is None:
-        parts = (runtime, image, checkpoint, size, seed, task_id)
-        if any(part is not None for part in parts):
-            fail("--body is a whole request: runtime, image, checkpoint and so on belong in it")
-        request = attempt(lambda: _read_body(str(body)))
+        if any(part is not None for part in (image, checkpoint, size, seed)):
+            fail(
+                "--body is a whole request or a graph: image, checkpoint and so on belong in it"
+            )
+        request = attempt(lambda: _request(_read_body(str(body)), runtime, task_id))
     else:
         request = Words(
             prompt=prompt,
@@ -185,6 +190,20 @@ async def _body(api: Api, words: Words) -> dict[str, Any]:
     task_id = words.task_id or f"cli-{new_uid().lower()}"
     metadata = {"id": task_id, "runtime": chosen["name"], "tasktype": tasktype}
     return {"task": {"metadata": metadata, "content": content}}
+
+
+def _request(body: dict[str, Any], runtime: str | None, task_id: str | None) -> dict[str, Any]:
+    """The whole request; a graph by itself is the content of a pipeline."""
+    from contracts.ids import new_uid
+
+    if "task" in body:
+        if runtime is not None or task_id is not None:
+            raise CommandError("--body is a whole request: runtime and id belong in it")
+        return body
+    if runtime is None:
+        raise CommandError("--body has no task: for a graph by itself say --runtime NAME")
+    metadata = {"id": task_id or f"cli-{new_uid().lower()}", "runtime": runtime}
+    return {"task": {"metadata": {**metadata, "tasktype": "pipeline"}, "content": body}}
 
 
 def _read_body(file: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn, cast
@@ -41,6 +41,8 @@ _SERVER_OPTIONS = [
     ("grpc.max_send_message_length", MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),  # a port in use is an error, not a second listener
 ]
+# What is not read yet stays with its sender, but for so much of each call.
+_UNREAD_OPTIONS = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 2**16)]
 _SERVICE_CONFIG = {
     # A connection to each address of the name: a headless Service has one for each pod.
     "loadBalancingConfig": [{"round_robin": {}}],
@@ -57,6 +59,9 @@ _SERVICE_CONFIG = {
         }
     ],
 }
+
+
+Reading = Callable[[grpc.aio.ServicerContext[Any, Any]], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +116,19 @@ async def serving(
     *,
     grace: timedelta = timedelta(seconds=10),
     renewal: Renewal | None = None,
+    reading: Reading | None = None,
 ) -> AsyncIterator[None]:
     """Serve what `register` adds, with health and reflection; calls in flight get `grace`.
 
-    `services` are full names, for reflection. Without `renewal` connections last. Raises
-    `FatalError` when the address is taken.
+    `services` are full names, for reflection. Without `renewal` connections last. A request is
+    read inside of `reading`, which may refuse it or have it wait. Raises `FatalError` when the
+    address is taken.
     """
     untraced = filters.negate(filters.health_check())
     traced = aio_server_interceptor(filter_=untraced)  # type: ignore[no-untyped-call]
     options = [*_SERVER_OPTIONS, *(renewal.options() if renewal else ())]
-    server = grpc.aio.server(options=options, interceptors=[traced, _Refusals()])
+    options += _UNREAD_OPTIONS if reading else ()
+    server = grpc.aio.server(options=options, interceptors=[traced, _Refusals(reading)])
     register(server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     names = [*services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
@@ -139,7 +147,14 @@ async def serving(
 
 
 class _Refusals(grpc.aio.ServerInterceptor):
-    """Turns our errors into statuses; the only place of a server that catches everything."""
+    """Turns our errors into statuses; the only place of a server that catches everything.
+
+    With `reading`, handlers of one request are served as if there were many: only those are
+    called before anything is read.
+    """
+
+    def __init__(self, reading: Reading | None) -> None:
+        self._reading = reading
 
     async def intercept_service(
         self,
@@ -157,27 +172,42 @@ class _Refusals(grpc.aio.ServerInterceptor):
         if handler.response_streaming:
             stream = handler.unary_stream
 
-            async def streamed(request: Any, context: Any) -> AsyncIterator[Any]:
+            async def streamed(sent: Any, context: Any) -> AsyncIterator[Any]:
                 try:
-                    async for response in stream(request, context):
+                    async for response in stream(await self._read(sent, context), context):
                         yield response
                 except Exception as error:  # noqa: BLE001  # the edge answers for every error
                     await _abort(context, error)
 
-            return grpc.unary_stream_rpc_method_handler(
-                streamed, handler.request_deserializer, handler.response_serializer
+            made = (
+                grpc.stream_stream_rpc_method_handler
+                if self._reading
+                else grpc.unary_stream_rpc_method_handler
             )
+            return made(streamed, handler.request_deserializer, handler.response_serializer)
         unary = handler.unary_unary
 
-        async def answered(request: Any, context: Any) -> Any:
+        async def answered(sent: Any, context: Any) -> Any:
             try:
-                return await unary(request, context)
+                return await unary(await self._read(sent, context), context)
             except Exception as error:  # noqa: BLE001  # the edge answers for every error
                 await _abort(context, error)
 
-        return grpc.unary_unary_rpc_method_handler(
-            answered, handler.request_deserializer, handler.response_serializer
+        made = (
+            grpc.stream_unary_rpc_method_handler
+            if self._reading
+            else grpc.unary_unary_rpc_method_handler
         )
+        return made(answered, handler.request_deserializer, handler.response_serializer)
+
+    async def _read(self, sent: Any, context: Any) -> Any:
+        """The one request of a call."""
+        if self._reading is None:
+            return sent
+        async with self._reading(context):
+            async for request in sent:
+                return request
+        raise RejectedError("the call has no request", code="invalid_request")
 
 
 async def _abort(context: Any, error: Exception) -> NoReturn:

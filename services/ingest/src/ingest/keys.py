@@ -118,11 +118,16 @@ class Gate:
 
         Raises `RejectedError` unless `keys` is one valid key, and `ThrottledError`.
         """
+        caller = self.caller(keys)
+        await self._throttle.take(caller)
+        return caller
+
+    def caller(self, keys: list[bytes]) -> Caller:
+        """Whose key it is; raises `RejectedError` unless `keys` is one valid key."""
         digest = hashlib.sha256(keys[0]).hexdigest() if len(keys) == 1 else ""
         caller = self._callers.get(digest)
         if caller is None:
             raise RejectedError("a valid x-api-key is needed", code="unauthorized")
-        await self._throttle.take(caller)
         return caller
 
 

@@ -13,6 +13,7 @@ from darkroom.tasks.v1.tasks_pb2_grpc import add_TaskServiceServicer_to_server
 from ingest.adapters.models import GrpcModels
 from ingest.adapters.notifier import GrpcNotifier
 from ingest.adapters.router import GrpcRouter
+from ingest.bodies import Bodies
 from ingest.http.app import rest_app
 from ingest.keys import KeysFile, open_gate, watch_keys
 from ingest.metrics import Metrics
@@ -52,6 +53,7 @@ async def serve(settings: Settings) -> None:
             timeout=settings.watch_timeout,
         )
         watches = Watches(notifier, limit=settings.streams, patience=settings.watch_patience)
+        bodies = Bodies(settings.body_bytes, settings.body_timeout)
         app = rest_app(
             router=router,
             models=models,
@@ -59,17 +61,21 @@ async def serve(settings: Settings) -> None:
             gate=gate,
             metrics=metrics,
             health=health,
-            body_timeout=settings.body_timeout,
+            bodies=bodies,
+            cors_origins=settings.cors_origins,
         )
+        tasks = TaskRpc(router, watches, gate, metrics, bodies)
 
         def register(server: grpc.aio.Server) -> None:
-            add_TaskServiceServicer_to_server(TaskRpc(router, watches, gate, metrics), server)
+            add_TaskServiceServicer_to_server(tasks, server)
 
         await stack.enter_async_context(http_serving(app, settings.host, settings.http_port))
         listening = address(settings.host, settings.grpc_port)
         renewal = Renewal(settings.grpc_connection_age, settings.grpc_connection_grace)
         await stack.enter_async_context(
-            serving(listening, health, (SERVICE,), register, renewal=renewal)
+            serving(
+                listening, health, (SERVICE,), register, renewal=renewal, reading=tasks.reading
+            )
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(watch_keys(file, gate, stop), name="keys")

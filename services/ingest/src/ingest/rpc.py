@@ -16,6 +16,7 @@ from contracts.message import CONTENT_LIMIT_BYTES
 from contracts.state import TaskState
 from darkroom.task.v1.task_pb2 import TaskRecord
 from darkroom.tasks.v1 import tasks_pb2, tasks_pb2_grpc
+from ingest.bodies import Bodies
 from ingest.domain import Caller, Idempotency, percent
 from ingest.keys import Gate
 from ingest.look_up import Filters, cancel_task, find_task, list_tasks
@@ -45,11 +46,25 @@ _WHOLE_BELOW = 2.0**53  # from here on a double does not hold each whole number
 class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
     """Answers clients; what it raises becomes a status in `servicekit.rpc`."""
 
-    def __init__(self, router: Router, watches: Watches, gate: Gate, metrics: Metrics) -> None:
+    def __init__(
+        self, router: Router, watches: Watches, gate: Gate, metrics: Metrics, bodies: Bodies
+    ) -> None:
         self._router = router
         self._watches = watches
         self._gate = gate
         self._metrics = metrics
+        self._bodies = bodies
+
+    @asynccontextmanager
+    async def reading(self, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+        """Read a request in the block, of a known caller and while there is room."""
+        try:
+            self._gate.caller(_keys(context))
+            async with self._bodies.reading():
+                yield
+        except RejectedError as error:
+            self._metrics.refused(error.code, "grpc")
+            raise
 
     async def SubmitTask(  # noqa: N802  # the name in the proto
         self,
@@ -58,12 +73,14 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
     ) -> tasks_pb2.SubmitTaskResponse:
         """Accept one task."""
         async with self._admitted("submit_task", context) as caller:
-            if request.ByteSize() > CONTENT_LIMIT_BYTES:
-                raise too_large()
-            idempotency = _idempotency(request)
-            fields, errors = _fields(request)
-            submission = translate_flat(fields, new_uid(), errors)
-            accepted = await submit(self._router, submission, caller, idempotency=idempotency)
+            with self._bodies.room() as take:
+                take(_size(request))
+                idempotency = _idempotency(request)
+                fields, errors = _fields(request)
+                submission = translate_flat(fields, new_uid(), errors)
+                accepted = await submit(
+                    self._router, submission, caller, idempotency=idempotency
+                )
             return tasks_pb2.SubmitTaskResponse(
                 id=submission.id,
                 runtime=accepted.runtime,
@@ -119,11 +136,7 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
         with self._metrics.measured(operation, "grpc") as call:
             code, status = "internal", grpc.StatusCode.OK
             try:
-                metadata = context.invocation_metadata() or ()
-                keys = [
-                    v.encode() for k, v in metadata if k == "x-api-key" and isinstance(v, str)
-                ]
-                yield await self._gate.admit(keys)
+                yield await self._gate.admit(_keys(context))
             except RejectedError as error:
                 code = error.code
                 raise
@@ -139,6 +152,18 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
                 call.status = (REFUSALS[code].grpc if code else status).name
                 if code:
                     self._metrics.refused(code, "grpc")
+
+
+def _keys(context: grpc.aio.ServicerContext[Any, Any]) -> list[bytes]:
+    metadata = context.invocation_metadata() or ()
+    return [v.encode() for k, v in metadata if k == "x-api-key" and isinstance(v, str)]
+
+
+def _size(request: tasks_pb2.SubmitTaskRequest) -> int:
+    size = request.ByteSize()
+    if size > CONTENT_LIMIT_BYTES:
+        raise too_large()
+    return size
 
 
 def _named(id: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from contracts.message import CONTENT_LIMIT_BYTES
 from servicekit.settings import Duration, GrpcSettings, InputFile
 
+_ORIGIN = r"^(\*|https?://[^/]+)$"
 _SOON = timedelta(milliseconds=1)
 
 
@@ -45,6 +48,10 @@ class Settings(GrpcSettings):
     """Of a submission to the router."""
     body_timeout: Duration = Field(default=timedelta(seconds=60), ge=_SOON)
     """Time to read the body of a request."""
+    body_bytes: int = Field(default=64 * 2**20, ge=CONTENT_LIMIT_BYTES)
+    """Of all requests that are read or handed in at the same time."""
+    cors_origins: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = ()
+    """Whose pages may call REST: `https://studio.example.com`, or `*`."""
     streams: int = Field(default=500, ge=1)
     """Streams of events at the same time, waits included."""
     watch_timeout: Duration = Field(default=timedelta(minutes=5), ge=_SOON)

@@ -25,6 +25,7 @@ from ingest.payload import (
     required_name,
     wrong,
 )
+from ingest.pipelines import hint, pipeline
 from servicekit.errors import FieldError
 
 FIELDS: Final = {
@@ -104,6 +105,8 @@ class _FlatTask(Metadata):
 def translate(body: bytes, uid: Uid) -> Submission:
     """The submission; raises `RejectedError` that names every wrong field."""
     value = parse_object(body)
+    if "task" not in value and (told := hint(value)):
+        raise invalid([FieldError("task", f"task is missing: {told}")])
     request, errors = checked(V1Alpha2Request, value)
     task = value.get("task")
     outer = task if isinstance(task, dict) else {}
@@ -148,6 +151,8 @@ def _submission(
     form: _Form,
 ) -> Submission:
     checkpoint = ""
+    if metadata.tasktype is TaskType.PIPELINE:
+        content = pipeline(content, form.content)
     if webui is not None:
         if webui.alwayson_scripts is not None:
             content = without_routing(content, webui.alwayson_scripts, metadata.tasktype)

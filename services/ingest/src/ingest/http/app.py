@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -13,8 +13,10 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 
 from contracts.ids import new_uid
+from ingest.bodies import Bodies
 from ingest.http import openapi
 from ingest.http.edge import Edge, Front
+from ingest.http.manners import Manners, for_browsers
 from ingest.http.problems import Problems
 from ingest.http.submissions import NewUid, Submissions, add_submissions
 from ingest.http.tasks import add_tasks
@@ -38,7 +40,8 @@ def rest_app(
     gate: Gate,
     metrics: Metrics,
     health: Health,
-    body_timeout: timedelta,
+    bodies: Bodies,
+    cors_origins: Sequence[str] = (),
     make_uid: NewUid = new_uid,
 ) -> ASGIApp:
     """The whole app of the REST port, operators' routes included."""
@@ -58,15 +61,14 @@ def rest_app(
             ClientDisconnect: _say_nothing,
         },
     )
-    submissions = Submissions(
-        router=router, watches=watches, body_timeout=body_timeout, make_uid=make_uid
-    )
+    submissions = Submissions(router=router, watches=watches, bodies=bodies, make_uid=make_uid)
     add_submissions(app, submissions)
     add_tasks(app, router, watches)
     _add_catalogues(app, router, models)
     _add_description(app)
     app.router.routes.extend(ops_routes(health))
-    return Front(app, Edge(app, gate=gate, problems=problems, metrics=metrics))
+    front = Front(app, Edge(app, gate=gate, problems=problems, metrics=metrics))
+    return Manners(for_browsers(front, cors_origins))
 
 
 async def _say_nothing(_: Request, __: Exception) -> Response:

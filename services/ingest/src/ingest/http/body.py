@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from email.message import Message
 
 from starlette.requests import ClientDisconnect, Request
 
 from contracts.message import CONTENT_LIMIT_BYTES
-from ingest.payload import invalid, too_large, wrong
+from ingest.bodies import late
+from ingest.payload import too_large
 from servicekit.errors import RejectedError
 
 
-async def read_json(request: Request, patience: timedelta) -> bytes:
-    """The body's bytes; raises `RejectedError`, and `ClientDisconnect` if nobody waits."""
+async def read_json(
+    request: Request, patience: timedelta, take: Callable[[int], None]
+) -> bytes:
+    """The body's bytes, with `take` called before they are read.
+
+    Raises `RejectedError`, what `take` raises, and `ClientDisconnect` if nobody waits.
+    """
     _check_media_type(request)
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > CONTENT_LIMIT_BYTES:
-        raise too_large()
+    if declared.isdecimal():
+        if int(declared) > CONTENT_LIMIT_BYTES:
+            raise too_large()
+        take(int(declared))
     try:
         async with asyncio.timeout(patience.total_seconds()):
-            return await _receive(request)
+            return await _receive(request, _taken if declared.isdecimal() else take)
     except TimeoutError:
-        late = f"did not arrive within {patience.total_seconds():g} s"
-        raise invalid([wrong("body", late)]) from None
+        raise late(patience) from None
 
 
-async def _receive(request: Request) -> bytes:
+def _taken(_: int) -> None:
+    """Count nothing: the server reads no more than was declared."""
+
+
+async def _receive(request: Request, take: Callable[[int], None]) -> bytes:
     chunks: list[bytes] = []
     length = 0
     while True:
@@ -38,6 +50,7 @@ async def _receive(request: Request) -> bytes:
         length += len(chunk)
         if length > CONTENT_LIMIT_BYTES:
             raise too_large()
+        take(len(chunk))
         chunks.append(chunk)
         if not event.get("more_body", False):
             return b"".join(chunks)

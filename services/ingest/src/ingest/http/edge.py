@@ -21,9 +21,7 @@ _QUERY: Final = "ingest.query_string"
 
 _OPERATIONS: Final = {
     "/v1alpha2": "submit_v1alpha2",
-    "/v1alpha2/": "submit_v1alpha2",
     "/v1alpha1": "submit_v1alpha1",
-    "/v1alpha1/": "submit_v1alpha1",
     "/v1/tasks": "list_tasks",
     "/v1/runtimes": "list_runtimes",
     "/v1/models": "list_models",

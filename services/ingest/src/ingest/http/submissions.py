@@ -16,6 +16,7 @@ from starlette.responses import Response
 from contracts.ids import Uid
 from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest import translate_v1alpha1, translate_v1alpha2
+from ingest.bodies import Bodies
 from ingest.domain import LONGEST_WAIT, Accepted, Idempotency, Submission
 from ingest.http import examples, openapi
 from ingest.http.body import read_json
@@ -61,7 +62,7 @@ class Submissions:
 
     router: Router
     watches: Watches
-    body_timeout: timedelta
+    bodies: Bodies
     make_uid: NewUid
 
     async def accept(
@@ -72,11 +73,13 @@ class Submissions:
         fields: Mapping[str, str],
     ) -> tuple[Submission, Accepted]:
         """Read the body under its limit, check it and hand it in; raises what each raises."""
-        body = await read_json(request, self.body_timeout)
-        idempotency = _idempotency(keys, request.scope["path"], body)
-        submission = translate(body, self.make_uid())
-        caller = caller_of(request.scope)
-        return submission, await submit(self.router, submission, caller, fields, idempotency)
+        with self.bodies.room() as take:
+            body = await read_json(request, self.bodies.patience, take)
+            idempotency = _idempotency(keys, request.scope["path"], body)
+            submission = translate(body, self.make_uid())
+            caller = caller_of(request.scope)
+            accepted = await submit(self.router, submission, caller, fields, idempotency)
+            return submission, accepted
 
     async def wait(
         self, answer: A, preferences: Sequence[str], request: Request, response: Response
@@ -101,9 +104,8 @@ class Submissions:
 
 
 def add_submissions(app: FastAPI, submissions: Submissions) -> None:
-    """Add the routes of both forms, each with and without a slash at its end."""
+    """Add the routes of both forms."""
 
-    @app.post("/v1alpha2/", include_in_schema=False, response_model_exclude_unset=True)
     @app.post(
         "/v1alpha2",
         operation_id="submitV1Alpha2",
@@ -122,7 +124,6 @@ def add_submissions(app: FastAPI, submissions: Submissions) -> None:
         answer = V1Alpha2Answer.of(*sent)
         return await submissions.wait(answer, preferences or (), request, response)
 
-    @app.post("/v1alpha1/", include_in_schema=False, response_model_exclude_unset=True)
     @app.post(
         "/v1alpha1",
         operation_id="submitV1Alpha1",
