@@ -34,7 +34,7 @@ def test_answers_have_the_fields_that_are_sent() -> None:
     models: tuple[tuple[type[BaseModel], set[str]], ...] = (
         (views.V1Alpha2Answer, {"task"}),
         (views.V1Alpha1Answer, {"task"}),
-        (views.TaskView, {"links"}),
+        (views.TaskView, {"links", "warnings"}),
         (problems.Problem, set()),
         (Callback, set()),
     )
