@@ -34,9 +34,9 @@ def test_answers_have_the_fields_that_are_sent() -> None:
     models: tuple[tuple[type[BaseModel], set[str]], ...] = (
         (views.V1Alpha2Answer, {"task"}),
         (views.V1Alpha1Answer, {"task"}),
-        (views.TaskView, {"links"}),
+        (views.TaskView, {"links", "warnings"}),
         (problems.Problem, set()),
-        (Callback, set()),
+        (Callback, {"warnings"}),
     )
     for answer, (model, asked_for) in zip(ANSWERS, models, strict=True):
         model.model_validate(answer)
