@@ -98,6 +98,15 @@ async def test_images_are_given_although_the_client_wanted_none(http: RuntimeHtt
     assert json.loads(document["info"])["all_seeds"] == [7, 8]
 
 
+async def test_what_a_server_may_fetch_is_not_for_a_task_to_set(http: RuntimeHttp) -> None:
+    wanted = job({"prompt": "dogs", "override_settings": {"api_enable_requests": True}})
+
+    with pytest.raises(TaskFailedError, match=r"settings\.api_enable") as caught:
+        await runtime(http).encode(wanted)
+
+    assert caught.value.failure.code == "runtime_rejected"
+
+
 async def test_grid_is_no_result(http: RuntimeHttp) -> None:
     wanted = job({"prompt": "dogs", "batch_size": 2, "save_images": True})
     raw = await http.post("/sdapi/v1/txt2img", json=dict(wanted.content))

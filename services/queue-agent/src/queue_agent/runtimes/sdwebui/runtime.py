@@ -120,6 +120,7 @@ class SdWebuiRuntime:
     async def encode(self, job: Job) -> Job:
         if job.tasktype not in _GENERATIONS:
             return replace(job, inputs={}, request=await encoded(job.content, job.inputs))
+        _check_overrides(mapping(job.content.get("override_settings")))
         name = self._asked(job)
         checkpoint = await self._shelf.find(name) if name else None
         is_ours = self.dynamic or bool(self.own) or any(in_body(job.content))
@@ -273,6 +274,15 @@ async def _read(raw: RawAnswer, job: Job) -> dict[str, Any]:
     if not isinstance(answer.body, dict):
         raise TaskFailedError("the runtime's answer is not an object", code="runtime_error")
     return answer.body
+
+
+def _check_overrides(settings: Mapping[str, Any]) -> None:
+    for name in settings:
+        # With `api_enable_requests` a script of the server fetches URLs by itself.
+        if name.startswith("api_"):
+            raise TaskFailedError(
+                f"override_settings.{name} is not for a task to set", code="runtime_rejected"
+            )
 
 
 def _failure(answer: Answer, overrides: Mapping[str, Any]) -> TaskFailedError:
