@@ -341,6 +341,7 @@ async def test_agent_has_a_runtime_with_a_broken_device_restarted_and_fails_no_t
             notifier_target=target,
             runtime_url=f"http://127.0.0.1:{runtime_port}",
             ops_port=port,
+            depth=0,  # else the next one may be staged before the device is known to be broken
         ),
     ):
         with sample_runtime("sdwebui", *options):
