@@ -36,7 +36,7 @@ async def test_one_trace_leads_from_the_post_to_the_callback(
 
     parent = callbacks.attributes[accepted["uid"]]["traceparent"]
     trace_id = bytes.fromhex(parent.split("-")[1])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120  # a guard, for a machine that does much else
     while True:
         ours = [(name, span) for name, span in spans.received if span.trace_id == trace_id]
         known = {span.span_id for _, span in ours}
