@@ -50,10 +50,16 @@ async def test_a_start_is_told_until_it_is_heard_and_no_longer(
     assert reporter.started_at == NOW
 
 
-async def test_the_first_progress_does_not_wait_behind_the_start(
+async def test_the_first_progress_is_told_after_the_start(
     reporter: ProgressReporter, notifier: FakeNotifier
 ) -> None:
-    reporter.start()
-    reporter.report(Progress(step=1, total=4))
-    await run_with(notifier.heard(1), reporter.send())
+    async def run() -> None:
+        reporter.start()
+        reporter.report(Progress(step=1, total=4))
+        await notifier.heard(1)
+        assert (len(notifier.started), notifier.progress) == (1, [])
+        await notifier.heard(1)
+
+    await run_with(run(), reporter.send())
+
     assert (len(notifier.started), notifier.progress) == (1, [Progress(step=1, total=4)])

@@ -62,13 +62,16 @@ class ProgressReporter:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._changed.wait()
-            if self.started_at and not self._start_told:
+            starts = self.started_at is not None and not self._start_told
+            news = None
+            if starts:
                 await asyncio.sleep(HEAD_START.total_seconds())
-            news = self._newest if self._changed.is_set() else None
-            self._changed.clear()
+            elif self._changed.is_set():
+                news = self._newest
+                self._changed.clear()
             if await self._send(news):
                 raise CancelledByClientError("the client took the task back")
-            if news:
+            if starts or news:  # so that who watches the task sees one after the other
                 await asyncio.sleep(seconds)
 
     async def _send(self, progress: Progress | None) -> bool:
