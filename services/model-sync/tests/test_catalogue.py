@@ -188,17 +188,3 @@ async def test_a_bucket_that_is_down_is_transient_for_who_asks_for_an_unknown_mo
     bucket.fails = 1
     with pytest.raises(TransientError):
         await catalogue.find(SD, "x")
-
-
-async def test_the_catalogue_is_kept_fresh_in_spite_of_failures(
-    bucket: FakeModelBucket, catalogue: Catalogue
-) -> None:
-    bucket.objects, bucket.fails = {f"{SD}/a.ckpt": b"x"}, 2
-    fresh = asyncio.ensure_future(catalogue.keep_fresh(timedelta(milliseconds=1)))
-    async with asyncio.timeout(60):
-        await bucket.listed.wait()
-    fresh.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await fresh
-    assert [model.name for model in catalogue.models] == ["a.ckpt"]
-    assert bucket.looks >= 3

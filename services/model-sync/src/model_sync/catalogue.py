@@ -12,7 +12,7 @@ from model_sync.domain import Model, StoredFile, named, split_key
 from model_sync.ports import ModelBucket
 from modelfiles.formats import GGUF_BYTES, check_gguf
 from modelfiles.safetensors import LENGTH_BYTES, check_size, header_bytes, promised_bytes
-from servicekit.errors import RejectedError, TransientError
+from servicekit.errors import RejectedError
 
 log = logging.getLogger(__name__)
 meter = metrics.get_meter(__name__)
@@ -79,15 +79,6 @@ class Catalogue:
                 code="model_ambiguous",
             )
         return found[0]
-
-    async def keep_fresh(self, every: timedelta) -> None:
-        """Look into the bucket at an interval, until cancelled."""
-        while True:
-            await asyncio.sleep(every.total_seconds())
-            try:
-                await self.refresh()
-            except TransientError:
-                log.warning("model bucket cannot be read, the catalogue is old", exc_info=True)
 
     async def _look(self) -> None:
         models: list[Model] = []
