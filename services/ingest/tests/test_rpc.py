@@ -21,11 +21,13 @@ from ingest_fakes import (
     UID,
     WRONG_KEY,
     World,
+    counted,
     digest,
     encode,
     rpc,
     task_with,
 )
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic_core import from_json
 
@@ -225,6 +227,24 @@ async def test_call_without_one_valid_key_is_refused(
             await refusal(call, grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
 
     assert world.router.submitted == []
+
+
+async def test_refused_calls_are_counted_like_others(
+    world: World, meter: InMemoryMetricReader
+) -> None:
+    before = counted(meter)
+    async with rpc(world) as stub:
+        call = stub.GetTask(tasks_pb2.GetTaskRequest(id="test-t2i"))
+        await refusal(call, grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
+        await stub.GetTask(tasks_pb2.GetTaskRequest(id="test-t2i"), metadata=WITH_KEY)
+
+    new = {key: number - before.get(key, 0) for key, number in counted(meter).items()}
+    assert {key: number for key, number in new.items() if number} == {
+        ("darkroom.ingest.requests", "get_task", "UNAUTHENTICATED"): 1,
+        ("darkroom.ingest.requests", "get_task", "OK"): 1,
+        ("darkroom.ingest.refused", "unauthorized", ""): 1,
+        ("darkroom.ingest.seconds", "get_task", ""): 2,
+    }
 
 
 async def test_key_that_asks_too_fast_is_told_when_to_come_again(world: World) -> None:

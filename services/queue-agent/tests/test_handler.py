@@ -37,6 +37,7 @@ async def test_images_come_first_then_the_document_then_the_news(room: Room) -> 
     assert end.image_url == (f"s3://bucket/{image}",)
     assert end.output_url == f"s3://bucket/{out}"
     assert end.failure is None
+    assert end.started_at is not None
 
 
 @pytest.mark.parametrize(("asked", "code"), [(None, None), (1, "timeout")])

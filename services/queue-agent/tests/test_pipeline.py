@@ -258,6 +258,26 @@ async def test_runtime_with_a_queue_has_the_next_job_before_one_ends(
     assert gate.at_work == [one.uid for one in sent]
 
 
+async def test_a_task_has_started_when_the_runtime_begins_with_it_and_not_while_it_waits(
+    plant: Plant, gate: Gate, beats: None
+) -> None:
+    """E3: the second one is in the runtime's own queue behind the first."""
+    first, second = plant.put(2)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(plant.run(width=2), name="agent")
+        await plant.until(lambda: len(gate.at_work) == 2)
+        await plant.notifier.heard(4)
+        assert plant.notifier.started == [(first.uid, 1)]
+        gate.opened.release()
+        await plant.until(lambda: len(plant.notifier.started) == 2)
+        gate.opened.release()
+        await plant.until(lambda: len(plant.source.settled) == 2)
+        plant.stop.set()
+
+    assert plant.notifier.started == [(first.uid, 1), (second.uid, 1)]
+
+
 @pytest.mark.parametrize("width", [1, 2])
 async def test_stop_releases_what_is_staged_at_once_and_lets_the_run_end(
     plant: Plant, gate: Gate, width: int

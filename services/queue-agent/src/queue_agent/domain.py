@@ -195,6 +195,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
     cancelled: bool = False  # by the client
+    started_at: datetime | None = None  # when the runtime began with it; None if it did not
 
     def close(self) -> None:
         """Free the space of the files, which are stored elsewhere now or made again."""
@@ -212,3 +213,4 @@ class Stored:
     failure: Failure | None
     warnings: tuple[str, ...] = ()
     cancelled: bool = False  # by the client
+    started_at: datetime | None = None  # when the runtime began with it; None if it did not
