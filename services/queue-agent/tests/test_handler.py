@@ -87,6 +87,15 @@ async def test_only_the_files_that_a_client_names_are_fetched(room: Room) -> Non
     assert room.reader.asked == ["https://host/a.png"]
 
 
+@pytest.mark.parametrize(("previews", "keep"), [(None, False), ("keep", True)])
+async def test_runtime_is_told_whether_previews_are_kept(
+    room: Room, previews: str | None, keep: bool
+) -> None:
+    await room.handle(message(previews=previews))
+
+    assert [job.keep_previews for job in room.runtime.jobs] == [keep]
+
+
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
@@ -165,8 +174,9 @@ async def test_out_document_says_which_file_came_from_which_node(room: Room) -> 
         "7": {"images": [{"filename": "a.png", "subfolder": "", "type": "output"}], "n": [1]},
         "8": {"text": ["x"]},
         "9": [{"type": "image_output", "image": {"image_name": "b.png"}}],
+        "10": {"gifs": [{"filename": "a.png", "subfolder": "", "type": "temp"}]},
     }
-    refs = (("a.png", "s"), ("a.png", ""), ("b.png",))
+    refs = (("a.png", "s", "output"), ("a.png", "", "output"), ("b.png",))
 
     async def make(job: Job, report: Report) -> Generated:
         files = tuple(File(body=PNG, name=ref[0], ref=ref) for ref in refs)
@@ -181,7 +191,7 @@ async def test_out_document_says_which_file_came_from_which_node(room: Room) -> 
     told = room.out()["outputs"]
     assert [told[node]["image_url"] for node in "67"] == [[urls[0]], [urls[1]]]
     assert told["7"]["n"] == [1]
-    assert told["8"] == outputs["8"]
+    assert (told["8"], told["10"]) == (outputs["8"], outputs["10"])
     assert told["9"][0]["image_url"] == [urls[2]]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from opentelemetry import trace
 
 from contracts.fields import Path, find_texts
+from contracts.kinds import Previews
 from contracts.message import UndecodableError, decode_content
 from queue_agent.domain import (
     Job,
@@ -64,6 +65,7 @@ class Preparer:
                 content=content,
                 inputs=large,
                 checkpoint=task.message.checkpoint,
+                keep_previews=task.message.previews is Previews.KEEP,
             )
             return await self.runtime.encode(job)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -133,7 +133,7 @@ class ComfyUiRuntime:
         await release_early()
         outputs = mapping(entry.get("outputs"))
         # At once, by name: the next prompt may write over them.
-        files = await self._files(entry)
+        files = await self._files(entry, job)
         answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry.get("status")}
         return Generated(
             files=tuple(files),
@@ -196,13 +196,15 @@ class ComfyUiRuntime:
         if prompt_id in running:
             await self.http.post("/interrupt", json={"prompt_id": prompt_id})
 
-    async def _files(self, entry: Mapping[str, Any]) -> list[File]:
-        return [await self._file(ref, entry) for ref in results(mapping(entry.get("outputs")))]
+    async def _files(self, entry: Mapping[str, Any], job: Job) -> list[File]:
+        outputs = mapping(entry.get("outputs"))
+        refs = results(outputs, keep_previews=job.keep_previews)
+        return [await self._file(ref, entry) for ref in refs]
 
     async def _file(self, ref: FileRef, entry: Mapping[str, Any]) -> File:
         body = await self.http.get_file("/view", ref.as_query())
         if body is not None:
-            return File(body=body, name=ref.filename, ref=(ref.filename, ref.subfolder))
+            return File(body=body, name=ref.filename, ref=astuple(ref))
         if from_cache(entry):
             # Of an earlier prompt, and removed meanwhile; ComfyUI would name it for ever.
             await self.http.post("/free", json={"free_memory": True})
