@@ -79,7 +79,13 @@ def test_graph_without_results_says_what_to_do(
 
     assert said in reason
     assert "SaveImage node" in reason
-    assert ('metadata.previews to "keep"' in reason) == (kind == "PreviewImage")
+    assert ('metadata.previews to "keep"' in reason) == (kind != "LoadImage")
+
+
+def test_node_that_sent_no_image_is_named() -> None:
+    graph = {"1": {"class_type": "SaveImageWebsocket"}}
+
+    assert why_nothing({}, graph, keep_previews=True).startswith("SaveImageWebsocket sent no")
 
 
 def test_graph_without_anything_has_no_advice() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from queue_agent.domain import RunInterruptedError, TaskFailedError
+from queue_agent.runtimes.comfyui.sent_images import senders
 from queue_agent.runtimes.http import Answer
 from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
 from queue_agent.runtimes.memory import is_out_of_memory
@@ -16,7 +17,7 @@ _PAIR: Final = 2  # an event's name and content; a link's node and output
 _ABOUT_FILES: Final = frozenset({"animated", "has_audio"})  # beside their names
 _PREVIEW: Final = "temp"
 _RESULT: Final = "output"  # `temp` is a preview, `input` an input shown again
-_OR_KEEP: Final = 'or set metadata.previews to "keep"'
+_SAVE_OR_KEEP: Final = 'a SaveImage node, or set metadata.previews to "keep"'
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -117,20 +118,19 @@ def has_text(outputs: Mapping[str, Any]) -> bool:
     return any(item is not None and _file_ref(item) is None for item in _items(outputs))
 
 
-def why_nothing(outputs: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
+def why_nothing(
+    outputs: Mapping[str, Any], graph: Mapping[str, Any], *, keep_previews: bool = False
+) -> str:
     """Why a graph has no results although it ran, and what to do; empty if nobody knows."""
     refs = [ref for ref in map(_file_ref, _items(outputs)) if ref]
     if any(ref.type == _PREVIEW for ref in refs):
-        return (
-            f"the graph has only previews, which are not kept: add a SaveImage node, {_OR_KEEP}"
-        )
+        return f"the graph has only previews, which are not kept: add {_SAVE_OR_KEEP}"
     if refs:
         return "the graph only shows its inputs again: add a SaveImage node"
-    kinds = sorted({text(mapping(node).get("class_type")) for node in graph.values()})
-    sockets = [kind for kind in kinds if "websocket" in kind.lower()]
-    if sockets:
-        said = ", ".join(sockets)
-        return f"{said} sends its images to an editor and keeps none: use a SaveImage node"
+    if sending := ", ".join(sorted(set(senders(graph).values()))):
+        if keep_previews:
+            return f"{sending} sent no image: add a SaveImage node"
+        return f"{sending} sends its images to an editor and keeps none: use {_SAVE_OR_KEEP}"
     return ""
 
 

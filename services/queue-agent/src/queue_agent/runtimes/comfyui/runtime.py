@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field, replace
 from datetime import timedelta
+from itertools import chain
 from typing import Any, Final
 
 import aiohttp
 
 from contracts.kinds import TaskType
+from queue_agent.concurrency import run_with
 from queue_agent.domain import (
     File,
     Generated,
@@ -35,10 +37,11 @@ from queue_agent.runtimes.comfyui.answers import (
     results,
     why_nothing,
 )
-from queue_agent.runtimes.comfyui.follow import Follower
+from queue_agent.runtimes.comfyui.follow import END_WITHIN, Follower, Signs
 from queue_agent.runtimes.comfyui.node_definitions import NodeDefinitions
 from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.comfyui.prompt_ids import earlier_prompts, prompt_id_of
+from queue_agent.runtimes.comfyui.sent_images import SentImages
 from queue_agent.runtimes.forward import forward
 from queue_agent.runtimes.http import Answer, RuntimeHttp, encoded
 from queue_agent.runtimes.loading import LoadedModels
@@ -114,16 +117,12 @@ class ComfyUiRuntime:
             raise TaskFailedError(
                 f"ComfyUI does not do {job.tasktype}", code="runtime_rejected"
             )
-        prompt_id = prompt_id_of(job.uid, job.attempt)
+        prompt_id, graph = prompt_id_of(job.uid, job.attempt), _graph(job)
+        sent = SentImages(graph if job.keep_previews else {}, self.http.answer_bytes)
+        signs = Signs(GraphProgress.of(graph), started, sent)
         try:
-            async with self._order:  # prompts run in the order in which they are queued
-                await self._drop_earlier(job)
-                await self._submit(job, prompt_id)
-            with self.loaded.run(_model_files(job)):
-                progress = GraphProgress.of(_graph(job))
-                follow = self._follower.follow(prompt_id, progress, forward(report), started)
-                entry = await follow
-                check_ending(entry)
+            listening = self._follower.listen(prompt_id, forward(report), signs)
+            entry = await run_with(self._done(job, prompt_id, signs), listening)
         except asyncio.CancelledError:
             self.hanging.add(prompt_id)
             with suppress(RuntimeLostError, TaskFailedError, TimeoutError):
@@ -134,13 +133,28 @@ class ComfyUiRuntime:
         outputs = mapping(entry.get("outputs"))
         # At once, by name: the next prompt may write over them.
         files = await self._files(entry, job)
-        answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry.get("status")}
         return Generated(
-            files=tuple(files),
-            answer=answer,
+            files=(*files, *chain.from_iterable(sent.files.values())),
+            answer={
+                "prompt_id": prompt_id,
+                "outputs": sent.shown_in(outputs),
+                "status": entry.get("status"),
+            },
             has_text=has_text(outputs),
-            why_nothing=why_nothing(outputs, _graph(job)),
+            why_nothing=why_nothing(outputs, graph, keep_previews=job.keep_previews),
         )
+
+    async def _done(self, job: Job, prompt_id: str, signs: Signs) -> dict[str, Any]:
+        """The history entry of a prompt that went well, from its submission on."""
+        await signs.sent.ready(self.silence)
+        async with self._order:  # prompts run in the order in which they are queued
+            await self._drop_earlier(job)
+            await self._submit(job, prompt_id)
+        with self.loaded.run(_model_files(job)):
+            entry = await self._follower.ended(prompt_id, signs)
+            check_ending(entry)
+        await signs.sent.complete(END_WITHIN)
+        return entry
 
     def loading(self, job: Job) -> timedelta:
         return self.loaded.loading(_model_files(job))
