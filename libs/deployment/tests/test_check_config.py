@@ -186,6 +186,28 @@ def comfyui(**values: Any) -> dict[str, Any]:
     return comfy
 
 
+@pytest.mark.parametrize(
+    ("kind", "formats"),
+    [
+        ("sdwebui", ".safetensors, .ckpt or .gguf"),
+        ("comfyui", ".safetensors, .sft, .ckpt, .pt, .pth, .bin or .gguf"),
+        ("invokeai", ".safetensors, .ckpt, .pt, .pth, .bin or .gguf"),
+    ],
+)
+def test_a_model_is_of_a_format_that_the_type_reads(kind: str, formats: str) -> None:
+    def errors(model: str) -> list[str]:
+        given = runtime()
+        given["modelsRuntime"][0] |= {"type": kind, "modelFilename": model}
+        return [error.text for error in check(given).errors]
+
+    read = formats.replace(" or ", ", ").split(", ")
+    assert [errors(f"folder/model{one}") for one in read] == [[]] * len(read)
+    assert errors("model.onnx") == [
+        "modelsRuntime[0].modelFilename: found 'model.onnx'; "
+        f"allowed: a file name that ends in {formats}"
+    ]
+
+
 def nodes(**values: Any) -> dict[str, Any]:
     return config(
         extraValues={"runtime": {"inferenceApi": {"image": IMAGE}}, "karpenter": values}

@@ -188,20 +188,26 @@ WRONG: list[tuple[str, object, str]] = [
         f"{FIRST_AT}.modelFilename",
         "model.bin",
         f"{FIRST}.modelFilename: found 'model.bin'; allowed: "
-        "a file name that ends in .safetensors or .ckpt",
+        "a file name that ends in .safetensors, .ckpt or .gguf",
+    ),
+    (
+        f"{FIRST_AT}.modelFilename",
+        "model.sft",
+        f"{FIRST}.modelFilename: found 'model.sft'; allowed: "
+        "a file name that ends in .safetensors, .ckpt or .gguf",
     ),
     (
         f"{FIRST_AT}.modelFilename",
         "../x.ckpt",
         f"{FIRST}.modelFilename: found '../x.ckpt'; allowed: "
-        "a file name that ends in .safetensors or .ckpt",
+        "a file name that ends in .safetensors, .ckpt or .gguf",
     ),
     (
         f"{FIRST_AT}.modelFilename",
         "",
         f"{FIRST}.modelFilename: found nothing, and dynamicModel false; allowed:"
         " "
-        "a file name that ends in .safetensors or .ckpt, or dynamicModel: true",
+        "a file name that ends in .safetensors, .ckpt or .gguf, or dynamicModel: true",
     ),
     (
         f"{FIRST_AT}.modelfilename",

@@ -13,6 +13,7 @@ from typing import Any, Final
 import aiohttp
 
 from contracts.kinds import TaskType
+from modelfiles.formats import BY_RUNTIME
 from queue_agent.concurrency import run_with
 from queue_agent.domain import (
     File,
@@ -49,7 +50,6 @@ from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.shape import mapping, probing, text, understood
 from queue_agent.task.out_document import ComfyUiOut
 
-_MODEL_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
 UPLOAD_BUDGET: Final = timedelta(minutes=2)  # videos
 CANCEL_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
 
@@ -246,7 +246,7 @@ def _model_files(job: Job) -> frozenset[str]:
     nodes = [mapping(mapping(node).get("inputs")) for node in _graph(job).values()]
     values = [value for one in nodes for value in one.values()]
     return frozenset(
-        one for one in values if isinstance(one, str) and one.endswith(_MODEL_SUFFIXES)
+        one for one in values if isinstance(one, str) and one.endswith(BY_RUNTIME["comfyui"])
     )
 
 
