@@ -280,6 +280,17 @@ async def test_content_may_wait_in_the_claim_bucket(room: Room) -> None:
     assert room.runtime.jobs[0].content == {"prompt": "from afar"}
 
 
+async def test_claim_that_is_gone_ends_the_task(room: Room) -> None:
+    sent = message(uid=(uid := new_uid()), content=None, content_key=claim_key(uid))
+
+    await room.handle(sent)
+
+    failure = room.notifier.ends[sent.uid].failure
+    assert failure is not None
+    assert (failure.code, failure.retryable) == ("input_unavailable", True)
+    assert room.runtime.jobs == []
+
+
 async def test_claim_that_is_no_object_is_given_back(room: Room) -> None:
     uid = new_uid()
     room.store.objects[f"{uid}.json"] = (b"[1]", "")
