@@ -31,6 +31,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic_core import from_json
 
+from contracts.kinds import Previews
 from contracts.message import CONTENT_LIMIT_BYTES
 from contracts.state import TaskState
 from darkroom.task.v1.task_pb2 import TaskError
@@ -153,6 +154,21 @@ async def test_files_that_a_client_names_are_handed_on(world: World) -> None:
     handed_on = [submission.inputs for submission, _ in world.router.submitted]
     assert handed_on == [None, (), ("init_images[0]",)]
     assert told["fields"] == ["inputs"]
+
+
+async def test_that_previews_are_kept_is_handed_on(world: World) -> None:
+    async with rpc(world) as stub:
+        for previews in ("", "keep"):
+            await stub.SubmitTask(request(previews=previews), metadata=WITH_KEY)
+        told = await refusal(
+            stub.SubmitTask(request(previews="drop"), metadata=WITH_KEY),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "invalid_request",
+        )
+
+    handed_on = [submission.previews for submission, _ in world.router.submitted]
+    assert handed_on == [None, Previews.KEEP]
+    assert told["fields"] == ["previews"]
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 86_401, 10**15])

@@ -25,6 +25,7 @@ from queue_agent.domain import (
     RuntimeLostError,
     Stored,
     Task,
+    TaskFailedError,
 )
 from queue_agent.files.body import Body, open_body
 from queue_agent.pipeline.delivery_state import DeliveryState
@@ -209,7 +210,7 @@ class FakeStore:
 
     async def read(self, key: str) -> bytes:
         if key not in self.objects:
-            raise TransientError("no such object")
+            raise TaskFailedError("gone", code="input_unavailable", retryable=True)
         return self.objects[key][0]
 
 

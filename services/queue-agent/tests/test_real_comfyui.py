@@ -10,6 +10,8 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from comfyui_jobs import ignore, job, node, runtime
 
 from queue_agent.domain import TaskFailedError
 from queue_agent.files.types import file_type
+from queue_agent.runtimes.comfyui.runtime import ComfyUiRuntime
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
 
 URL = os.environ.get("DARKROOM_COMFYUI_URL", "")
@@ -31,6 +34,10 @@ async def http() -> AsyncIterator[RuntimeHttp]:
         yield opened
 
 
+def patient(http: RuntimeHttp) -> ComfyUiRuntime:
+    return replace(runtime(http), silence=timedelta(seconds=30))  # the machine may be busy
+
+
 def blank(**more: Any) -> dict[str, Any]:
     """A graph with a picture of its own, so that no cache answers it."""
     colour = secrets.randbelow(2**24)
@@ -42,14 +49,14 @@ def saved(number: int = 1) -> dict[str, Any]:
 
 
 async def test_running_server_is_ready(http: RuntimeHttp) -> None:
-    await runtime(http).probe()
+    await patient(http).probe()
 
 
 async def test_ends_are_noticed_at_once(http: RuntimeHttp) -> None:
     late = []
     for number in range(HASTE):
         start = time.monotonic()
-        made = await runtime(http).run(job(saved(number)), ignore)
+        made = await patient(http).run(job(saved(number)), ignore)
         late.append(time.monotonic() - start)
         assert len(made.files) == 1
 
@@ -62,14 +69,14 @@ async def test_latent_keeps_its_name(http: RuntimeHttp) -> None:
         "2": node("SaveLatent", samples=["1", 0], filename_prefix="latents/real"),
     }
 
-    [file] = (await runtime(http).run(job(latent), ignore)).files
+    [file] = (await patient(http).run(job(latent), ignore)).files
 
     kind = file_type(file.body, file.name)
     assert (kind.extension, kind.content_type) == ("latent", "application/octet-stream")
 
 
 async def test_previews_only_are_told(http: RuntimeHttp) -> None:
-    made = await runtime(http).run(
+    made = await patient(http).run(
         job(blank(**{"2": node("PreviewImage", images=["1", 0])})), ignore
     )
 
@@ -80,7 +87,7 @@ async def test_previews_only_are_told(http: RuntimeHttp) -> None:
 async def test_images_over_the_websocket_are_told(http: RuntimeHttp) -> None:
     if not (await http.get("/object_info/SaveImageWebsocket")).body:
         pytest.skip("the server runs without its own custom nodes")
-    made = await runtime(http).run(
+    made = await patient(http).run(
         job(blank(**{"2": node("SaveImageWebsocket", images=["1", 0])})), ignore
     )
 
@@ -88,11 +95,26 @@ async def test_images_over_the_websocket_are_told(http: RuntimeHttp) -> None:
     assert "SaveImageWebsocket" in made.why_nothing
 
 
+@pytest.mark.parametrize("kind", ["PreviewImage", "SaveImageWebsocket"])
+async def test_previews_are_results_if_they_are_kept(http: RuntimeHttp, kind: str) -> None:
+    if not (await http.get(f"/object_info/{kind}")).body:
+        pytest.skip("the server runs without its own custom nodes")
+    two = blank(**{"2": node(kind, images=["1", 0])})
+    two["1"]["inputs"] |= {"batch_size": 2, "width": 1500, "height": 1500}
+
+    made = await patient(http).run(replace(job(two), keep_previews=True), ignore)
+
+    kinds = [file_type(file.body).content_type for file in made.files]
+    assert kinds == ["image/png", "image/png"]
+    [shown] = made.answer["outputs"]["2"].values()
+    assert [one["filename"] for one in shown] == [file.name for file in made.files]
+
+
 async def test_values_are_results(http: RuntimeHttp) -> None:
     shown = {"1": node("PrimitiveInt", value=secrets.randbelow(9999))}
     shown["2"] = node("PreviewAny", source=["1", 0])
 
-    made = await runtime(http).run(job(shown), ignore)
+    made = await patient(http).run(job(shown), ignore)
 
     assert made.has_text
     assert made.answer["outputs"]["2"]["text"]
@@ -107,4 +129,4 @@ async def test_cycle_is_told(http: RuntimeHttp) -> None:
 
     async with asyncio.timeout(30):
         with pytest.raises(TaskFailedError, match="the graph has a cycle: 1 -> 2 -> 1"):
-            await runtime(http).run(job(cycle), ignore)
+            await patient(http).run(job(cycle), ignore)

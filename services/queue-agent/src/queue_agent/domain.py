@@ -153,6 +153,7 @@ class Job:
     checkpoint: str | None = None  # must be loaded, by whichever of its names
     inputs: Mapping[str, Body] = field(default_factory=dict, repr=False)  # by placeholder token
     request: Body | None = field(default=None, repr=False)  # ready to be sent, if it is
+    keep_previews: bool = False  # they are results, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,7 +89,7 @@ class ClaimStore(Protocol):
     """Where bodies wait that did not fit into a message."""
 
     async def read(self, key: str) -> bytes:
-        """The body; raises `TransientError`."""
+        """The body; raises `TransientError`, `TaskFailedError` if it is there no more."""
         ...
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from contracts.checkpoints import checkpoints_named
 from contracts.ids import Prefix, TaskId, Uid
-from contracts.kinds import TaskType
+from contracts.kinds import Previews, TaskType
 from contracts.runtimes import Runtime
 from servicekit.errors import FieldError, RejectedError
 
@@ -28,6 +28,7 @@ class Submission:
     checkpoint: str  # empty: the runtime's own
     timeout: timedelta | None = None  # of one attempt; None: as the agent has it
     inputs: tuple[str, ...] | None = None  # the files of the body; None: as the agent has it
+    previews: Previews | None = None  # None: they are no results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
