@@ -194,9 +194,12 @@ def test_a_pod_at_work_is_asked_to_end_before_its_node_does(name: str, grace: st
     assert int(grace[:-1]) == pod["terminationGracePeriodSeconds"] + 5
 
 
-def test_a_drifted_node_lives_until_it_is_empty(golden: list[Json]) -> None:
+def test_empty_nodes_end_together_underused_ones_few_at_a_time_and_drifted_ones_not(
+    golden: list[Json],
+) -> None:
     assert only(golden, "NodePool")["spec"]["disruption"]["budgets"] == [
-        {"nodes": "10%"},
+        {"nodes": "10%", "reasons": ["Underutilized"]},
+        {"nodes": "100%", "reasons": ["Empty"]},
         {"nodes": "0", "reasons": ["Drifted"]},
     ]
 
@@ -282,7 +285,20 @@ def test_images_are_pulled_in_parallel_onto_the_disks() -> None:
 
     assert spec["instanceStorePolicy"] == "RAID0"
     assert 'snapshotter = "soci"' in spec["userData"]
-    assert "/var/lib/soci-snapshotter" in spec["userData"]
+
+
+@pytest.mark.parametrize(
+    ("version", "binds"),
+    [("latest", False), ("v1.44.0", True), ("1.45.0", True), ("v1.46.0", False)],
+)
+def test_the_folder_of_soci_is_bound_where_the_system_does_not_do_it_itself(
+    version: str, binds: bool
+) -> None:
+    node = {"nodeTemplate": {"amiAlias": f"bottlerocket@{version}"}}
+
+    user_data = only(_rendered("nvme-soci", karpenter=node), "EC2NodeClass")["spec"]["userData"]
+
+    assert ("/var/lib/soci-snapshotter" in user_data) == binds
 
 
 def test_further_settings_of_bottlerocket_stay() -> None:

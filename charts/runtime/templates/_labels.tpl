@@ -77,6 +77,17 @@ runtime-{{ .Values.name }}
 {{- end }}
 
 {{/*
+From Bottlerocket 1.46.0 on, Karpenter has the system bind all its folders to the disks, SOCI's too; before, it names
+three (pkg/providers/version/version.go, SupportsDefaultBind).
+*/}}
+{{- define "runtime.bindsSoci" -}}
+{{- $version := trimPrefix "bottlerocket@" .Values.karpenter.nodeTemplate.amiAlias }}
+{{- if ne $version "latest" -}}
+{{ semverCompare "<1.46.0" $version | ternary "true" "" }}
+{{- end }}
+{{- end }}
+
+{{/*
 SD WebUI makes the folder of hypernetworks at its start and ends if it cannot (modules/shared_init.py), so where models
 cannot be written to it gets one in /tmp: a link to the one of the bucket, if that has one.
 */}}
