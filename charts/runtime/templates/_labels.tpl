@@ -33,6 +33,11 @@ labels:
   {{- include "runtime.labels" . | nindent 2 }}
 {{- end }}
 
+{{/* The label that the agent gives its pod while a task takes long. */}}
+{{- define "runtime.workLabel" -}}
+darkroom/at-work
+{{- end }}
+
 {{- define "runtime.account" -}}
 queue-agent-{{ .Values.name }}
 {{- end }}
