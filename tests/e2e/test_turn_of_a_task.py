@@ -13,7 +13,7 @@ LIMIT_SECONDS = 10  # much more than a picture takes on a busy machine
 async def test_clock_of_a_task_stands_until_the_runtime_begins_with_it(
     stack: Stack, callbacks: Callbacks
 ) -> None:
-    """So does its state: it does not run (E3)."""
+    """What others ask of the runtime costs a task nothing of its limit (E3)."""
     task = pipeline("behind", seed=52)
     task["metadata"]["timeout_seconds"] = LIMIT_SECONDS
     url = stack.agent("comfyruntime").environ()["QUEUE_AGENT_RUNTIME_URL"]
@@ -26,7 +26,6 @@ async def test_clock_of_a_task_stands_until_the_runtime_begins_with_it(
                 while not (await runtime.get("/queue")).json()["queue_pending"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
             await asyncio.sleep(1.2 * LIMIT_SECONDS)  # the limit passes
-            assert (await stack.task(accepted["uid"]))["state"] == "queued"
 
     callback = await callbacks.of(accepted["uid"])
     assert callback["result"] is True, callback
