@@ -140,6 +140,20 @@ async def test_out_document_says_which_file_came_from_which_node(room: Room) -> 
     assert told["9"][0]["image_url"] == [urls[2]]
 
 
+async def test_what_the_runtime_did_otherwise_than_asked_is_told(room: Room) -> None:
+    async def make(job: Job, report: Report) -> Generated:
+        answer = {"info": "{}", "parameters": {}}
+        return Generated(files=(File(body=PNG),), answer=answer, warnings=("another sampler",))
+
+    room.runtime.script = make
+    sent = message()
+
+    await room.handle(sent)
+
+    assert room.notifier.ends[sent.uid].warnings == ("another sampler",)
+    assert room.out()["warnings"] == ["another sampler"]
+
+
 async def test_grids_have_names_of_their_own(room: Room) -> None:
     async def make(job: Job, report: Report) -> Generated:
         grids = [False, False, True, True]
