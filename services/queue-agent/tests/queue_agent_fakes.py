@@ -31,6 +31,7 @@ from queue_agent.files.body import Body, open_body
 from queue_agent.pipeline.delivery_state import DeliveryState
 from queue_agent.pipeline.slots import Slots
 from queue_agent.ports import (
+    PodMark,
     ReleaseEarly,
     Report,
     Started,
@@ -304,13 +305,13 @@ class FakePodApi:
     """Keeps every mark; fails first with each of `failures`, None being no answer."""
 
     failures: list[Exception | None] = field(default_factory=list)
-    marks: asyncio.Queue[bool] = field(default_factory=asyncio.Queue)
+    marks: asyncio.Queue[PodMark] = field(default_factory=asyncio.Queue)
 
-    async def mark(self, *, busy: bool) -> None:
+    async def mark(self, mark: PodMark) -> None:
         if self.failures:
             error = self.failures.pop()
             if error is None:
                 await asyncio.Event().wait()
             else:
                 raise error
-        await self.marks.put(busy)
+        await self.marks.put(mark)

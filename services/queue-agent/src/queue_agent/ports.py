@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Protocol
 
 from contracts.ids import Uid
@@ -117,11 +118,19 @@ class InputReader(Protocol):
         ...
 
 
+class PodMark(StrEnum):
+    """What the cluster is told of this pod."""
+
+    IDLE = "idle"
+    BUSY = "busy"  # idle pods are to end before it
+    LASTING = "lasting"  # and it has been for a while: as many pods are to stay as have this
+
+
 class PodApi(Protocol):
     """The cluster's record of this pod."""
 
-    async def mark(self, *, busy: bool) -> None:
-        """Mark it as at work or idle; raises `TransientError`. Safe to repeat."""
+    async def mark(self, mark: PodMark) -> None:
+        """Put a mark in place of the last; raises `TransientError`. Safe to repeat."""
         ...
 
 
