@@ -27,17 +27,7 @@ from queue_agent.domain import (
     TaskFailedError,
 )
 from queue_agent.ports import Report
-from queue_agent.task import progress
 from servicekit.errors import TransientError
-
-
-@pytest.fixture
-def beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        progress.ProgressReporter.__init__,
-        "__kwdefaults__",
-        {"interval": timedelta(milliseconds=5)},
-    )
 
 
 async def test_staged_task_that_is_cancelled_ends_at_once(
