@@ -198,7 +198,9 @@ async def test_each_delivery_is_settled_or_released_once_whatever_goes_wrong(
         group.create_task(
             plant.run(depth=seed % 3, width=1 + seed % 2, drain=0.005), name="agent"
         )
-        await asyncio.sleep(0.05 + seed * 0.01)
+        async with asyncio.timeout(60):
+            while len(ends) <= seed % 12:  # noqa: ASYNC110  # what ends has no event
+                await asyncio.sleep(0.001)
         plant.stop.set()
 
     assert len(ends) == source.numbers, "every delivery has come to an end"
