@@ -40,7 +40,8 @@ options:
         type: str
         required: true
       methods:
-        description: Methods, or C(ANY).
+        description:
+          - Methods, or C(ANY). C(OPTIONS) needs no key: browsers send none with it.
         type: list
         elements: str
         default: [ANY]
@@ -227,17 +228,16 @@ def wanted_method(given: dict[str, Any], path: str, method: str) -> dict[str, An
     """A method and its integration as they are compared."""
     names = re.findall(r"{(\w+)\+?}", path)
     taken = {f"path.{name}": f"method.request.path.{name}" for name in names}
+    keyed = method != "OPTIONS"  # a browser asks with it before it sends the key
+    passed = {**taken, KEY: f"method.request.{KEY}"} if keyed else taken
     link = given["vpc_link_id"]
     return {
-        "key_required": True,
-        "parameters": {f"method.request.{name}": True for name in (*taken, KEY)},
+        "key_required": keyed,
+        "parameters": {f"method.request.{name}": True for name in passed},
         "uri": given["server"].rstrip("/") + path.replace("+}", "}"),
         "method": method,
         "through": f"VPC_LINK {link}" if link else "INTERNET",
-        "handed_on": {
-            f"integration.request.{name}": source
-            for name, source in {**taken, KEY: f"method.request.{KEY}"}.items()
-        },
+        "handed_on": {f"integration.request.{name}": source for name, source in passed.items()},
         "transfer": "STREAM" if given["streams"] else "BUFFERED",
         "timeout_ms": given["timeout_ms"],
     }

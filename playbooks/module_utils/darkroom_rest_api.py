@@ -101,7 +101,7 @@ class Api:
         self.client.put_method(
             **place,
             authorizationType="NONE",
-            apiKeyRequired=True,
+            apiKeyRequired=wanted["key_required"],
             requestParameters=wanted["parameters"],
             aws_retry=True,
         )

@@ -149,6 +149,30 @@ def test_stage_traces_counts_and_serves_the_four_routes(opened: Ansible) -> None
     }
 
 
+def test_pages_of_other_origins_may_ask_on_each_route_without_a_key(
+    opened: Ansible, server: int
+) -> None:
+    origins = {"platform_values": {"ingest": {"settings": {"cors_origins": ["https://a"]}}}}
+    api, gateway = the_api(opened), opened.client("apigateway")
+
+    assert opened.roles("gateway", variables=VARIABLES | away(server) | origins).changed == 1
+
+    resources = gateway.get_resources(restApiId=api, embed=["methods"])["items"]
+    preflights = {
+        resource["path"]: resource["resourceMethods"]["OPTIONS"]
+        for resource in resources
+        if "OPTIONS" in resource.get("resourceMethods", {})
+    }
+    assert set(preflights) == {"/openapi.json", "/v1/{proxy+}", "/v1alpha1", "/v1alpha2"}
+    for path, method in preflights.items():
+        behind = method["methodIntegration"]
+        assert (method["apiKeyRequired"], behind["httpMethod"]) == (False, "OPTIONS")
+        assert "method.request.header.x-api-key" not in method["requestParameters"]
+        assert behind["uri"] == f"http://127.0.0.1:{server}{path.replace('+}', '}')}"
+    assert call(opened, "/v1/tasks/abc", None)[0] == 403
+    assert opened.roles("gateway", variables=VARIABLES | away(server)).changed == 1
+
+
 def test_plan_has_rate_burst_stage_and_key(opened: Ansible) -> None:
     gateway = opened.client("apigateway")
     (plan,) = gateway.get_usage_plans()["items"]

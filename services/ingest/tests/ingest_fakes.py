@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import httpx
 from google.protobuf.timestamp_pb2 import Timestamp
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from starlette.types import ASGIApp
 
 from contracts.ids import Uid
@@ -26,6 +27,7 @@ from darkroom.tasks.v1 import tasks_pb2_grpc
 from ingest.bodies import Bodies
 from ingest.domain import Accepted, Caller, Change, Idempotency, Submission, is_terminal
 from ingest.http.app import rest_app
+from ingest.http.problems import no_http
 from ingest.keys import Gate
 from ingest.metrics import Metrics
 from ingest.rpc import SERVICE, TaskRpc
@@ -274,7 +276,7 @@ async def rest(world: World, key: str | None = KEY) -> AsyncIterator[httpx.Async
     port = free_port()
     headers = {} if key is None else {"x-api-key": key}
     async with (
-        http_serving(world.app(), "127.0.0.1", port),
+        http_serving(world.app(), "127.0.0.1", port, no_http=no_http(world.metrics)),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client,
     ):
         yield client
@@ -336,3 +338,19 @@ def check_problem(response: httpx.Response, status: int, code: str) -> dict[str,
     assert (problem["status"], problem["code"]) == (status, code)
     assert problem["title"] == REFUSALS[code].title
     return problem
+
+
+def counted(meter: InMemoryMetricReader) -> dict[tuple[str, str, str], int]:
+    """What was recorded, by instrument, operation or code, and status."""
+    found: dict[tuple[str, str, str], int] = {}
+    recorded = meter.get_metrics_data()
+    for resource in recorded.resource_metrics if recorded else ():
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                for point in metric.data.data_points:
+                    label = point.attributes or {}
+                    name = str(label.get("operation") or label.get("code"))
+                    key = (metric.name, name, str(label.get("status", "")))
+                    number: int = getattr(point, "count", 0) or getattr(point, "value", 0)
+                    found[key] = found.get(key, 0) + number
+    return found

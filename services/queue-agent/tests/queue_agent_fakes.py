@@ -25,6 +25,7 @@ from queue_agent.domain import (
     RuntimeLostError,
     Stored,
     Task,
+    TaskFailedError,
 )
 from queue_agent.files.body import Body, open_body
 from queue_agent.pipeline.delivery_state import DeliveryState
@@ -134,6 +135,8 @@ class FakeNotifier:
     attempts: dict[Uid, int] = field(default_factory=dict)
     ends: dict[Uid, Stored] = field(default_factory=dict)
     progress: list[Progress] = field(default_factory=list)
+    started: list[tuple[Uid, int]] = field(default_factory=list)
+    reports: int = 0
     up: bool = True
     outages: int = 0
     reports_fail: bool = False
@@ -147,12 +150,28 @@ class FakeNotifier:
         self.attempts[uid] = self.attempts.get(uid, 0) + 1
         return Begun(verdict=Verdict.PROCEED, attempt=self.attempts[uid])
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress | None) -> bool:
+    async def report(
+        self,
+        uid: Uid,
+        attempt: int,
+        progress: Progress | None,
+        started_at: datetime | None = None,
+    ) -> bool:
+        self.reports += 1
         if self.reports_fail:
             raise TransientError("no notifier")
+        if started_at:
+            self.started.append((uid, attempt))
         if progress:
             self.progress.append(progress)
         return uid in self.cancelled
+
+    async def heard(self, reports: int) -> None:
+        """Wait for that many more reports."""
+        wanted = self.reports + reports
+        async with asyncio.timeout(60):
+            while self.reports < wanted:  # noqa: ASYNC110  # a fake needs no more
+                await asyncio.sleep(0.001)
 
     async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
         self.released.append((uid, attempt, interrupted))
@@ -192,7 +211,7 @@ class FakeStore:
 
     async def read(self, key: str) -> bytes:
         if key not in self.objects:
-            raise TransientError("no such object")
+            raise TaskFailedError("gone", code="input_unavailable", retryable=True)
         return self.objects[key][0]
 
 

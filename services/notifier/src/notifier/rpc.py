@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import UTC
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any
 
 from contracts import ids
 from contracts.callback import Failure
@@ -14,11 +14,10 @@ from contracts.state import Progress
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
 from ledger.record import Record, Result
 from ledger.wire import to_wire
+from notifier.domain import DIRECT
 from notifier.settle import Settle
 from notifier.watch import Watch
 from servicekit.errors import FieldError, RejectedError
-
-_DIRECT: Final = "direct"  # the tenant of tasks that were published past ingest
 
 
 class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
@@ -37,6 +36,7 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
             request.agent,
             max(request.receives, 0),
             new=_new_record(request) if request.HasField("new_task") else None,
+            staged=request.tells_start,
         )
         return notifier_pb2.BeginAttemptResponse(
             verdict=notifier_pb2.Verdict.Value(f"VERDICT_{verdict.name}"), attempt=attempt
@@ -49,7 +49,9 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
         progress = None
         if request.total > 0:
             progress = Progress(step=max(request.step, 0), total=request.total)
-        cancelled = await self._settle.report(_uid(request.uid), request.attempt, progress)
+        cancelled = await self._settle.report(
+            _uid(request.uid), request.attempt, progress, _started_at(request)
+        )
         return notifier_pb2.ReportProgressResponse(cancelled=cancelled)
 
     async def FinishTask(  # noqa: N802
@@ -69,6 +71,7 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
             error=error,
             cancelled=request.cancelled,
             warnings=tuple(request.warnings),
+            started_at=_started_at(request),
         )
         committed = await self._settle.finish(_uid(request.uid), result)
         return notifier_pb2.FinishTaskResponse(committed=committed)
@@ -120,13 +123,19 @@ def _uid(text: str) -> ids.Uid:
         ) from error
 
 
+def _started_at(
+    request: notifier_pb2.ReportProgressRequest | notifier_pb2.FinishTaskRequest,
+) -> datetime | None:
+    return request.started_at.ToDatetime(UTC) if request.HasField("started_at") else None
+
+
 def _new_record(request: notifier_pb2.BeginAttemptRequest) -> Record:
     task = request.new_task
     try:
         return Record(
             uid=_uid(request.uid),
             id=ids.task_id(task.id),
-            tenant=_DIRECT,
+            tenant=DIRECT,
             runtime=task.runtime,
             tasktype=TaskType(task.tasktype),
             bucket=task.bucket,

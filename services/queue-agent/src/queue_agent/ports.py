@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -56,8 +56,17 @@ class Notifier(Protocol):
         """Ask whether a delivery, the message's `receives`th, may be worked on."""
         ...
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress | None) -> bool:
-        """Report how far an attempt is, None without news; returns whether it is cancelled."""
+    async def report(
+        self,
+        uid: Uid,
+        attempt: int,
+        progress: Progress | None,
+        started_at: datetime | None = None,
+    ) -> bool:
+        """Report how far an attempt is, None without news; returns whether it is cancelled.
+
+        `started_at` is when the runtime began with it, to be reported once.
+        """
         ...
 
     async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
@@ -81,7 +90,7 @@ class ClaimStore(Protocol):
     """Where bodies wait that did not fit into a message."""
 
     async def read(self, key: str) -> bytes:
-        """The body; raises `TransientError`."""
+        """The body; raises `TransientError`, `TaskFailedError` if it is there no more."""
         ...
 
 
