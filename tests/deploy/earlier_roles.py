@@ -34,6 +34,7 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
     return {
         "deployment": {
             "stack": STACK,
+            "stack_name": STACK,
             "rate_limit": 30,
             "burst_limit": 50,
             "runtimes": list(runtimes),
@@ -46,6 +47,11 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
         "network_cidr": "10.0.0.0/16",
         "network_public_subnet_ids": ["subnet-0a", "subnet-0b", "subnet-0c"],
         "network_private_subnet_ids": ["subnet-1a", "subnet-1b", "subnet-1c"],
+        "cluster_name": STACK,
+        "cluster_arn": f"arn:{partition}:eks:{where}:cluster/{STACK}",
+        "cluster_api_key_id": "",
+        "cluster_node_role": f"{STACK}-{REGION}-karpenter-node",
+        "cluster_interruption_queue": f"{STACK}_interruptions",
         "storage_output_bucket": f"{STACK}-output-{ACCOUNT}-{REGION}",
         "storage_claim_bucket": f"{STACK}-claims-{ACCOUNT}-{REGION}",
         "storage_model_bucket": "model-bucket",

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ansible_runs import Ansible, Run
-from earlier_roles import STACK, facts, runtime
+from earlier_roles import facts, runtime
 from kubernetes_api import KubernetesApi, served
 from kubernetes_store import Json, Kind, Store, core_kinds, crd_kinds
 from rendering import containers, environment
@@ -114,8 +114,6 @@ def variables(cluster: Cluster) -> dict[str, Any]:
     folder = cluster.ansible.folder
     return {
         **facts(*known_runtimes()),
-        "cluster_name": STACK,
-        "identity_roles": {"karpenter-node": "arn:aws:iam::000000000000:role/a-node-role"},
         "karpenter_chart": controller(folder, "karpenter"),
         "karpenter_crd_chart": controller(folder, "karpenter-crd"),
         "keda_chart": controller(folder, "keda"),
