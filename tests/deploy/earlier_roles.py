@@ -35,6 +35,7 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
         "deployment": {
             "stack": STACK,
             "stack_name": STACK,
+            "stage_name": "dev",
             "rate_limit": 30,
             "burst_limit": 50,
             "runtimes": list(runtimes),
