@@ -6,7 +6,7 @@ import subprocess
 
 from harness import command, environment
 
-FAILURE_SECONDS = 120
+FAILURE_SECONDS = 300
 
 
 def failed(*arguments: str) -> str:

@@ -24,9 +24,9 @@ from awsio import clients
 from darkroom.tasks.v1 import tasks_pb2_grpc
 from provisioning.emulator import CREDENTIALS
 
-START_SECONDS = 120
-STOP_SECONDS = 60
-TASK_SECONDS = 90
+START_SECONDS = 300
+STOP_SECONDS = 300
+TASK_SECONDS = 300
 HOLD_FILE = "hold"
 
 
@@ -69,7 +69,7 @@ class Stack:
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            base_url=self.info["endpoint"], headers=self.headers, timeout=30, trust_env=False
+            base_url=self.info["endpoint"], headers=self.headers, timeout=120, trust_env=False
         )
 
     def find(self, *words: str) -> psutil.Process:

@@ -10,6 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "libs" / "deployment" / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "libs" / "modelfiles" / "src"))
 
 from deployment.check import check
 from deployment.normalise import normalised

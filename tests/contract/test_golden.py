@@ -252,7 +252,7 @@ async def published(stack: Stack, message: dict[str, Any], attributes: dict[str,
                 for name, value in attributes.items()
             },
         )
-    async with asyncio.timeout(60), stack.client() as client:
+    async with asyncio.timeout(300), stack.client() as client:
         while True:
             answer = await client.get(f"/v1/tasks/{message['metadata']['id']}")
             if answer.is_success:

@@ -128,7 +128,7 @@ def account(folder: Path) -> Iterator[Ansible]:
         yield Ansible(folder, f"http://{HOST}:{port}")
     finally:
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=300)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import cel
 import pytest
 
 from rendering import (
@@ -111,42 +110,6 @@ def test_a_security_context_of_a_user_wins_key_by_key() -> None:
     }
 
 
-def test_a_deployment_that_is_scaled_has_no_replicas(golden: list[Json]) -> None:
-    off = _rendered("scaling-off")
-
-    assert "replicas" not in only(golden, "Deployment")["spec"]
-    assert only(off, "Deployment")["spec"]["replicas"] == 3
-    assert not [item for item in off if item["apiVersion"].startswith("keda")]
-
-
-def test_keda_counts_what_is_at_work(golden: list[Json]) -> None:
-    spec = only(golden, "ScaledObject")["spec"]
-
-    assert (spec["pollingInterval"], spec["cooldownPeriod"]) == (5, 300)
-    (trigger,) = spec["triggers"]
-    assert trigger["metadata"] == {
-        "queueURL": "https://sqs.us-east-1.amazonaws.com/123456789012/sdoneks-sdruntime",
-        "awsRegion": "us-east-1",
-        "queueLength": "10",
-        "scaleOnInFlight": "true",
-    }
-    authentication = only(golden, "TriggerAuthentication")
-    assert trigger["authenticationRef"] == {"name": authentication["metadata"]["name"]}
-    assert authentication["spec"] == {"podIdentity": {"provider": "aws"}}
-    assert spec["fallback"]["behavior"] == "currentReplicasIfHigher"
-
-
-def test_behaviour_of_the_autoscaler_is_where_keda_reads_it() -> None:
-    behaviour = only(_rendered("everything"), "ScaledObject")["spec"]["advanced"][
-        "horizontalPodAutoscalerConfig"
-    ]["behavior"]
-
-    assert behaviour["scaleDown"]["stabilizationWindowSeconds"] == 900
-    assert behaviour["scaleUp"]["policies"] == [
-        {"type": "Pods", "value": 4, "periodSeconds": 60}
-    ]
-
-
 @pytest.mark.parametrize(
     ("name", "types"),
     [
@@ -194,9 +157,12 @@ def test_a_pod_at_work_is_asked_to_end_before_its_node_does(name: str, grace: st
     assert int(grace[:-1]) == pod["terminationGracePeriodSeconds"] + 5
 
 
-def test_a_drifted_node_lives_until_it_is_empty(golden: list[Json]) -> None:
+def test_empty_nodes_end_together_underused_ones_few_at_a_time_and_drifted_ones_not(
+    golden: list[Json],
+) -> None:
     assert only(golden, "NodePool")["spec"]["disruption"]["budgets"] == [
-        {"nodes": "10%"},
+        {"nodes": "10%", "reasons": ["Underutilized"]},
+        {"nodes": "100%", "reasons": ["Empty"]},
         {"nodes": "0", "reasons": ["Drifted"]},
     ]
 
@@ -282,7 +248,20 @@ def test_images_are_pulled_in_parallel_onto_the_disks() -> None:
 
     assert spec["instanceStorePolicy"] == "RAID0"
     assert 'snapshotter = "soci"' in spec["userData"]
-    assert "/var/lib/soci-snapshotter" in spec["userData"]
+
+
+@pytest.mark.parametrize(
+    ("version", "binds"),
+    [("latest", False), ("v1.44.0", True), ("1.45.0", True), ("v1.46.0", False)],
+)
+def test_the_folder_of_soci_is_bound_where_the_system_does_not_do_it_itself(
+    version: str, binds: bool
+) -> None:
+    node = {"nodeTemplate": {"amiAlias": f"bottlerocket@{version}"}}
+
+    user_data = only(_rendered("nvme-soci", karpenter=node), "EC2NodeClass")["spec"]["userData"]
+
+    assert ("/var/lib/soci-snapshotter" in user_data) == binds
 
 
 def test_further_settings_of_bottlerocket_stay() -> None:
@@ -404,51 +383,6 @@ def test_runtime_and_agent_do_not_share_a_port() -> None:
 
     assert found["runtime"]["ports"][0]["containerPort"] == 9090
     assert environment(found["queue-agent"])["QUEUE_AGENT_OPS_PORT"] == "9091"
-
-
-def test_the_agent_may_change_annotations_of_its_own_pod_only(golden: list[Json]) -> None:
-    role = only(golden, "Role")
-    policy = only(golden, "ValidatingAdmissionPolicy")["spec"]
-    binding = only(golden, "ValidatingAdmissionPolicyBinding")["spec"]
-
-    assert role["rules"] == [
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]}
-    ]
-    assert only(golden, "RoleBinding")["subjects"] == [
-        {"kind": "ServiceAccount", "name": "queue-agent-sdruntime", "namespace": "art"}
-    ]
-    (condition,) = policy["matchConditions"]
-    assert "system:serviceaccount:art:queue-agent-sdruntime" in condition["expression"]
-    assert binding["validationActions"] == ["Deny"]
-
-
-def _verdicts(found: list[Json], pod: str, change: Json) -> list[bool]:
-    """Ask the policy about a change by the agent in the pod `agent-1`."""
-    before = {"metadata": {"name": pod, "labels": {"team": "art"}}, "spec": {"containers": []}}
-    user = {"extra": {"authentication.kubernetes.io/pod-name": ["agent-1"]}}
-    asked = {
-        "request": {"name": pod, "userInfo": user},
-        "oldObject": before,
-        "object": merged(before, change),
-    }
-    validations = only(found, "ValidatingAdmissionPolicy")["spec"]["validations"]
-    return [cel.evaluate(rule["expression"], asked) for rule in validations]
-
-
-@pytest.mark.parametrize(
-    ("pod", "change", "verdicts"),
-    [
-        ("agent-1", {"metadata": {"annotations": {"busy": "yes"}}}, [True, True]),
-        ("agent-2", {"metadata": {"annotations": {"busy": "yes"}}}, [False, True]),
-        ("agent-1", {"metadata": {"labels": {"team": "other"}}}, [True, False]),
-        ("agent-1", {"spec": {"containers": [{"image": "evil"}]}}, [True, False]),
-    ],
-    ids=["own-annotation", "pod-of-another", "own-label", "own-image"],
-)
-def test_the_policy_of_the_cluster_keeps_the_agent_to_that(
-    golden: list[Json], pod: str, change: Json, verdicts: list[bool]
-) -> None:
-    assert _verdicts(golden, pod, change) == verdicts
 
 
 def test_labels_of_a_user_do_not_replace_those_that_select() -> None:

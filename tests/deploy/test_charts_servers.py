@@ -52,7 +52,7 @@ def _run(container: Json, root: Path, path: str = os.defpath) -> None:
         mounted.sub(lambda found: str(root / volumes[found[0]]), word)
         for word in container["command"]
     ]
-    subprocess.run(command, check=True, timeout=60, env={"PATH": path})
+    subprocess.run(command, check=True, timeout=300, env={"PATH": path})
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def own_aws(tmp_path: Path) -> Iterator[str]:
     wait_for(f"http://127.0.0.1:{port}", process)
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    process.wait(timeout=30)
+    process.wait(timeout=120)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from httpx_sse import aconnect_sse
 
 from provisioning.resources import subscribe_queue
 
-EVENT_SECONDS = 60
+EVENT_SECONDS = 300
 
 
 @pytest.fixture(scope="module")

@@ -148,14 +148,16 @@ async def send(url: str, bodies: list[str]) -> None:
 
 
 async def until_parked(url: str, count: int) -> int:
-    """How many messages are in a queue, as soon as there are `count`."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    """How many messages are in a queue, as soon as there are `count` or no more come."""
+    most, deadline = 0, 0.0
     async with clients.sqs() as sqs:
         while True:
             answer = await sqs.get_queue_attributes(
                 QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
             )
             found = int(answer["Attributes"]["ApproximateNumberOfMessages"])
+            if found > most or not deadline:
+                most, deadline = found, time.monotonic() + PATIENCE_SECONDS
             if found >= count or time.monotonic() > deadline:
                 return found
             await asyncio.sleep(0.5)

@@ -38,7 +38,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         finally:
             for process in started:
                 process.terminate()
-                process.wait(timeout=30)
+                process.wait(timeout=120)
 
 
 def second_agent(stack: Stack, runtime: str, kind: str) -> list[subprocess.Popen[bytes]]:

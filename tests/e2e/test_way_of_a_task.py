@@ -36,7 +36,7 @@ async def test_one_trace_leads_from_the_post_to_the_callback(
 
     parent = callbacks.attributes[accepted["uid"]]["traceparent"]
     trace_id = bytes.fromhex(parent.split("-")[1])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120  # a guard, for a machine that does much else
     while True:
         ours = [(name, span) for name, span in spans.received if span.trace_id == trace_id]
         known = {span.span_id for _, span in ours}
@@ -74,15 +74,15 @@ async def test_grpc_and_rest_tell_the_same_task(stack: Stack) -> None:
             tasktype="pipeline",
             content_json=json.dumps(pipeline("by-grpc", seed=2)["content"]),
         )
-        accepted = await service.SubmitTask(request, metadata=key, timeout=30)
+        accepted = await service.SubmitTask(request, metadata=key, timeout=120)
         rest = await stack.until(accepted.uid, "completed")
         answer = await service.GetTask(
-            tasks_pb2.GetTaskRequest(id="by-grpc"), metadata=key, timeout=30
+            tasks_pb2.GetTaskRequest(id="by-grpc"), metadata=key, timeout=120
         )
         listed = await service.ListTasks(
             tasks_pb2.ListTasksRequest(runtime="comfyruntime", limit=1),
             metadata=key,
-            timeout=30,
+            timeout=120,
         )
     assert answer.task.uid == accepted.uid == listed.tasks[0].uid
     assert list(answer.task.image_url) == rest["image_url"]
@@ -92,7 +92,7 @@ async def test_grpc_without_a_key_is_unauthenticated(stack: Stack) -> None:
     async with grpc.aio.insecure_channel(stack.info["grpc"]) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await task_service(channel).GetTask(
-                tasks_pb2.GetTaskRequest(id="x"), metadata=(), timeout=30
+                tasks_pb2.GetTaskRequest(id="x"), metadata=(), timeout=120
             )
     status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]  # it has what is needed
     assert status is not None
@@ -151,7 +151,7 @@ async def test_undecodable_message_ends_in_the_dead_letter_queue(
     body = '{"uid": "not a task"}'
     async with clients.sqs() as sqs:
         await sqs.send_message(QueueUrl=url, MessageBody=body)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         parked: list[str] = []
         while not parked:
             assert time.monotonic() < deadline, "not in the dead-letter queue"

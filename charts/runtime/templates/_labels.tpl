@@ -33,6 +33,11 @@ labels:
   {{- include "runtime.labels" . | nindent 2 }}
 {{- end }}
 
+{{/* The label that the agent gives its pod while a task takes long. */}}
+{{- define "runtime.workLabel" -}}
+darkroom/at-work
+{{- end }}
+
 {{- define "runtime.account" -}}
 queue-agent-{{ .Values.name }}
 {{- end }}
@@ -73,6 +78,17 @@ runtime-{{ .Values.name }}
 {{- define "runtime.readsModels" -}}
 {{- if .Values.runtime.persistence.enabled -}}
 {{ eq .Values.runtime.persistence.type "nvme" | ternary "" "true" }}
+{{- end }}
+{{- end }}
+
+{{/*
+From Bottlerocket 1.46.0 on, Karpenter has the system bind all its folders to the disks, SOCI's too; before, it names
+three (pkg/providers/version/version.go, SupportsDefaultBind).
+*/}}
+{{- define "runtime.bindsSoci" -}}
+{{- $version := trimPrefix "bottlerocket@" .Values.karpenter.nodeTemplate.amiAlias }}
+{{- if ne $version "latest" -}}
+{{ semverCompare "<1.46.0" $version | ternary "true" "" }}
 {{- end }}
 {{- end }}
 

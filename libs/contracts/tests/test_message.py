@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.ids import Prefix, TaskId, Uid, claim_key
-from contracts.kinds import TaskType
+from contracts.kinds import Previews, TaskType
 from contracts.message import TaskMessage, UndecodableError, decode_content
 
 SECRET = "a-prompt-that-nobody-else-may-read"  # noqa: S105  # stands for a request's body
@@ -51,6 +51,11 @@ def test_a_time_limit_travels_with_the_task(seconds: float) -> None:
     message = TaskMessage.decode(changed(timeout_seconds=seconds))
     assert message.timeout_seconds == seconds
     assert TaskMessage.decode(changed()).timeout_seconds is None
+
+
+def test_that_previews_are_kept_travels_with_the_task() -> None:
+    assert TaskMessage.decode(changed(previews="keep")).previews is Previews.KEEP
+    assert TaskMessage.decode(changed()).previews is None
 
 
 def test_the_alias_of_a_tasktype_means_the_same() -> None:

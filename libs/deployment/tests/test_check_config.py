@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from golden_config import GOLDEN, config, runtime, warnings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +15,6 @@ from deployment.normalise import normalised
 from deployment.rules import partition_of
 from deployment.template import Wanted, written
 
-GOLDEN = Path("tests/contract/golden/config.yaml")
 AGENT = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sd-on-eks/queue-agent"
 # As the original's own script writes it.
 SCRIPTED = """
@@ -51,19 +48,6 @@ modelsRuntime:
       scaling:
         queueLength: 10
 """
-
-
-def config(**first: Any) -> dict[str, Any]:
-    """The golden file with other keys of its runtime."""
-    values: dict[str, Any] = copy.deepcopy(yaml.safe_load(GOLDEN.read_text()))
-    values["modelsRuntime"][0] |= first
-    return values
-
-
-def warnings(values: dict[str, Any], region: str | None = "us-east-1") -> list[str]:
-    checked = check(values, region)
-    assert checked.errors == ()
-    return [finding.text for finding in checked.warnings]
 
 
 def test_golden_file_passes_and_its_agent_is_replaced() -> None:
@@ -177,121 +161,26 @@ def test_nothing_is_deployed_of_a_file_with_errors() -> None:
         normalised(checked)
 
 
-def runtime(**values: Any) -> dict[str, Any]:
-    return config(extraValues={"runtime": {"inferenceApi": {"image": IMAGE}, **values}})
+@pytest.mark.parametrize(
+    ("kind", "formats"),
+    [
+        ("sdwebui", ".safetensors, .ckpt or .gguf"),
+        ("comfyui", ".safetensors, .sft, .ckpt, .pt, .pth, .bin or .gguf"),
+        ("invokeai", ".safetensors, .ckpt, .pt, .pth, .bin or .gguf"),
+    ],
+)
+def test_a_model_is_of_a_format_that_the_type_reads(kind: str, formats: str) -> None:
+    def errors(model: str) -> list[str]:
+        given = runtime()
+        given["modelsRuntime"][0] |= {"type": kind, "modelFilename": model}
+        return [error.text for error in check(given).errors]
 
-
-def comfyui(**values: Any) -> dict[str, Any]:
-    comfy = runtime(**values)
-    comfy["modelsRuntime"][0] |= {"type": "comfyui", "modelFilename": ""}
-    return comfy
-
-
-def nodes(**values: Any) -> dict[str, Any]:
-    return config(
-        extraValues={"runtime": {"inferenceApi": {"image": IMAGE}}, "karpenter": values}
-    )
-
-
-IMAGE = {"repository": "example.com/sdwebui", "tag": "1"}
-AT = "modelsRuntime[0].extraValues"
-WARNED: list[tuple[dict[str, Any], str]] = [
-    (
-        {**runtime(), "stackName": "SdOnEKS"},
-        "stackName: found 'SdOnEKS'; deployed as 'sdoneks'",
-    ),
-    (
-        {**runtime(), "APIGW": {"throttle": {"rateLimit": 10, "burstLimit": 2}}},
-        "APIGW.throttle.burstLimit: found 2, less than rateLimit (10); "
-        "more than 2 requests at one moment are throttled",
-    ),
-    (
-        {**runtime(), "clusterComponents": {"desiredCount": 3}},
-        "clusterComponents: found a key of the original solution; "
-        "left out: the nodes of the services are variables of the role cluster",
-    ),
-    (
-        {**runtime(), "APIGW": None},
-        "APIGW: found no value; treated as if the key were not there",
-    ),
-    (
-        {**runtime(), "modelsRuntime": [{**runtime()["modelsRuntime"][0], "name": "SD"}]},
-        "modelsRuntime[0].name: found 'SD'; deployed as 'sd': requests must name it so",
-    ),
-    (
-        {**runtime(), "modelsRuntime": [{**runtime()["modelsRuntime"][0], "type": "comfyui"}]},
-        "modelsRuntime[0].modelFilename: found 'v1-5-pruned-emaonly.safetensors'; "
-        "not used: the tasks of comfyui name their models themselves",
-    ),
-    (
-        runtime(scaling={"cooldownPeriod": 60}),
-        f"{AT}.runtime.scaling.cooldownPeriod: found 60, shorter than a lease (120 s); "
-        "the last pod may end before a task that was lost comes back, and start again",
-    ),
-    (
-        runtime(scaling={"maxReplicaCount": 150}),
-        f"{AT}.runtime.scaling.maxReplicaCount: found 150, more than the GPUs of "
-        "resourceLimits (100); 100 pods run, the others wait",
-    ),
-    (
-        runtime(replicas=2),
-        f"{AT}.runtime.replicas: found 2; "
-        "not used while scaling.enabled is true: see minReplicaCount",
-    ),
-    (
-        runtime(terminationGracePeriodSeconds=600),
-        f"{AT}.runtime.terminationGracePeriodSeconds: found 600; "
-        "Spot ends a node 120 s after its notice",
-    ),
-    (
-        runtime(inferenceApi={"image": IMAGE, "keepFilesMinutes": 600}),
-        f"{AT}.runtime.inferenceApi.keepFilesMinutes: found 600; "
-        "not used: sdwebui keeps no files",
-    ),
-    (
-        comfyui(inferenceApi={"image": IMAGE, "keepFilesMinutes": 119}),
-        f"{AT}.runtime.inferenceApi.keepFilesMinutes: found 119; an input may be removed "
-        "before its run, which waits for another of up to an hour",
-    ),
-    (
-        runtime(serviceAccountName="runtime-sa"),
-        f"{AT}.runtime.serviceAccountName: found a key of the original solution; "
-        "left out: the deployment sets it",
-    ),
-    (
-        nodes(provisioner={"instanceType": ["m5.large"]}),
-        f"{AT}.karpenter.provisioner.instanceType[0]: found 'm5.large' with no NVIDIA GPU "
-        "as far as its name tells; the runtime may not start there",
-    ),
-    (
-        nodes(provisioner={"instanceType": ["g5g.xlarge"]}),
-        f"{AT}.karpenter.provisioner.instanceType[0]: found 'g5g.xlarge' with an Arm "
-        "processor; the runtime may not start there",
-    ),
-    (
-        nodes(
-            nodeTemplate={"imageCache": "soci", "dataVolume": {"snapshotID": "snap-01234567"}}
-        ),
-        f"{AT}.karpenter.nodeTemplate.dataVolume.snapshotID: found 'snap-01234567'; "
-        "not used with imageCache: soci",
-    ),
-    (
-        nodes(
-            nodeTemplate={
-                "instanceStorePolicy": "RAID0",
-                "dataVolume": {"snapshotID": "snap-01234567"},
-            }
-        ),
-        f"{AT}.karpenter.nodeTemplate.instanceStorePolicy: found RAID0 with snapshot "
-        "snap-01234567; images are kept on the disks of the instance then: "
-        "the snapshot is not used",
-    ),
-]
-
-
-@pytest.mark.parametrize(("values", "message"), WARNED)
-def test_what_deploys_but_surprises_is_a_warning(values: dict[str, Any], message: str) -> None:
-    assert warnings(values) == [message]
+    read = formats.replace(" or ", ", ").split(", ")
+    assert [errors(f"folder/model{one}") for one in read] == [[]] * len(read)
+    assert errors("model.onnx") == [
+        "modelsRuntime[0].modelFilename: found 'model.onnx'; "
+        f"allowed: a file name that ends in {formats}"
+    ]
 
 
 def test_chart_of_the_original_is_replaced_and_another_is_kept() -> None:
@@ -403,53 +292,3 @@ def test_written_file_holds_what_was_wanted_and_nothing_else(
 
     for error in checked.errors:
         assert error.key.rpartition(".")[2] in {"name", "modelBucketArn", "snapshotID"}
-
-
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
-anything = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
-    max_leaves=20,
-)
-
-
-@given(text=st.text() | st.binary())
-def test_no_text_makes_the_check_fail(text: str | bytes) -> None:
-    for finding in check(text, "us-east-1").findings:
-        assert finding.text
-
-
-@given(value=anything)
-def test_no_value_in_yaml_makes_the_check_fail(value: object) -> None:
-    for finding in check(yaml.dump(value), "us-east-1").findings:
-        assert finding.text
-
-
-PLACES = (
-    "stackName", "modelBucketArn", "APIGW", "modelsRuntime", "modelsRuntime.0",
-    *(f"modelsRuntime.0.{key}" for key in ("name", "type", "modelFilename", "extraValues")),
-    *(
-        f"modelsRuntime.0.extraValues.{key}"
-        for key in (
-            "runtime", "karpenter", "runtime.scaling", "runtime.queueAgent",
-            "runtime.inferenceApi", "runtime.scaling.queueLength", "karpenter.nodeTemplate",
-            "karpenter.nodeTemplate.dataVolume", "karpenter.provisioner.capacityType",
-            "karpenter.provisioner.instanceType",
-        )
-    ),
-)  # fmt: skip
-
-
-@given(place=st.sampled_from(PLACES), value=anything)
-def test_no_value_in_any_place_makes_the_check_fail(place: str, value: Any) -> None:
-    values: Any = config()
-    *way, last = place.split(".")
-    holder = values
-    for step in way:
-        holder = holder[int(step)] if step.isdigit() else holder[step]
-    holder[int(last) if last.isdigit() else last] = value
-
-    checked = check(values, "us-east-1")
-
-    if not checked.errors:
-        assert normalised(checked)["stack"]

@@ -280,7 +280,10 @@ async def test_no_more_overdue_callbacks_are_given_than_were_asked_for(ledger: L
 
 
 STEPS = st.lists(
-    st.sampled_from(["begin", "report", "release", "mark", "settle", "finish"]), max_size=12
+    st.sampled_from(
+        ["begin", "stage", "start", "report", "release", "mark", "settle", "finish"]
+    ),
+    max_size=12,
 )
 
 
@@ -302,6 +305,10 @@ async def do(step: str, ledger: Ledger, record: Record) -> None:
     uid, attempt = record.uid, record.attempt
     if step == "begin":
         await ledger.begin(uid, NOW)
+    elif step == "stage":
+        await ledger.begin(uid, NOW, staged=True)
+    elif step == "start":
+        await ledger.start(uid, attempt, LATER)
     elif step == "report":
         await ledger.report(uid, attempt, Progress(step=record.sequence, total=99))
     elif step == "release":
@@ -312,3 +319,87 @@ async def do(step: str, ledger: Ledger, record: Record) -> None:
         await ledger.settle_cancel(uid, NOW)
     else:
         await ledger.finish(uid, DONE, NOW)
+
+
+async def staged(ledger: Ledger, record: Record) -> Record:
+    begun = await ledger.begin(record.uid, NOW, receives=1, staged=True)
+    assert begun is not None
+    return begun
+
+
+async def test_a_staged_attempt_is_queued_for_clients_until_its_runtime_begins(
+    ledger: Ledger, record: Record
+) -> None:
+    begun = await staged(ledger, record)
+    assert begun == replace(record, state=TaskState.RUNNING, attempt=1, receives=1, sequence=2)
+    assert begun.state_for_clients is TaskState.QUEUED
+
+    started = await ledger.start(record.uid, 1, LATER)
+
+    assert started == replace(begun, started_at=LATER, sequence=3)
+    assert started.state_for_clients is TaskState.RUNNING
+    assert await ledger.start(record.uid, 1, NOW) == started
+
+
+@pytest.mark.parametrize("attempt", [0, 1, 3])
+async def test_the_start_of_another_attempt_is_ignored(
+    ledger: Ledger, record: Record, attempt: int
+) -> None:
+    await staged(ledger, record)
+    begun = await staged(ledger, record)
+    assert await ledger.start(record.uid, attempt, LATER) == begun
+
+
+async def test_what_was_released_or_has_ended_does_not_start(
+    ledger: Ledger, record: Record
+) -> None:
+    await staged(ledger, record)
+    released = await ledger.release(record.uid, 1, interrupted=True, reason="stop")
+    assert await ledger.start(record.uid, 1, LATER) == released
+    ended, _ = await ledger.finish(record.uid, DONE, NOW)
+    assert await ledger.start(record.uid, 1, LATER) == ended
+    assert await ledger.start(new_uid(), 1, LATER) is None
+
+
+async def test_the_next_attempt_is_staged_again(ledger: Ledger, record: Record) -> None:
+    await staged(ledger, record)
+    await ledger.start(record.uid, 1, NOW)
+    begun = await ledger.begin(record.uid, LATER, receives=2, staged=True)
+    assert begun is not None
+    assert (begun.state_for_clients, begun.started_at) == (TaskState.QUEUED, None)
+
+
+async def test_a_staged_attempt_that_said_nothing_is_a_failure_as_well(
+    ledger: Ledger, record: Record
+) -> None:
+    await staged(ledger, record)
+    begun = await ledger.begin(record.uid, LATER, receives=2, staged=True)
+    assert begun is not None
+    assert (begun.attempt, begun.failures) == (2, 1)
+
+
+async def test_an_end_tells_the_start_that_nobody_has_noted(
+    ledger: Ledger, record: Record
+) -> None:
+    await staged(ledger, record)
+    ended, _ = await ledger.finish(record.uid, replace(DONE, started_at=LATER), LATER)
+    assert ended is not None
+    assert (ended.state_for_clients, ended.started_at) == (TaskState.COMPLETED, LATER)
+    assert await ledger.get(record.uid) == ended
+
+
+async def test_an_end_leaves_the_start_that_was_noted(ledger: Ledger, record: Record) -> None:
+    await ledger.begin(record.uid, NOW)
+    ended, _ = await ledger.finish(record.uid, replace(DONE, started_at=LATER), LATER)
+    assert ended is not None
+    assert ended.started_at == NOW
+
+
+async def test_a_marked_staged_task_is_settled_at_once(ledger: Ledger, record: Record) -> None:
+    await staged(ledger, record)
+    await ledger.mark_cancelled(record.uid)
+    settled, committed = await ledger.settle_cancel(record.uid, LATER)
+    assert committed
+    assert settled is not None
+    assert settled.state is TaskState.CANCELLED
+    assert await ledger.finish(record.uid, DONE, LATER) == (settled, False)

@@ -64,6 +64,14 @@ async def test_a_walk_with_a_filter_gives_each_matching_record_once(
         assert await walk(ledger, runtime, limits, state) == matching
 
 
+async def test_a_staged_task_is_listed_with_those_that_are_queued(ledger: Ledger) -> None:
+    runtime, (running, queued) = await filled(ledger, [False, True])
+    running, queued = (running, queued) if running.attempt else (queued, running)
+    staged = await ledger.begin(queued.uid, NOW, staged=True)
+    for state, found in ((TaskState.QUEUED, staged), (TaskState.RUNNING, running)):
+        assert await walk(ledger, runtime, [5], state) == [found]
+
+
 async def test_the_last_page_has_no_cursor(ledger: Ledger) -> None:
     runtime, records = await filled(ledger, [False] * 4)
     page = await ledger.page(runtime, state=None, limit=4, before=None)

@@ -4,10 +4,14 @@ import struct
 
 import pytest
 
-from modelfiles.formats import check_gguf
+from modelfiles.formats import BY_RUNTIME, FORMATS, check_gguf
 from modelfiles.safetensors import MalformedError
 
 HEAD = b"GGUF" + struct.pack("<IQQ", 3, 2, 5)
+
+
+def test_each_format_has_a_runtime_that_reads_it() -> None:
+    assert FORMATS.keys() == {one for read in BY_RUNTIME.values() for one in read}
 
 
 @pytest.mark.parametrize("head", [HEAD, b"GGUF" + struct.pack(">IQQ", 3, 2, 5), HEAD + b"more"])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import httpx
 from google.protobuf.timestamp_pb2 import Timestamp
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from starlette.types import ASGIApp
 
 from contracts.ids import Uid
@@ -336,3 +337,19 @@ def check_problem(response: httpx.Response, status: int, code: str) -> dict[str,
     assert (problem["status"], problem["code"]) == (status, code)
     assert problem["title"] == REFUSALS[code].title
     return problem
+
+
+def counted(meter: InMemoryMetricReader) -> dict[tuple[str, str, str], int]:
+    """What was recorded, by instrument, operation or code, and status."""
+    found: dict[tuple[str, str, str], int] = {}
+    recorded = meter.get_metrics_data()
+    for resource in recorded.resource_metrics if recorded else ():
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                for point in metric.data.data_points:
+                    label = point.attributes or {}
+                    name = str(label.get("operation") or label.get("code"))
+                    key = (metric.name, name, str(label.get("status", "")))
+                    number: int = getattr(point, "count", 0) or getattr(point, "value", 0)
+                    found[key] = found.get(key, 0) + number
+    return found

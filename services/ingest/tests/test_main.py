@@ -239,7 +239,12 @@ async def test_router_gets_every_field_of_a_submission(tmp_path: Path) -> None:
             await readiness.until(True)
             content = {"alwayson_scripts": {"sd_model_checkpoint": "m"}}
             body = v1alpha2(
-                content, prefix="p", context={"a": 1}, timeout_seconds=1.5, inputs="none"
+                content,
+                prefix="p",
+                context={"a": 1},
+                timeout_seconds=1.5,
+                inputs="none",
+                previews="keep",
             )
             headers = {"Idempotency-Key": "key 1"}
             answer = await client.post("/v1alpha2", json=body, headers=headers)
@@ -259,6 +264,7 @@ async def test_router_gets_every_field_of_a_submission(tmp_path: Path) -> None:
         tenant="studio",
         timeout=Duration(seconds=1, nanos=500_000_000),
         inputs=router_pb2.Inputs(),
+        previews="keep",
         idempotency_key="key 1",
         fingerprint=request.fingerprint,
     )

@@ -17,6 +17,7 @@ from ingest_fakes import (
     FakeModels,
     World,
     check_problem,
+    counted,
     encode,
     golden,
     rest,
@@ -212,21 +213,6 @@ async def test_requests_are_counted_by_fixed_names(
         ("darkroom.ingest.seconds", "get_task", ""): 2,
         ("darkroom.ingest.seconds", "unknown", ""): 1,
     }
-
-
-def counted(meter: InMemoryMetricReader) -> dict[tuple[str, str, str], int]:
-    found: dict[tuple[str, str, str], int] = {}
-    recorded = meter.get_metrics_data()
-    for resource in recorded.resource_metrics if recorded else ():
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                for point in metric.data.data_points:
-                    label = point.attributes or {}
-                    name = str(label.get("operation") or label.get("code"))
-                    key = (metric.name, name, str(label.get("status", "")))
-                    number: int = getattr(point, "count", 0) or getattr(point, "value", 0)
-                    found[key] = found.get(key, 0) + number
-    return found
 
 
 def http_scope(

@@ -21,14 +21,17 @@ from ingest_fakes import (
     UID,
     WRONG_KEY,
     World,
+    counted,
     digest,
     encode,
     rpc,
     task_with,
 )
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic_core import from_json
 
+from contracts.kinds import Previews
 from contracts.message import CONTENT_LIMIT_BYTES
 from contracts.state import TaskState
 from darkroom.task.v1.task_pb2 import TaskError
@@ -153,6 +156,21 @@ async def test_files_that_a_client_names_are_handed_on(world: World) -> None:
     assert told["fields"] == ["inputs"]
 
 
+async def test_that_previews_are_kept_is_handed_on(world: World) -> None:
+    async with rpc(world) as stub:
+        for previews in ("", "keep"):
+            await stub.SubmitTask(request(previews=previews), metadata=WITH_KEY)
+        told = await refusal(
+            stub.SubmitTask(request(previews="drop"), metadata=WITH_KEY),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "invalid_request",
+        )
+
+    handed_on = [submission.previews for submission, _ in world.router.submitted]
+    assert handed_on == [None, Previews.KEEP]
+    assert told["fields"] == ["previews"]
+
+
 @pytest.mark.parametrize("seconds", [0, -1, 86_401, 10**15])
 async def test_time_that_no_attempt_may_take_is_refused(world: World, seconds: int) -> None:
     async with rpc(world) as stub:
@@ -225,6 +243,24 @@ async def test_call_without_one_valid_key_is_refused(
             await refusal(call, grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
 
     assert world.router.submitted == []
+
+
+async def test_refused_calls_are_counted_like_others(
+    world: World, meter: InMemoryMetricReader
+) -> None:
+    before = counted(meter)
+    async with rpc(world) as stub:
+        call = stub.GetTask(tasks_pb2.GetTaskRequest(id="test-t2i"))
+        await refusal(call, grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
+        await stub.GetTask(tasks_pb2.GetTaskRequest(id="test-t2i"), metadata=WITH_KEY)
+
+    new = {key: number - before.get(key, 0) for key, number in counted(meter).items()}
+    assert {key: number for key, number in new.items() if number} == {
+        ("darkroom.ingest.requests", "get_task", "UNAUTHENTICATED"): 1,
+        ("darkroom.ingest.requests", "get_task", "OK"): 1,
+        ("darkroom.ingest.refused", "unauthorized", ""): 1,
+        ("darkroom.ingest.seconds", "get_task", ""): 2,
+    }
 
 
 async def test_key_that_asks_too_fast_is_told_when_to_come_again(world: World) -> None:

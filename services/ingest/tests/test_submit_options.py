@@ -22,6 +22,7 @@ from ingest_fakes import (
 )
 
 from contracts.ids import new_uid
+from contracts.kinds import Previews
 from contracts.state import TaskState
 from darkroom.tasks.v1 import tasks_pb2
 
@@ -198,6 +199,26 @@ async def test_wrong_names_of_files_are_told(world: World, wrong: object, said: 
     errors = refused.json()["errors"]
     assert all(error["field"].startswith("task.metadata.inputs") for error in errors)
     assert said in errors[-1]["message"] or said in errors[0]["message"]
+
+
+@pytest.mark.parametrize(("previews", "handed_on"), [(None, None), ("keep", Previews.KEEP)])
+async def test_that_previews_are_kept_goes_to_the_router(
+    world: World, previews: object, handed_on: object
+) -> None:
+    async with rest(world) as client:
+        answer = await client.post("/v1alpha2", json=v1alpha2(previews=previews))
+    assert answer.status_code == 200
+    assert world.router.submitted[0][0].previews is handed_on
+
+
+@pytest.mark.parametrize("wrong", ["drop", "", "KEEP", True, ["keep"]])
+async def test_a_wrong_wish_for_previews_is_named(world: World, wrong: object) -> None:
+    async with rest(world) as client:
+        refused = await client.post("/v1alpha2", json=v1alpha2(previews=wrong))
+    assert refused.status_code == 400
+    [error] = refused.json()["errors"]
+    assert error["field"] == "task.metadata.previews"
+    assert "one of keep" in error["message"]
 
 
 @pytest.mark.parametrize("id", [UID, "test-t2i"])

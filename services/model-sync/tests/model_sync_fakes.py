@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from model_sync.domain import StoredFile
-from servicekit.errors import TransientError
+from servicekit.errors import FatalError, TransientError
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,6 +31,8 @@ class FakeModelBucket:
     looks: int = 0
     reads: list[str] = field(default_factory=list)
     fails: int = 0
+    refused: str = ""  # the code of AWS, while it refuses
+    was_refused: asyncio.Event = field(default_factory=asyncio.Event)
     listed: asyncio.Event = field(default_factory=asyncio.Event)  # a look that did not fail
 
     async def put(self, key: str, body: bytes) -> None:
@@ -38,6 +40,9 @@ class FakeModelBucket:
 
     async def files(self) -> AsyncIterator[StoredFile]:
         self.looks += 1
+        if self.refused:
+            self.was_refused.set()
+            raise FatalError(f"AWS refused s3.list_objects: {self.refused}", code=self.refused)
         if self.fails:
             self.fails -= 1
             raise TransientError("the bucket is out of reach")

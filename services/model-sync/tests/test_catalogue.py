@@ -111,6 +111,39 @@ async def test_a_model_is_found_by_any_of_its_names_without_another_look(
     assert bucket.looks == 1
 
 
+@pytest.mark.parametrize("name", ["foo.safetensors", "foo", "foo.safetensors [bbbbbbbbbb]"])
+async def test_the_exact_name_counts_before_one_in_a_folder(
+    bucket: FakeModelBucket, catalogue: Catalogue, name: str
+) -> None:
+    """B1: `bar/foo` is listed first, and has the same base name."""
+    bucket.objects = {
+        f"{SD}/bar/foo.safetensors": safetensors()[:-1],
+        f"{SD}/foo.safetensors": safetensors(),
+    }
+    found = await catalogue.find(SD, name)
+    assert (found.name, found.problem) == ("foo.safetensors", None)
+
+
+async def test_a_name_that_means_two_alike_is_refused_with_both(
+    bucket: FakeModelBucket, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LATER, timedelta())
+    bucket.objects = {f"{SD}/a/foo.ckpt": b"x", f"{SD}/b/foo.ckpt": b"x"}
+    with pytest.raises(RejectedError, match=r"any of a/foo\.ckpt, b/foo\.ckpt") as caught:
+        await catalogue.find(SD, "foo.ckpt")
+    assert caught.value.code == "model_ambiguous"
+    assert (await catalogue.find(SD, "b/foo")).name == "b/foo.ckpt"
+    del bucket.objects[f"{SD}/a/foo.ckpt"]
+    assert (await catalogue.find(SD, "foo.ckpt")).name == "b/foo.ckpt"
+
+
+async def test_of_two_alike_a_hash_lets_the_runtime_choose(
+    bucket: FakeModelBucket, catalogue: Catalogue
+) -> None:
+    bucket.objects = {f"{SD}/a/foo.ckpt": b"", f"{SD}/b/foo.ckpt": b"x"}
+    assert (await catalogue.find(SD, "foo.ckpt [6ce0161689]")).problem is None
+
+
 async def test_a_model_of_another_kind_is_not_meant(
     bucket: FakeModelBucket, catalogue: Catalogue
 ) -> None:
@@ -155,17 +188,3 @@ async def test_a_bucket_that_is_down_is_transient_for_who_asks_for_an_unknown_mo
     bucket.fails = 1
     with pytest.raises(TransientError):
         await catalogue.find(SD, "x")
-
-
-async def test_the_catalogue_is_kept_fresh_in_spite_of_failures(
-    bucket: FakeModelBucket, catalogue: Catalogue
-) -> None:
-    bucket.objects, bucket.fails = {f"{SD}/a.ckpt": b"x"}, 2
-    fresh = asyncio.ensure_future(catalogue.keep_fresh(timedelta(milliseconds=1)))
-    async with asyncio.timeout(60):
-        await bucket.listed.wait()
-    fresh.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await fresh
-    assert [model.name for model in catalogue.models] == ["a.ckpt"]
-    assert bucket.looks >= 3

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from notifier_fakes import UID, World
+from google.protobuf.timestamp_pb2 import Timestamp
+from notifier_fakes import NOW, UID, World
 
 from contracts.ids import new_uid
 from contracts.state import Progress, TaskState
@@ -188,6 +190,63 @@ async def test_a_watcher_gets_each_change_to_the_end(
     ]
     assert (found[2].task.progress.step, found[2].task.progress.total) == (3, 20)
     assert world.changes.watchers == 0
+
+
+def at(seconds: int) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(NOW + timedelta(seconds=seconds))
+    return stamp
+
+
+def staged(uid: str) -> notifier_pb2.BeginAttemptRequest:
+    return notifier_pb2.BeginAttemptRequest(uid=uid, agent="agent-1", tells_start=True)
+
+
+async def test_a_task_is_queued_for_watchers_until_its_runtime_has_begun(
+    stub: NotifierServiceAsyncStub,
+) -> None:
+    call = stub.WatchTask(notifier_pb2.WatchTaskRequest(uid=UID), timeout=60)
+    found: list[Any] = [await call.read()]
+    await stub.BeginAttempt(staged(UID), timeout=60)
+    found.append(await call.read())
+    report = notifier_pb2.ReportProgressRequest(uid=UID, attempt=1)
+    await stub.ReportProgress(report, timeout=60)
+    report.started_at.CopyFrom(at(7))
+    await stub.ReportProgress(report, timeout=60)
+    found.append(await call.read())
+    await stub.FinishTask(finish(started_at=at(8)), timeout=60)
+    found += [answer async for answer in call]
+
+    assert [(a.sequence, a.task.state, a.task.attempt) for a in found] == [
+        (1, "queued", 0),
+        (2, "queued", 1),
+        (3, "running", 1),
+        (4, "completed", 1),
+    ]
+    assert [a.task.HasField("started_at") for a in found] == [False, False, True, True]
+    assert found[3].task.started_at == at(7)
+
+
+async def test_a_result_that_comes_before_its_start_tells_it(
+    stub: NotifierServiceAsyncStub, world: World
+) -> None:
+    await stub.BeginAttempt(staged(UID), timeout=60)
+    await stub.FinishTask(finish(started_at=at(7)), timeout=60)
+    assert world.record.started_at == NOW + timedelta(seconds=7)
+
+
+async def test_a_staged_task_that_is_taken_back_ends_and_its_agent_hears_of_it(
+    stub: NotifierServiceAsyncStub, world: World
+) -> None:
+    await stub.BeginAttempt(staged(UID), timeout=60)
+    await world.ledger.mark_cancelled(UID)
+    settle = notifier_pb2.SettleCancelRequest(uid=UID)
+    assert (await stub.SettleCancel(settle, timeout=60)).cancelled
+    report = notifier_pb2.ReportProgressRequest(uid=UID, attempt=1, started_at=at(1))
+    assert (await stub.ReportProgress(report, timeout=60)).cancelled
+    late = await stub.FinishTask(finish(started_at=at(1)), timeout=60)
+    assert not late.committed
+    assert [callback.status for callback in world.callbacks] == ["cancelled"]
 
 
 async def test_too_many_watchers_are_told_to_come_again(

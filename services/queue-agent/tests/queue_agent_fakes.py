@@ -25,11 +25,13 @@ from queue_agent.domain import (
     RuntimeLostError,
     Stored,
     Task,
+    TaskFailedError,
 )
 from queue_agent.files.body import Body, open_body
 from queue_agent.pipeline.delivery_state import DeliveryState
 from queue_agent.pipeline.slots import Slots
 from queue_agent.ports import (
+    PodMark,
     ReleaseEarly,
     Report,
     Started,
@@ -133,6 +135,8 @@ class FakeNotifier:
     attempts: dict[Uid, int] = field(default_factory=dict)
     ends: dict[Uid, Stored] = field(default_factory=dict)
     progress: list[Progress] = field(default_factory=list)
+    started: list[tuple[Uid, int]] = field(default_factory=list)
+    reports: int = 0
     up: bool = True
     outages: int = 0
     reports_fail: bool = False
@@ -146,12 +150,28 @@ class FakeNotifier:
         self.attempts[uid] = self.attempts.get(uid, 0) + 1
         return Begun(verdict=Verdict.PROCEED, attempt=self.attempts[uid])
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress | None) -> bool:
+    async def report(
+        self,
+        uid: Uid,
+        attempt: int,
+        progress: Progress | None,
+        started_at: datetime | None = None,
+    ) -> bool:
+        self.reports += 1
         if self.reports_fail:
             raise TransientError("no notifier")
+        if started_at:
+            self.started.append((uid, attempt))
         if progress:
             self.progress.append(progress)
         return uid in self.cancelled
+
+    async def heard(self, reports: int) -> None:
+        """Wait for that many more reports."""
+        wanted = self.reports + reports
+        async with asyncio.timeout(60):
+            while self.reports < wanted:  # noqa: ASYNC110  # a fake needs no more
+                await asyncio.sleep(0.001)
 
     async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
         self.released.append((uid, attempt, interrupted))
@@ -191,7 +211,7 @@ class FakeStore:
 
     async def read(self, key: str) -> bytes:
         if key not in self.objects:
-            raise TransientError("no such object")
+            raise TaskFailedError("gone", code="input_unavailable", retryable=True)
         return self.objects[key][0]
 
 
@@ -285,13 +305,13 @@ class FakePodApi:
     """Keeps every mark; fails first with each of `failures`, None being no answer."""
 
     failures: list[Exception | None] = field(default_factory=list)
-    marks: asyncio.Queue[bool] = field(default_factory=asyncio.Queue)
+    marks: asyncio.Queue[PodMark] = field(default_factory=asyncio.Queue)
 
-    async def mark(self, *, busy: bool) -> None:
+    async def mark(self, mark: PodMark) -> None:
         if self.failures:
             error = self.failures.pop()
             if error is None:
                 await asyncio.Event().wait()
             else:
                 raise error
-        await self.marks.put(busy)
+        await self.marks.put(mark)

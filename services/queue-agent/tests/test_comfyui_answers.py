@@ -18,16 +18,19 @@ from queue_agent.runtimes.comfyui.answers import (
 from queue_agent.runtimes.http import Answer
 
 
-def test_every_kind_of_output_counts_once_and_previews_do_not() -> None:
+@pytest.mark.parametrize("keep", [False, True])
+def test_every_kind_of_output_counts_once_and_previews_if_they_are_kept(keep: bool) -> None:
     item = {"filename": "a", "subfolder": "s", "type": "output"}
     outputs: dict[str, Any] = {
         "1": {"images": [item, {**item, "type": "temp"}], "animated": [True]},
         "2": {"gifs": [{**item, "filename": "b"}], "videos": [item], "audio": [item]},
         "3": {"3d": [{**item, "filename": "c"}], "files": [{"filename": "d"}]},
+        "4": {"images": [{**item, "type": "input"}]},
     }
 
-    assert results(outputs) == [
+    assert results(outputs, keep_previews=keep) == [
         FileRef("a", "s", "output"),
+        *([FileRef("a", "s", "temp")] if keep else []),
         FileRef("b", "s", "output"),
         FileRef("c", "s", "output"),
         FileRef("d", "", "output"),
@@ -76,6 +79,13 @@ def test_graph_without_results_says_what_to_do(
 
     assert said in reason
     assert "SaveImage node" in reason
+    assert ('metadata.previews to "keep"' in reason) == (kind != "LoadImage")
+
+
+def test_node_that_sent_no_image_is_named() -> None:
+    graph = {"1": {"class_type": "SaveImageWebsocket"}}
+
+    assert why_nothing({}, graph, keep_previews=True).startswith("SaveImageWebsocket sent no")
 
 
 def test_graph_without_anything_has_no_advice() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from queue_agent.domain import Leftovers, TaskFailedError
 from queue_agent.files.types import PNG, file_type
 from queue_agent.runtimes.comfyui.prompt_ids import prompt_id_of
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
-from queue_agent.task.out_document import ComfyUiOut
+from queue_agent.task.out_document import ComfyUiOut, with_urls
 from servicekit.errors import TransientError
 
 
@@ -76,6 +77,21 @@ async def test_previews_are_no_results_and_texts_are_kept(http: RuntimeHttp) -> 
     assert made.files == ()
     assert made.has_text
     assert made.answer["outputs"]["8"] == {"text": ["some text"]}
+
+
+async def test_previews_that_are_to_be_kept_are_results_with_their_urls(
+    http: RuntimeHttp,
+) -> None:
+    wanted = graph("kept") | {"7": node("PreviewImage", images=["5", 0])}
+
+    made = await runtime(http).run(replace(job(wanted), keep_previews=True), ignore)
+
+    kinds = {file.ref[2] for file in made.files}
+    assert kinds == {"output", "temp"}
+    urls = {file.ref: f"s3://{file.ref[2]}" for file in made.files}
+    outputs = with_urls(ComfyUiOut().completed(TaskId("t"), job(wanted), made), urls)["outputs"]
+    assert outputs["6"]["image_url"] == ["s3://output"]
+    assert outputs["7"]["image_url"] == ["s3://temp"]
 
 
 async def test_animation_keeps_its_own_type(http: RuntimeHttp) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -58,6 +59,36 @@ def test_whatever_is_no_text_is_found(body: dict[str, Any]) -> None:
 @given(bodies)
 def test_only_what_was_found_is_replaced(body: dict[str, Any]) -> None:
     assert replaced(body, {one.path: one.url for one in find_in_body(body)}) == body
+
+
+HEIC = base64.b64encode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(600)).decode()
+INLINE = [
+    HEIC,
+    f"data:image/heic;base64,{HEIC}",
+    f" DATA:image/jpeg;base64,{HEIC[:20]}\n{HEIC[20:]}",
+    HEIC[:40],
+]
+
+
+@pytest.mark.parametrize("value", INLINE)
+def test_inline_heic_is_refused_by_its_name_where_an_image_is_expected(value: str) -> None:
+    said = "its bytes are HEIC, which runtimes do not read: send JPEG or PNG"
+    with pytest.raises(TaskFailedError) as body:
+        find_in_body({"prompt": value, "init_images": ["iVBOR", value]})
+    graph = {"4": {"class_type": "ETN_LoadImageBase64", "inputs": {"image": value}}}
+    with pytest.raises(TaskFailedError) as nodes:
+        find_in_graph({"prompt": graph})
+
+    assert str(body.value) == f"init_images[1]: {said}"
+    assert str(nodes.value) == f"prompt.4.inputs.image: {said}"
+    assert body.value.failure.code == nodes.value.failure.code == "input_unavailable"
+
+
+@pytest.mark.parametrize("value", INLINE)
+def test_inline_heic_is_a_text_where_a_text_is_expected(value: str) -> None:
+    graph = {"4": {"class_type": "CLIPTextEncode", "inputs": {"text": value}}}
+
+    assert find_in_body({"prompt": value}) == find_in_graph(graph) == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from queue_agent.pod.kubernetes import kubernetes_pod
+from queue_agent.ports import PodMark
 from servicekit.errors import TransientError
 from servicekit.listen import free_port
 
@@ -36,10 +37,10 @@ class ApiServer:
         self.tokens.append(request.headers["Authorization"])
         return web.json_response({"kind": "Pod", "apiVersion": "v1"}, status=self.status)
 
-    async def mark(self, *busy: bool) -> None:
+    async def mark(self, *marks: PodMark) -> None:
         async with kubernetes_pod("sdruntime-1", "art", self.account) as pod:
-            for one in busy:
-                await pod.mark(busy=one)
+            for mark in marks:
+                await pod.mark(mark)
 
 
 @pytest.fixture(scope="module")
@@ -78,34 +79,33 @@ async def api(
     await runner.cleanup()
 
 
-async def test_a_busy_pod_is_dear_to_delete_and_not_to_be_disrupted(api: ApiServer) -> None:
-    await api.mark(True)
+@pytest.mark.parametrize(
+    ("mark", "cost", "undisturbed", "label"),
+    [
+        (PodMark.BUSY, "100", "true", None),
+        (PodMark.LASTING, "100", "true", "true"),
+        (PodMark.IDLE, None, None, None),
+    ],
+)
+async def test_a_busy_pod_is_dear_to_delete_and_one_of_lasting_work_is_counted(
+    api: ApiServer, mark: PodMark, cost: str | None, undisturbed: str | None, label: str | None
+) -> None:
+    await api.mark(mark)
 
     annotations = {
-        "controller.kubernetes.io/pod-deletion-cost": "100",
-        "karpenter.sh/do-not-disrupt": "true",
+        "controller.kubernetes.io/pod-deletion-cost": cost,
+        "karpenter.sh/do-not-disrupt": undisturbed,
     }
-    body = {"metadata": {"annotations": annotations}}
+    body = {"metadata": {"annotations": annotations, "labels": {"darkroom/at-work": label}}}
     assert api.asked == [("PATCH", POD, "application/merge-patch+json", body)]
     assert api.tokens == ["Bearer first"]
 
 
-async def test_an_idle_pod_has_no_marks(api: ApiServer) -> None:
-    await api.mark(True, False)
-
-    annotations = {
-        "controller.kubernetes.io/pod-deletion-cost": None,
-        "karpenter.sh/do-not-disrupt": None,
-    }
-    body = {"metadata": {"annotations": annotations}}
-    assert api.asked[1] == ("PATCH", POD, "application/merge-patch+json", body)
-
-
 async def test_a_token_that_was_renewed_is_used(api: ApiServer) -> None:
     async with kubernetes_pod("sdruntime-1", "art", api.account) as pod:
-        await pod.mark(busy=True)
+        await pod.mark(PodMark.BUSY)
         (api.account / "token").write_text("second")
-        await pod.mark(busy=False)
+        await pod.mark(PodMark.IDLE)
 
     assert api.tokens == ["Bearer first", "Bearer second"]
 
@@ -115,7 +115,7 @@ async def test_a_refusal_is_an_error_that_may_pass(api: ApiServer, status: int) 
     api.status = status
 
     with pytest.raises(TransientError) as raised:
-        await api.mark(True)
+        await api.mark(PodMark.BUSY)
 
     assert raised.value.details == {"status": status}
 
@@ -127,7 +127,7 @@ async def test_a_server_of_another_authority_is_told_nothing(
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "localhost")
 
     with pytest.raises(TransientError):
-        await api.mark(True)
+        await api.mark(PodMark.BUSY)
 
     assert api.tokens == []
 
@@ -138,14 +138,14 @@ async def test_no_api_server_is_an_error_that_may_pass(
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(free_port()))
 
     with pytest.raises(TransientError):
-        await api.mark(True)
+        await api.mark(PodMark.BUSY)
 
 
 async def test_a_pod_without_a_token_is_an_error_that_may_pass(api: ApiServer) -> None:
     (api.account / "token").unlink()
 
     with pytest.raises(TransientError):
-        await api.mark(True)
+        await api.mark(PodMark.BUSY)
 
 
 async def test_no_cluster_is_an_error_that_may_pass(
@@ -154,4 +154,4 @@ async def test_no_cluster_is_an_error_that_may_pass(
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
 
     with pytest.raises(TransientError):
-        await api.mark(True)
+        await api.mark(PodMark.BUSY)

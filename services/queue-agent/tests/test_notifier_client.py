@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from queue_agent_fakes import message
 
 from contracts.callback import Failure
@@ -109,7 +110,9 @@ async def test_verdict_comes_through(
 
     assert await notifier.begin(incoming, 4) == Begun(verdict=expected, attempt=3)
     uid = incoming.message.uid
-    assert servicer.told == [pb.BeginAttemptRequest(uid=uid, agent="agent-1", receives=4)]
+    assert servicer.told == [
+        pb.BeginAttemptRequest(uid=uid, agent="agent-1", receives=4, tells_start=True)
+    ]
 
 
 async def test_a_task_without_a_record_is_described(
@@ -139,21 +142,31 @@ async def test_progress_and_ends_are_told(notifier: GrpcNotifier, servicer: Serv
     uid = new_uid()
     failure = Failure(code="timeout", message="slow", retryable=True)
 
+    start = datetime(2026, 1, 2, tzinfo=UTC)
+    stamp = Timestamp(seconds=int(start.timestamp()))
+
     await notifier.report(uid, 2, Progress(step=1, total=4))
+    await notifier.report(uid, 2, None, start)
     done = Stored(
-        image_url=("s3://b/1",), output_url="s3://b/o", failure=None, warnings=("other",)
+        image_url=("s3://b/1",),
+        output_url="s3://b/o",
+        failure=None,
+        warnings=("other",),
+        started_at=start,
     )
     assert await notifier.finish(uid, 2, done)
     await notifier.finish(uid, 2, Stored(image_url=(), output_url="s3://b/o", failure=failure))
 
     assert servicer.told == [
         pb.ReportProgressRequest(uid=uid, attempt=2, step=1, total=4),
+        pb.ReportProgressRequest(uid=uid, attempt=2, started_at=stamp),
         pb.FinishTaskRequest(
             uid=uid,
             attempt=2,
             image_url=["s3://b/1"],
             output_url="s3://b/o",
             warnings=["other"],
+            started_at=stamp,
         ),
         pb.FinishTaskRequest(
             uid=uid,
@@ -162,7 +175,7 @@ async def test_progress_and_ends_are_told(notifier: GrpcNotifier, servicer: Serv
             error=TaskError(code="timeout", message="slow", retryable=True),
         ),
     ]
-    assert not servicer.told[1].HasField("error")
+    assert not servicer.told[2].HasField("error")
 
 
 async def test_call_without_news_hears_of_a_cancel(

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from comfyui_jobs import ignore
-from test_sdwebui_runtime import job, runtime
+from sdwebui_jobs import job, runtime
 
 from queue_agent.domain import TaskFailedError
 from queue_agent.runtimes.comfyui.answers import check_ending

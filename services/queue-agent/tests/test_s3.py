@@ -10,9 +10,9 @@ import pytest
 from awsio import clients
 from contracts.ids import new_uid
 from queue_agent.aws.s3 import S3ClaimStore, S3OutputStore
-from queue_agent.domain import InputUnavailableError
+from queue_agent.domain import InputUnavailableError, TaskFailedError
 from queue_agent.inputs.s3 import S3InputReader
-from servicekit.errors import FatalError, TransientError
+from servicekit.errors import FatalError
 
 PATIENCE = timedelta(seconds=5)
 
@@ -65,10 +65,15 @@ async def test_an_object_of_another_owner_is_left_alone(bucket: str) -> None:
         assert await claims.read("a/b.png") == b"2"
 
 
-async def test_missing_claim_may_still_come_but_a_missing_bucket_may_not(bucket: str) -> None:
+async def test_missing_claim_is_the_tasks_failure_and_a_missing_bucket_is_not(
+    bucket: str,
+) -> None:
     async with clients.s3() as s3:
-        with pytest.raises(TransientError):
+        with pytest.raises(TaskFailedError, match="kept no more") as caught:
             await S3ClaimStore(client=s3, bucket=bucket).read("missing")
+        assert caught.value.failure.code == "input_unavailable"
+        with pytest.raises(FatalError):
+            await S3ClaimStore(client=s3, bucket="no-such").read("missing")
         with pytest.raises(FatalError):
             await S3OutputStore(client=s3, bucket="no-such").write("a", b"", "image/png", "one")
 

@@ -17,6 +17,12 @@ async def test_a_queued_task_is_cancelled_at_once(world: World) -> None:
     assert world.notifier.asked == [record.uid]
 
 
+async def test_a_task_that_waits_at_its_runtime_is_cancelled_at_once(world: World) -> None:
+    record = await world.submit(task())
+    await world.ledger.begin(record.uid, NOW, staged=True)
+    assert (await world.cancel(record.uid)).state is TaskState.CANCELLED
+
+
 async def test_a_running_task_is_marked_for_its_agent_however_often(world: World) -> None:
     record = await world.submit(task())
     await world.ledger.begin(record.uid, NOW)

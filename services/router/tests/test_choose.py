@@ -95,3 +95,30 @@ def test_a_runtime_that_serves_the_checkpoint_goes_before_a_dynamic_one() -> Non
 def test_a_runtime_that_cannot_take_the_tasktype_does_not_serve_the_checkpoint() -> None:
     comfy = Runtime(name="c", type=RuntimeType.COMFYUI, model_filename="v1-5.safetensors")
     assert choose((comfy, FIXED), task(runtime="", checkpoint="v1-5")).runtime is FIXED
+
+
+def serving(*filenames: str) -> tuple[Runtime, ...]:
+    return tuple(
+        Runtime(name=f"r{number}", type=RuntimeType.SDWEBUI, model_filename=filename)
+        for number, filename in enumerate(filenames)
+    )
+
+
+@pytest.mark.parametrize("asked", ["foo.ckpt", "foo", "foo.ckpt [bbbbbbbbbb]"])
+def test_a_runtime_that_serves_the_very_file_goes_before_one_with_it_in_a_folder(
+    asked: str,
+) -> None:
+    runtimes = serving("bar/foo.ckpt", "foo.ckpt")
+    assert choose(runtimes, task(runtime="", checkpoint=asked)).runtime is runtimes[1]
+
+
+def test_a_checkpoint_that_two_runtimes_serve_alike_is_refused_with_both() -> None:
+    runtimes = (*serving("a/foo.ckpt", "b/foo.ckpt"), DYNAMIC)
+    with pytest.raises(RejectedError, match=r"any of a/foo\.ckpt, b/foo\.ckpt") as caught:
+        choose(runtimes, task(runtime="", checkpoint="foo.ckpt"))
+    assert caught.value.code == "model_ambiguous"
+
+
+def test_of_two_runtimes_with_one_file_the_first_takes_it() -> None:
+    runtimes = serving("a/foo.ckpt", "a/foo.ckpt")
+    assert choose(runtimes, task(runtime="", checkpoint="foo.ckpt")).runtime is runtimes[0]

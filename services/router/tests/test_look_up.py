@@ -108,5 +108,7 @@ async def test_the_pages_of_all_runtimes_are_one_sorted_list(
             break
     assert before is None
     assert found == [
-        r for r in reversed(records) if asked in {"", r.runtime} and state in {None, r.state}
+        r
+        for r in reversed(records)
+        if asked in {"", r.runtime} and state in {None, r.state_for_clients}
     ]

@@ -10,6 +10,7 @@ from router_fakes import RUNTIMES, World
 
 from contracts.callback import Failure
 from contracts.ids import new_uid
+from contracts.kinds import Previews
 from contracts.state import Progress
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from darkroom.task.v1.task_pb2 import TaskError
@@ -105,6 +106,15 @@ async def test_files_that_a_client_names_are_in_the_message(
     await stub.SubmitTask(request(inputs=inputs), timeout=60)
     [(_, _, message)] = world.topic.published
     assert message.inputs == told
+
+
+@pytest.mark.parametrize(("previews", "told"), [("", None), ("keep", Previews.KEEP)])
+async def test_that_previews_are_kept_is_in_the_message(
+    stub: RouterServiceAsyncStub, world: World, previews: str, told: Previews | None
+) -> None:
+    await stub.SubmitTask(request(previews=previews), timeout=60)
+    [(_, _, message)] = world.topic.published
+    assert message.previews is told
 
 
 async def test_a_topic_that_is_down_is_unavailable_and_asked_once(

@@ -28,6 +28,12 @@ class TaskType(StrEnum):
         return cls.EXTRA_BATCH_IMAGES if value == "extra-batch-image" else None
 
 
+class Previews(StrEnum):
+    """What becomes of a runtime's previews."""
+
+    KEEP = "keep"  # they are results
+
+
 TASKTYPES: dict[RuntimeType, tuple[TaskType, ...]] = {
     RuntimeType.SDWEBUI: (
         TaskType.TEXT_TO_IMAGE,

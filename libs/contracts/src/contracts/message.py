@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from contracts.ids import Key, PrefixField, TaskIdField, UidField, claim_key
-from contracts.kinds import TaskType
+from contracts.kinds import Previews, TaskType
 
 CONTENT_LIMIT_BYTES: Final = 10 * 2**20
 """The largest request body that is taken (api.md: 413)."""
@@ -43,6 +43,7 @@ class TaskMessage(BaseModel):
     accepted_at: AwareDatetime
     timeout_seconds: float | None = Field(default=None, ge=1, le=86400)  # of the run, as asked
     inputs: tuple[str, ...] | None = None  # places in the content; None: as the agent has it
+    previews: Previews | None = None  # None: they are no results
     content: dict[str, Any] | None = None  # the runtime's own body ...
     content_key: Key | None = None  # ... or its key in the claim-check bucket
 

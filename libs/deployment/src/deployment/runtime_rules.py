@@ -9,6 +9,7 @@ from typing import Any
 from deployment import original
 from deployment.findings import Finding, Path, shown, warning
 from deployment.schema import part_at
+from modelfiles.formats import BY_RUNTIME
 
 LEASE_SECONDS = 120  # of the queue agent
 RECEIVE_WAIT_SECONDS = 10  # of the queue agent
@@ -62,13 +63,16 @@ def _namespace(runtime: Mapping[str, Any], path: Path) -> Iterator[Finding]:
 def _model(runtime: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     kind = runtime["type"]
     model, dynamic = runtime.get("modelFilename"), runtime.get("dynamicModel")
+    formats = BY_RUNTIME[kind]
+    allowed = f"a file name that ends in {', '.join(formats[:-1])} or {formats[-1]}"
+    place = (*path, "modelFilename")
+    if model and not model.endswith(formats):
+        yield Finding(place, shown(model), allowed)
+        return
     if kind == "sdwebui":
         if not model and not dynamic:
-            yield Finding(
-                (*path, "modelFilename"),
-                "nothing, and dynamicModel false",
-                "a file name that ends in .safetensors or .ckpt, or dynamicModel: true",
-            )
+            found = "nothing, and dynamicModel false"
+            yield Finding(place, found, f"{allowed}, or dynamicModel: true")
         return
     for key, value in (("modelFilename", model), ("dynamicModel", dynamic)):
         if value:

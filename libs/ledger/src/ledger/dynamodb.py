@@ -11,7 +11,20 @@ from awsio.errors import ConditionFailedError, translated
 from contracts.ids import TaskId, Uid
 from contracts.state import Progress, TaskState
 from ledger import transitions
-from ledger.expressions import COMMON, NAMES, NEXT, NO, OPEN, RUNS, YES, finishing, mentioned
+from ledger.expressions import (
+    COMMON,
+    FOR_CLIENTS,
+    NAMES,
+    NEXT,
+    NO,
+    OPEN,
+    QUEUED,
+    RUNS,
+    STAGED,
+    YES,
+    finishing,
+    mentioned,
+)
 from ledger.items import (
     DUE_SINCE,
     to_item,
@@ -128,8 +141,8 @@ class DynamoDbLedger:
             values[":before"] = {"S": before}
         if state:
             names["#state"] = "state"
-            values[":state"] = {"S": state}
-            extra["FilterExpression"] = "#state = :state"
+            extra["FilterExpression"] = wanted = FOR_CLIENTS.get(state, "#state = :state")
+            values |= mentioned({**COMMON, ":state": {"S": state}}, wanted)
         with translated("dynamodb.query"):
             answer = await self.client.query(
                 TableName=self.table,
@@ -147,12 +160,19 @@ class DynamoDbLedger:
         )
 
     async def begin(
-        self, uid: Uid, now: datetime, receives: int = 0, *, limits: Limits = DEFAULT_LIMITS
+        self,
+        uid: Uid,
+        now: datetime,
+        receives: int = 0,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        staged: bool = False,
     ) -> Record | None:
         if receives < limits.receives:
+            started = "" if staged else "started_at = :now, "
             record, begun = await self._try(
                 uid,
-                f"SET #state = :running, started_at = :now, receives = :receives, {NEXT} "
+                f"SET #state = :running, {started}receives = :receives, {NEXT} "
                 "ADD attempt :one REMOVE progress",
                 "#state = :queued AND #cancel = :no AND failures < :failures",
                 {
@@ -166,8 +186,17 @@ class DynamoDbLedger:
             record, begun = await self.get(uid), False
         # It was not the usual case: decide here, and write on condition that nothing changed.
         while record is not None and not record.terminal and not begun:
-            following = transitions.begin(record, now, receives, limits)
+            following = transitions.begin(record, now, receives, limits, staged=staged)
             record, begun = await self._swap(record, following)
+        return record
+
+    async def start(self, uid: Uid, attempt: int, started_at: datetime) -> Record | None:
+        record, _ = await self._try(
+            uid,
+            f"SET started_at = :started, {NEXT}",
+            f"{RUNS} AND {STAGED}",
+            {":started": {"S": write_time(started_at)}, ":attempt": {"N": str(attempt)}},
+        )
         return record
 
     async def report(self, uid: Uid, attempt: int, progress: Progress) -> Record | None:
@@ -199,8 +228,7 @@ class DynamoDbLedger:
 
     async def settle_cancel(self, uid: Uid, now: datetime) -> tuple[Record | None, bool]:
         change, values = finishing(CANCELLED, now)
-        condition = "#state = :queued AND #cancel = :yes"
-        return await self._try(uid, change, condition, values)
+        return await self._try(uid, change, f"{QUEUED} AND #cancel = :yes", values)
 
     async def finish(
         self, uid: Uid, result: Result, now: datetime

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
+from contracts.state import TaskState
 from ledger.items import DUE_SINCE, write_failure, write_texts, write_time
 from ledger.record import Result
 
@@ -14,6 +15,13 @@ V = TypeVar("V")
 
 OPEN = "#state IN (:queued, :running)"
 RUNS = "#state = :running AND attempt = :attempt"
+STAGED = "attribute_not_exists(started_at)"
+# What clients are told is the state, but for what is only staged.
+QUEUED = f"(#state = :queued OR (#state = :running AND {STAGED}))"
+FOR_CLIENTS = {
+    TaskState.QUEUED: QUEUED,
+    TaskState.RUNNING: "#state = :running AND attribute_exists(started_at)",
+}
 NEXT = "#sequence = if_not_exists(#sequence, :one) + :one"
 COMMON = {":queued": {"S": "queued"}, ":running": {"S": "running"}, ":one": {"N": "1"}}
 YES, NO = {"BOOL": True}, {"BOOL": False}
@@ -44,6 +52,9 @@ def finishing(result: Result, now: datetime) -> tuple[str, dict[str, Any]]:
     if result.output_url is not None:
         sets.append("output_url = :output")
         values[":output"] = {"S": result.output_url}
+    if result.started_at is not None:
+        sets.append("started_at = if_not_exists(started_at, :started)")
+        values[":started"] = {"S": write_time(result.started_at)}
     if result.error:
         sets.append("#error = :error")
         values[":error"] = write_failure(result.error)

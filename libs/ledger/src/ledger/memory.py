@@ -52,7 +52,7 @@ class MemoryLedger:
                 record
                 for record in self.records.values()
                 if record.runtime == runtime
-                and (state is None or record.state == state)
+                and (state is None or record.state_for_clients == state)
                 and (before is None or record.uid < before)
             ),
             key=lambda record: record.uid,
@@ -63,12 +63,24 @@ class MemoryLedger:
         return Page(records=records, next_before=records[-1].uid if more else None)
 
     async def begin(
-        self, uid: Uid, now: datetime, receives: int = 0, *, limits: Limits = DEFAULT_LIMITS
+        self,
+        uid: Uid,
+        now: datetime,
+        receives: int = 0,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        staged: bool = False,
     ) -> Record | None:
         record = self.records.get(uid)
         if record is None or record.terminal:
             return record
-        return self._store(transitions.begin(record, now, receives, limits))
+        return self._store(transitions.begin(record, now, receives, limits, staged=staged))
+
+    async def start(self, uid: Uid, attempt: int, started_at: datetime) -> Record | None:
+        record = self.records.get(uid)
+        if record is None or not _runs(record, attempt) or record.started_at:
+            return record
+        return self._store(replace(record, started_at=started_at, sequence=record.sequence + 1))
 
     async def report(self, uid: Uid, attempt: int, progress: Progress) -> Record | None:
         record = self.records.get(uid)
@@ -94,7 +106,9 @@ class MemoryLedger:
 
     async def settle_cancel(self, uid: Uid, now: datetime) -> tuple[Record | None, bool]:
         record = self.records.get(uid)
-        if record is None or record.state != TaskState.QUEUED or not record.cancel_requested:
+        if record is None or not record.cancel_requested:
+            return record, False
+        if record.state_for_clients is not TaskState.QUEUED:
             return record, False
         return self._store(transitions.finish(record, CANCELLED, now)), True
 

@@ -55,16 +55,34 @@ class Ledger(Protocol):
     async def page(
         self, runtime: str, *, state: TaskState | None, limit: int, before: Uid | None
     ) -> Page:
-        """Up to `limit` records of one runtime, older than `before`."""
+        """Up to `limit` records of one runtime, older than `before`.
+
+        `state` is that for clients.
+        """
         ...
 
     async def begin(
-        self, uid: Uid, now: datetime, receives: int = 0, *, limits: Limits = DEFAULT_LIMITS
+        self,
+        uid: Uid,
+        now: datetime,
+        receives: int = 0,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        staged: bool = False,
     ) -> Record | None:
         """Count one more attempt and mark it as running, unless the task has to end.
 
-        A task with a cancel mark ends as cancelled, one that is over a limit as failed with the
-        code `poisoned`. Gives the record as it then stands, None if there is none.
+        If it is `staged`, `start` tells when the runtime has begun with it. A task with a
+        cancel mark ends as cancelled, one that is over a limit as failed with the code
+        `poisoned`. Gives the record as it then stands, None if there is none.
+        """
+        ...
+
+    async def start(self, uid: Uid, attempt: int, started_at: datetime) -> Record | None:
+        """Note that the runtime has begun with the present attempt, which was staged.
+
+        Ignored for another attempt, an ended task, or when it was noted before. Gives the
+        record as it then stands.
         """
         ...
 
@@ -90,7 +108,7 @@ class Ledger(Protocol):
         ...
 
     async def settle_cancel(self, uid: Uid, now: datetime) -> tuple[Record | None, bool]:
-        """Commit a marked task as cancelled if no agent works on it.
+        """Commit a marked task as cancelled if it is queued for clients.
 
         Gives the record as it stands, and whether this call committed it.
         """

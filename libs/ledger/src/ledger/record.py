@@ -22,6 +22,7 @@ class Result:
     error: Failure | None = None
     cancelled: bool = False
     warnings: tuple[str, ...] = ()  # what the runtime did otherwise than it was asked
+    started_at: datetime | None = None  # when the runtime began with it; None if it did not
 
     @property
     def state(self) -> TaskState:
@@ -48,9 +49,9 @@ class Record:
     prefix: Prefix
     context_json: str
     created_at: datetime
-    state: TaskState = TaskState.QUEUED
+    state: TaskState = TaskState.QUEUED  # running: an agent has it
     attempt: int = 0  # how often an agent has begun it
-    started_at: datetime | None = None  # of the present attempt
+    started_at: datetime | None = None  # when the runtime began with the present attempt
     finished_at: datetime | None = None
     image_url: tuple[str, ...] = ()
     output_url: str | None = None
@@ -77,6 +78,12 @@ class Record:
     def begun(self) -> bool:
         """Whether an agent has begun it, or it has ended without one."""
         return self.state is not TaskState.QUEUED or self.attempt > 0
+
+    @property
+    def state_for_clients(self) -> TaskState:
+        """Where it stands for clients: what its agent has but not its runtime is queued."""
+        staged = self.state is TaskState.RUNNING and self.started_at is None
+        return TaskState.QUEUED if staged else self.state
 
     @property
     def poisoned(self) -> bool:

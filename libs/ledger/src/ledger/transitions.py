@@ -25,7 +25,9 @@ class Limits:
 DEFAULT_LIMITS: Final = Limits()
 
 
-def begin(record: Record, now: datetime, receives: int, limits: Limits) -> Record:
+def begin(
+    record: Record, now: datetime, receives: int, limits: Limits, *, staged: bool = False
+) -> Record:
     """An open record after a delivery: running, or at its end.
 
     An attempt that still counts as running was lost with its agent, which is a failure of the
@@ -43,7 +45,7 @@ def begin(record: Record, now: datetime, receives: int, limits: Limits) -> Recor
         record,
         state=TaskState.RUNNING,
         attempt=record.attempt + 1,
-        started_at=now,
+        started_at=None if staged else now,
         progress=None,
         sequence=record.sequence + 1,
     )
@@ -69,6 +71,7 @@ def finish(record: Record, result: Result, now: datetime) -> Record:
     return replace(
         record,
         state=result.state,
+        started_at=record.started_at or result.started_at,
         finished_at=now,
         image_url=result.image_url,
         output_url=result.output_url,

@@ -17,7 +17,7 @@ def to_wire(record: Record) -> TaskRecord:
         id=record.id,
         runtime=record.runtime,
         tasktype=record.tasktype,
-        state=record.state,
+        state=record.state_for_clients,
         attempt=record.attempt,
         context_json=record.context_json,
         created_at=_timestamp(record.created_at),

@@ -16,6 +16,12 @@ FORMATS: Final = {
     ".bin": "bin",
     ".gguf": "gguf",
 }
+BY_RUNTIME: Final = {
+    "sdwebui": (".safetensors", ".ckpt", ".gguf"),  # GGUF: Forge
+    "comfyui": (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf"),
+    "invokeai": (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf"),
+}
+"""What each type of runtime reads, its own extensions counted."""
 LISTED: Final = ", ".join(sorted(FORMATS))
 GGUF_BYTES: Final = 24
 """Of the head of a GGUF file: its name, its version, and how many tensors and values it has."""

@@ -61,7 +61,9 @@ _SERVICE_CONFIG = {
 }
 
 
-Reading = Callable[[grpc.aio.ServicerContext[Any, Any]], AbstractAsyncContextManager[None]]
+Reading = Callable[
+    [grpc.aio.ServicerContext[Any, Any], str], AbstractAsyncContextManager[None]
+]  # of a call and its method
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,8 @@ class _Refusals(grpc.aio.ServerInterceptor):
         handler: Any = await continuation(handler_call_details)
         # None: an unknown method. Streams of requests have no handler of ours, and those of
         # the health service are coroutines that write to the stream themselves.
-        ours = not handler_call_details.method.startswith("/grpc.health.")
+        method = handler_call_details.method
+        ours = not method.startswith("/grpc.health.")
         if handler is None or handler.request_streaming or not ours:
             return handler  # type: ignore[no-any-return]
         if handler.response_streaming:
@@ -174,7 +177,9 @@ class _Refusals(grpc.aio.ServerInterceptor):
 
             async def streamed(sent: Any, context: Any) -> AsyncIterator[Any]:
                 try:
-                    async for response in stream(await self._read(sent, context), context):
+                    async for response in stream(
+                        await self._read(sent, context, method), context
+                    ):
                         yield response
                 except Exception as error:  # noqa: BLE001  # the edge answers for every error
                     await _abort(context, error)
@@ -189,7 +194,7 @@ class _Refusals(grpc.aio.ServerInterceptor):
 
         async def answered(sent: Any, context: Any) -> Any:
             try:
-                return await unary(await self._read(sent, context), context)
+                return await unary(await self._read(sent, context, method), context)
             except Exception as error:  # noqa: BLE001  # the edge answers for every error
                 await _abort(context, error)
 
@@ -200,11 +205,11 @@ class _Refusals(grpc.aio.ServerInterceptor):
         )
         return made(answered, handler.request_deserializer, handler.response_serializer)
 
-    async def _read(self, sent: Any, context: Any) -> Any:
+    async def _read(self, sent: Any, context: Any, method: str) -> Any:
         """The one request of a call."""
         if self._reading is None:
             return sent
-        async with self._reading(context):
+        async with self._reading(context, method):
             async for request in sent:
                 return request
         raise RejectedError("the call has no request", code="invalid_request")

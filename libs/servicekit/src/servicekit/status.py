@@ -18,6 +18,7 @@ class Refusal:
 
 REFUSALS: dict[str, Refusal] = {
     "invalid_request": Refusal(400, grpc.StatusCode.INVALID_ARGUMENT, "Invalid request"),
+    "model_ambiguous": Refusal(400, grpc.StatusCode.INVALID_ARGUMENT, "Model ambiguous"),
     "unauthorized": Refusal(401, grpc.StatusCode.UNAUTHENTICATED, "Unauthorized"),
     "runtime_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Runtime not found"),
     "model_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Model not found"),

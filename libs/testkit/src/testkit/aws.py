@@ -13,7 +13,7 @@ import pytest
 from provisioning import emulator
 from servicekit.listen import HOST, free_port
 
-START_SECONDS = 60
+START_SECONDS = 300
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=120)
 
 
 def start(port: int, folder: Path) -> subprocess.Popen[bytes]:

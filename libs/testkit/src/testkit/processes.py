@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-START_SECONDS = 30
-END_SECONDS = 30
+START_SECONDS = 120
+END_SECONDS = 120
 _health_stub: Any = health_pb2_grpc.HealthStub  # untyped for an asynchronous channel
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-END_SECONDS = 10
+END_SECONDS = 60
 
 SampleRuntime = tuple[str, subprocess.Popen[str]]
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from contracts.ids import Prefix, TaskId, Uid
-from contracts.kinds import TaskType
+from contracts.kinds import Previews, TaskType
 from contracts.state import OPEN
 from darkroom.task.v1.task_pb2 import TaskProgress, TaskRecord
 
@@ -32,6 +32,7 @@ class Submission:
     checkpoint: str  # empty means the runtime's own
     timeout: timedelta | None = None  # of one attempt; None: as the agent has it
     inputs: tuple[str, ...] | None = None  # the files of the content; None: as the agent has it
+    previews: Previews | None = None  # None: they are no results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
 
 from contracts.ids import name
-from contracts.kinds import TaskType
 from contracts.message import CONTENT_LIMIT_BYTES
 from ingest.domain import CONTEXT_LIMIT_BYTES
 from servicekit.errors import FieldError, RejectedError
@@ -23,7 +22,6 @@ _MESSAGES: Final = {
     "string_type": "must be a string",
     "dict_type": "must be an object",
     "model_type": "must be an object",
-    "enum": f"must be one of {', '.join(TaskType)}",
 }
 
 
@@ -73,6 +71,9 @@ def field_error(item: ErrorDetails, at: tuple[str, ...] = ()) -> FieldError:
     field = ".".join((*at, *map(str, item["loc"]))) or "body"
     if item["type"] == "value_error":
         return wrong(field, str(item["ctx"]["error"]))
+    if item["type"] == "enum":
+        names = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return wrong(field, f"must be one of {names}")
     return wrong(field, _MESSAGES.get(item["type"], f"is wrong: {item['msg']}"))
 
 

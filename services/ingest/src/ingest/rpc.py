@@ -31,6 +31,13 @@ from servicekit.status import REFUSALS
 
 SERVICE = tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name
 
+_OPERATIONS = {
+    f"/{SERVICE}/SubmitTask": "submit_task",
+    f"/{SERVICE}/GetTask": "get_task",
+    f"/{SERVICE}/ListTasks": "list_tasks",
+    f"/{SERVICE}/CancelTask": "cancel_task",
+    f"/{SERVICE}/WatchTask": "watch_task",
+}
 _STATES = {
     TaskState.QUEUED: tasks_pb2.TASK_STATE_QUEUED,
     TaskState.RUNNING: tasks_pb2.TASK_STATE_RUNNING,
@@ -56,14 +63,18 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
         self._bodies = bodies
 
     @asynccontextmanager
-    async def reading(self, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    async def reading(
+        self, context: grpc.aio.ServicerContext[Any, Any], method: str
+    ) -> AsyncIterator[None]:
         """Read a request in the block, of a known caller and while there is room."""
         try:
             self._gate.caller(_keys(context))
             async with self._bodies.reading():
                 yield
-        except RejectedError as error:
-            self._metrics.refused(error.code, "grpc")
+        except (RejectedError, TransientError) as error:
+            with self._metrics.measured(_OPERATIONS.get(method, "unknown"), "grpc") as call:
+                call.status = REFUSALS[_code(error)].grpc.name
+            self._metrics.refused(_code(error), "grpc")
             raise
 
     async def SubmitTask(  # noqa: N802  # the name in the proto
@@ -137,11 +148,8 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
             code, status = "internal", grpc.StatusCode.OK
             try:
                 yield await self._gate.admit(_keys(context))
-            except RejectedError as error:
-                code = error.code
-                raise
-            except TransientError:
-                code = "unavailable"
+            except (RejectedError, TransientError) as error:
+                code = _code(error)
                 raise
             except (asyncio.CancelledError, GeneratorExit):  # the client has gone
                 code, status = "", grpc.StatusCode.CANCELLED
@@ -152,6 +160,10 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
                 call.status = (REFUSALS[code].grpc if code else status).name
                 if code:
                     self._metrics.refused(code, "grpc")
+
+
+def _code(error: RejectedError | TransientError) -> str:
+    return error.code if isinstance(error, RejectedError) else "unavailable"
 
 
 def _keys(context: grpc.aio.ServicerContext[Any, Any]) -> list[bytes]:
@@ -201,7 +213,7 @@ def _fields(
 ) -> tuple[dict[str, Any], tuple[FieldError, ...]]:
     """The object that REST clients send, where unset text is a missing field."""
     errors: tuple[FieldError, ...] = ()
-    names = ("id", "runtime", "tasktype", "prefix")
+    names = ("id", "runtime", "tasktype", "prefix", "previews")
     fields: dict[str, Any] = {n: getattr(request, n) for n in names if getattr(request, n)}
     if request.HasField("context"):
         fields["context"] = _plain(request.context)

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field, Strict
 
 from contracts.fields import find_texts
 from contracts.ids import DEFAULT_PREFIX, PrefixField, TaskIdField, Uid, name
-from contracts.kinds import TaskType
+from contracts.kinds import Previews, TaskType
 from contracts.scripts import WebuiBody, without_routing
 from ingest.domain import Submission
 from ingest.payload import (
@@ -71,6 +71,10 @@ class Metadata(BaseModel):
             "The values of the content that are files, such as `init_images[0]` or"
             " `4.inputs.image`, or `none`; without it the fields say what is one."
         ),
+    )
+    previews: Previews | None = Field(
+        default=None,
+        description="ComfyUI: `keep` makes results of previews; without it they are none.",
     )
 
 
@@ -170,6 +174,7 @@ def _submission(
         checkpoint=checkpoint,
         timeout=None if seconds is None else timedelta(seconds=seconds),
         inputs=_inputs(metadata, content, form),
+        previews=metadata.previews,
     )
 
 

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 from opentelemetry import metrics
 
-from model_sync.domain import Model, StoredFile, find, split_key
+from model_sync.domain import Model, StoredFile, named, split_key
 from model_sync.ports import ModelBucket
 from modelfiles.formats import GGUF_BYTES, check_gguf
 from modelfiles.safetensors import LENGTH_BYTES, check_size, header_bytes, promised_bytes
-from servicekit.errors import RejectedError, TransientError
+from servicekit.errors import RejectedError
 
 log = logging.getLogger(__name__)
 meter = metrics.get_meter(__name__)
@@ -57,30 +57,28 @@ class Catalogue:
                 await self._look()
 
     async def find(self, kind: str, name: str) -> Model:
-        """One model, after another look if it is not known.
+        """One model, after another look if there is not one of that name.
 
-        Raises `RejectedError` (`model_not_found`, with what there is) and `TransientError`.
+        Raises `RejectedError` (`model_not_found`, with what there is, or `model_ambiguous`) and
+        `TransientError`.
         """
-        found = find(self._models, kind, name)
-        if found is None:
+        found = named(self._models, kind, name)
+        if len(found) != 1:
             await self.look_again()
-            found = find(self._models, kind, name)
-        if found is None:
+            found = named(self._models, kind, name)
+        if not found:
             known = ", ".join(m.name for m in self._models if m.kind == kind) or "none"
             raise RejectedError(
                 f"there is no {kind} model '{name[:200]}'; there are: {known}",
                 code="model_not_found",
             )
-        return found
-
-    async def keep_fresh(self, every: timedelta) -> None:
-        """Look into the bucket at an interval, until cancelled."""
-        while True:
-            await asyncio.sleep(every.total_seconds())
-            try:
-                await self.refresh()
-            except TransientError:
-                log.warning("model bucket cannot be read, the catalogue is old", exc_info=True)
+        if len(found) > 1:
+            alike = ", ".join(model.name for model in found)
+            raise RejectedError(
+                f"'{name[:200]}' may be any of {alike}: ask for one by its path",
+                code="model_ambiguous",
+            )
+        return found[0]
 
     async def _look(self) -> None:
         models: list[Model] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 
-from contracts.checkpoints import names_checkpoint
+from contracts.checkpoints import checkpoints_named, has_hash
 from modelfiles.formats import FORMATS
 
 
@@ -62,6 +62,12 @@ def place(key: str) -> PurePosixPath | None:
     return path if path.parts else None
 
 
-def find(models: Iterable[Model], kind: str, name: str) -> Model | None:
-    """The model that `name` means: its file name, title or stem."""
-    return next((m for m in models if m.kind == kind and names_checkpoint(name, m.name)), None)
+def named(models: Iterable[Model], kind: str, name: str) -> tuple[Model, ...]:
+    """The model that `name` means: none, one, or more if it means them alike.
+
+    Of several, a hash in the name tells the runtime which: one that can be loaded will do here.
+    """
+    known = {model.name: model for model in models if model.kind == kind}
+    found = tuple(known[one] for one in checkpoints_named(name, known))
+    usable = [model for model in found if model.problem is None]
+    return (*usable, *found)[:1] if has_hash(name) else found

@@ -14,6 +14,7 @@ from model_sync.adapters.downloads import S3ModelDownloads
 from model_sync.adapters.s3 import S3ModelBucket
 from model_sync.catalogue import Catalogue
 from model_sync.copying import copy_models
+from model_sync.refresh import keep_fresh
 from model_sync.rpc import ModelService
 from model_sync.settings import Settings
 from servicekit.errors import FatalError, TransientError
@@ -24,7 +25,6 @@ from servicekit.service import run_service
 from servicekit.web import http_serving, ops_app
 
 log = logging.getLogger(__name__)
-FIRST_LOOK_PAUSE_SECONDS = 1.0
 
 
 async def run(settings: Settings) -> None:
@@ -77,23 +77,11 @@ async def serve(settings: Settings) -> None:
             )
         )
         async with asyncio.TaskGroup() as group:
-            look = group.create_task(_look(catalogue, settings, health), name="catalogue")
+            looking = keep_fresh(catalogue, health, settings.refresh_interval)
+            look = group.create_task(looking, name="catalogue")
             await stop.wait()
             look.cancel()
         await health.not_ready("stopping")
-
-
-async def _look(catalogue: Catalogue, settings: Settings, health: Health) -> None:
-    """Be ready after the first look, then keep looking."""
-    while True:
-        try:
-            await catalogue.refresh()
-            break
-        except TransientError:
-            log.warning("model bucket cannot be read", exc_info=True)
-            await asyncio.sleep(FIRST_LOOK_PAUSE_SECONDS)
-    await health.ready()
-    await catalogue.keep_fresh(settings.refresh_interval)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from contracts import ids
@@ -37,6 +37,7 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
             request.agent,
             max(request.receives, 0),
             new=_new_record(request) if request.HasField("new_task") else None,
+            staged=request.tells_start,
         )
         return notifier_pb2.BeginAttemptResponse(
             verdict=notifier_pb2.Verdict.Value(f"VERDICT_{verdict.name}"), attempt=attempt
@@ -49,7 +50,9 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
         progress = None
         if request.total > 0:
             progress = Progress(step=max(request.step, 0), total=request.total)
-        cancelled = await self._settle.report(_uid(request.uid), request.attempt, progress)
+        cancelled = await self._settle.report(
+            _uid(request.uid), request.attempt, progress, _started_at(request)
+        )
         return notifier_pb2.ReportProgressResponse(cancelled=cancelled)
 
     async def FinishTask(  # noqa: N802
@@ -69,6 +72,7 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
             error=error,
             cancelled=request.cancelled,
             warnings=tuple(request.warnings),
+            started_at=_started_at(request),
         )
         committed = await self._settle.finish(_uid(request.uid), result)
         return notifier_pb2.FinishTaskResponse(committed=committed)
@@ -118,6 +122,12 @@ def _uid(text: str) -> ids.Uid:
         raise RejectedError(
             f"uid {error}", code="invalid_request", errors=(FieldError("uid", str(error)),)
         ) from error
+
+
+def _started_at(
+    request: notifier_pb2.ReportProgressRequest | notifier_pb2.FinishTaskRequest,
+) -> datetime | None:
+    return request.started_at.ToDatetime(UTC) if request.HasField("started_at") else None
 
 
 def _new_record(request: notifier_pb2.BeginAttemptRequest) -> Record:

@@ -51,17 +51,23 @@ class Settle:
     now: Callable[[], datetime] = _now
 
     async def begin(
-        self, uid: Uid, agent: str, receives: int = 0, *, new: Record | None = None
+        self,
+        uid: Uid,
+        agent: str,
+        receives: int = 0,
+        *,
+        new: Record | None = None,
+        staged: bool = False,
     ) -> tuple[Verdict, int]:
         """The verdict on a delivery, and the number of the attempt.
 
         A task that was taken back or has failed too often is ended by it. `new` is recorded if
-        the task has no record.
+        the task has no record. If it is `staged`, `report` tells when the runtime begins.
         """
         now = self.now()
         if new is not None:
             await self.ledger.create(new)
-        record = await self.ledger.begin(uid, now, receives, limits=self.limits)
+        record = await self.ledger.begin(uid, now, receives, limits=self.limits, staged=staged)
         verdict = judge(record)
         if record is None or verdict is not Verdict.PROCEED:
             log.info(
@@ -75,11 +81,20 @@ class Settle:
         log.info("begun", extra={"uid": uid, "attempt": record.attempt, "agent": agent})
         return verdict, record.attempt
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress | None) -> bool:
+    async def report(
+        self,
+        uid: Uid,
+        attempt: int,
+        progress: Progress | None,
+        started_at: datetime | None = None,
+    ) -> bool:
         """Keep how far the present attempt is; gives whether the task was taken back.
 
-        Without news, or within a second of the last ones, nothing is written.
+        Without news no progress is written, nor within a second of the last.
         """
+        if started_at is not None:
+            await self.ledger.start(uid, attempt, started_at)
+            self.changes.wake(uid)
         if progress is None or not self.limiter.allows(uid, self.now()):
             return is_taken_back(await self.ledger.get(uid))
         record = await self.ledger.report(uid, attempt, progress)
@@ -103,7 +118,7 @@ class Settle:
             await self.settle_cancel(uid)
 
     async def settle_cancel(self, uid: Uid) -> bool:
-        """End a marked task that no agent works on; gives whether it is cancelled."""
+        """End a marked task that no runtime works on; gives whether it is cancelled."""
         record, committed = await self.ledger.settle_cancel(uid, self.now())
         if record is None or not record.terminal:
             return False

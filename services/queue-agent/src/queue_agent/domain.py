@@ -153,6 +153,7 @@ class Job:
     checkpoint: str | None = None  # must be loaded, by whichever of its names
     inputs: Mapping[str, Body] = field(default_factory=dict, repr=False)  # by placeholder token
     request: Body | None = field(default=None, repr=False)  # ready to be sent, if it is
+    keep_previews: bool = False  # they are results, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +196,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
     cancelled: bool = False  # by the client
+    started_at: datetime | None = None  # when the runtime began with it; None if it did not
 
     def close(self) -> None:
         """Free the space of the files, which are stored elsewhere now or made again."""
@@ -212,3 +214,4 @@ class Stored:
     failure: Failure | None
     warnings: tuple[str, ...] = ()
     cancelled: bool = False  # by the client
+    started_at: datetime | None = None  # when the runtime began with it; None if it did not

@@ -108,9 +108,14 @@ async def _run_until_stopped(
     async with asyncio.TaskGroup() as group:
         group.create_task(cleanup.run_until_stopped(), name="cleanup")
         if protection:
-            group.create_task(protection.run_until_stopped(), name="pod-protection")
+            group.create_task(_protect(protection, stop), name="pod-protection")
         await stop.wait()
         await health.not_ready("stopping")
+
+
+async def _protect(protection: PodProtection, stop: asyncio.Event) -> None:
+    await run_with(stop.wait(), protection.run_until_stopped())
+    await protection.take_away()
 
 
 async def _protection(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from contracts.ids import Uid
 from contracts.state import Progress
@@ -43,6 +45,7 @@ class GrpcNotifier:
             agent=self.agent,
             receives=receives,
             new_task=_new_task(incoming),
+            tells_start=True,
         )
         with translated("notifier.begin"):
             answer = await self.stub.BeginAttempt(request, timeout=CALL_BUDGET.total_seconds())
@@ -51,8 +54,16 @@ class GrpcNotifier:
             raise TransientError("the notifier gave no verdict", verdict=answer.verdict)
         return Begun(verdict=verdict, attempt=answer.attempt)
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress | None) -> bool:
-        request = pb.ReportProgressRequest(uid=uid, attempt=attempt)
+    async def report(
+        self,
+        uid: Uid,
+        attempt: int,
+        progress: Progress | None,
+        started_at: datetime | None = None,
+    ) -> bool:
+        request = pb.ReportProgressRequest(
+            uid=uid, attempt=attempt, started_at=_timestamp(started_at)
+        )
         if progress:
             request.step, request.total = progress.step, progress.total
         seconds = REPORT_BUDGET.total_seconds()
@@ -76,6 +87,7 @@ class GrpcNotifier:
             error=TaskError(**failure.model_dump()) if failure else None,
             cancelled=stored.cancelled,
             warnings=stored.warnings,
+            started_at=_timestamp(stored.started_at),
         )
         with translated("notifier.finish"):
             answer = await self.stub.FinishTask(request, timeout=CALL_BUDGET.total_seconds())
@@ -98,17 +110,24 @@ class GrpcNotifier:
             raise TransientError("the notifier or its ledger does not answer") from error
 
 
+def _timestamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
 def _new_task(incoming: Incoming) -> pb.NewTask | None:
     if incoming.context_json is None:
         return None
     message = incoming.message
-    task = pb.NewTask(
+    return pb.NewTask(
         id=message.id,
         runtime=message.runtime,
         tasktype=message.tasktype,
         bucket=message.bucket,
         prefix=message.prefix,
         context_json=incoming.context_json,
+        accepted_at=_timestamp(message.accepted_at),
     )
-    task.accepted_at.FromDatetime(message.accepted_at)
-    return task

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Protocol
 
 from contracts.ids import Uid
@@ -55,8 +56,17 @@ class Notifier(Protocol):
         """Ask whether a delivery, the message's `receives`th, may be worked on."""
         ...
 
-    async def report(self, uid: Uid, attempt: int, progress: Progress | None) -> bool:
-        """Report how far an attempt is, None without news; returns whether it is cancelled."""
+    async def report(
+        self,
+        uid: Uid,
+        attempt: int,
+        progress: Progress | None,
+        started_at: datetime | None = None,
+    ) -> bool:
+        """Report how far an attempt is, None without news; returns whether it is cancelled.
+
+        `started_at` is when the runtime began with it, to be reported once.
+        """
         ...
 
     async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
@@ -80,7 +90,7 @@ class ClaimStore(Protocol):
     """Where bodies wait that did not fit into a message."""
 
     async def read(self, key: str) -> bytes:
-        """The body; raises `TransientError`."""
+        """The body; raises `TransientError`, `TaskFailedError` if it is there no more."""
         ...
 
 
@@ -108,11 +118,19 @@ class InputReader(Protocol):
         ...
 
 
+class PodMark(StrEnum):
+    """What the cluster is told of this pod."""
+
+    IDLE = "idle"
+    BUSY = "busy"  # idle pods are to end before it
+    LASTING = "lasting"  # and it has been for a while: as many pods are to stay as have this
+
+
 class PodApi(Protocol):
     """The cluster's record of this pod."""
 
-    async def mark(self, *, busy: bool) -> None:
-        """Mark it as at work or idle; raises `TransientError`. Safe to repeat."""
+    async def mark(self, mark: PodMark) -> None:
+        """Put a mark in place of the last; raises `TransientError`. Safe to repeat."""
         ...
 
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """Marks tasks; the notifier ends those that no agent works on."""
+    """Marks tasks; the notifier ends those that no runtime works on."""
 
     look_up: LookUp
     ledger: Ledger
@@ -38,7 +38,7 @@ class Cancel:
                 f"the task has ended before: it is {marked.state}", code="already_finished"
             )
         log.info("marked as cancelled", extra={"uid": found.uid, "state": marked.state})
-        if marked.state is not TaskState.QUEUED:
+        if marked.state_for_clients is not TaskState.QUEUED:
             return marked  # its agent ends it; or, if it gives it back, the notifier
         await self.notifier.settle_cancel(found.uid)
         return await self.ledger.get(found.uid) or marked

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from contracts.checkpoints import names_checkpoint
+from contracts.checkpoints import checkpoints_named
 from contracts.ids import Prefix, TaskId, Uid
-from contracts.kinds import TaskType
+from contracts.kinds import Previews, TaskType
 from contracts.runtimes import Runtime
 from servicekit.errors import FieldError, RejectedError
 
@@ -28,6 +28,7 @@ class Submission:
     checkpoint: str  # empty: the runtime's own
     timeout: timedelta | None = None  # of one attempt; None: as the agent has it
     inputs: tuple[str, ...] | None = None  # the files of the body; None: as the agent has it
+    previews: Previews | None = None  # None: they are no results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ def choose(runtimes: Sequence[Runtime], task: Submission) -> Choice:
 
 def _check_own(runtime: Runtime, asked: str) -> None:
     own = runtime.model_filename
-    if asked and own and not names_checkpoint(asked, own):
+    if asked and own and not checkpoints_named(asked, [own]):
         raise RejectedError(
             f"runtime '{runtime.name}' serves '{own}' and not '{asked}'", code="model_not_found"
         )
@@ -101,8 +102,14 @@ def _named(runtimes: Sequence[Runtime], name: str) -> Runtime:
 
 def _serving(runtimes: Sequence[Runtime], task: Submission) -> Runtime:
     able = [runtime for runtime in runtimes if task.tasktype in runtime.tasktypes]
+    meant = checkpoints_named(task.checkpoint, [one.model_filename or "" for one in able])
+    if len(meant) > 1:
+        raise RejectedError(
+            f"'{task.checkpoint}' may be any of {_listed(meant)}: ask for one by its path",
+            code="model_ambiguous",
+        )
     for runtime in able:
-        if runtime.model_filename and names_checkpoint(task.checkpoint, runtime.model_filename):
+        if runtime.model_filename in meant:
             return runtime
     for runtime in able:
         if runtime.dynamic_model:

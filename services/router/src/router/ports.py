@@ -16,7 +16,8 @@ class Models(Protocol):
     async def require_checkpoint(self, name: str) -> None:
         """Return if the bucket has the checkpoint.
 
-        Raises `RejectedError` (`model_not_found`, with what there is) if it has not, and
+        Raises `RejectedError` (`model_not_found`, with what there is) if it has not, or
+        (`model_ambiguous`) if it has two that the name means alike, and
         `TransientError` when the catalogue cannot be asked.
         """
         ...

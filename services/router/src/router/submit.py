@@ -114,6 +114,7 @@ class Submit:
             accepted_at=datetime.now(UTC),
             timeout_seconds=task.timeout.total_seconds() if task.timeout else None,
             inputs=task.inputs,
+            previews=task.previews,
             content_key=key,
         )
         head = message.model_dump_json(exclude_none=True).encode()

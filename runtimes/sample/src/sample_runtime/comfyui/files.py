@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+_MODELS = {".gltf", ".glb", ".obj", ".fbx", ".stl"}
 _LAST_COUNTER = re.compile(r"_(\d+)_?\.\w+$")
 
 
@@ -29,10 +31,23 @@ class Folders:
         """The folder of a type, or None for an unknown type."""
         return {"output": self.output, "temp": self.temp, "input": self.input}.get(kind)
 
-    def inputs(self) -> list[str]:
-        """The names of the files that LoadImage can load."""
-        files = (path for path in self.input.rglob("*") if path.is_file())
-        return sorted(path.relative_to(self.input).as_posix() for path in files)
+    def inputs(self, *kinds: str) -> list[str]:
+        """The uploads of some kinds (image, audio, video) that a loader offers."""
+        names = (path.name for path in self.input.iterdir() if path.is_file())
+        return sorted(name for name in names if _kind(name) in kinds)
+
+    def models(self) -> list[str]:
+        """The uploads that Load3D offers; it looks in a folder of its own."""
+        files = (path for path in (self.input / "3d").rglob("*") if path.is_file())
+        return sorted(
+            path.relative_to(self.input).as_posix()
+            for path in files
+            if path.suffix.lower() in _MODELS
+        )
+
+
+def _kind(name: str) -> str:
+    return (mimetypes.guess_type(name, strict=False)[0] or "").partition("/")[0]
 
 
 def inside(folder: Path, name: str) -> Path:

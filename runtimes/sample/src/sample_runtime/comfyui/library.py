@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sample_runtime.comfyui import painting, storing
-from sample_runtime.comfyui.nodes import Input, Node, Place
+from sample_runtime.comfyui import painting, storing, uploads
+from sample_runtime.comfyui.nodes import Combo, Input, Node, Place
 
 SAMPLERS = [
     "euler",
@@ -61,6 +61,7 @@ def _number(default: float, least: float, most: float) -> Input:
 
 _MODEL, _CLIP, _VAE = Input("MODEL"), Input("CLIP"), Input("VAE")
 _CONDITIONING, _LATENT, _IMAGE = Input("CONDITIONING"), Input("LATENT"), Input("IMAGE")
+_SIDE_3D = Input("INT", {"default": 1024, "min": 1, "max": 4096, "step": 1})
 _PREFIX = Input("STRING", {"default": "ComfyUI"})
 
 _PAINTING = {
@@ -129,16 +130,58 @@ _PAINTING = {
     ),
 }
 
-_STORING = {
+# As `/object_info` of ComfyUI 0.3.64 shows them; LoadAudio as its comfy_extras/nodes_audio.py
+# says, because that server has it only with torchaudio.
+_LOADING = {
     "LoadImage": Node(
-        run=storing.load_image,
+        run=uploads.load_image,
         category="image",
-        inputs={"image": Input(lambda place: place.folders.inputs(), {"image_upload": True})},
+        inputs={
+            "image": Input(lambda place: place.folders.inputs("image"), {"image_upload": True})
+        },
         outputs=("IMAGE", "MASK"),
         custom=frozenset({"image"}),
-        check=storing.check_image,
-        fingerprint=storing.fingerprint_image,
+        check=uploads.check_of("image", "image"),
+        fingerprint=uploads.fingerprint_of("image"),
     ),
+    "LoadAudio": Node(
+        run=uploads.load_audio,
+        category="audio",
+        inputs={
+            "audio": Input(
+                lambda place: place.folders.inputs("audio", "video"), {"audio_upload": True}
+            )
+        },
+        outputs=("AUDIO",),
+        custom=frozenset({"audio"}),
+        check=uploads.check_of("audio", "audio"),
+        fingerprint=uploads.fingerprint_of("audio"),
+    ),
+    "LoadVideo": Node(
+        run=uploads.load_video,
+        category="image/video",
+        inputs={
+            "file": Combo(lambda place: place.folders.inputs("video"), {"video_upload": True})
+        },
+        outputs=("VIDEO",),
+        custom=frozenset({"file"}),
+        check=uploads.check_of("file", "video"),
+        fingerprint=uploads.fingerprint_of("file"),
+    ),
+    "Load3D": Node(
+        run=uploads.load_3d,
+        category="3d",
+        inputs={
+            "model_file": Input(lambda place: place.folders.models(), {"file_upload": True}),
+            "image": Input("LOAD_3D"),
+            "width": _SIDE_3D,
+            "height": _SIDE_3D,
+        },
+        outputs=("IMAGE", "MASK", "STRING", "IMAGE", "IMAGE", "LOAD3D_CAMERA", "VIDEO"),
+    ),
+}
+
+_STORING = {
     "SaveImage": Node(
         run=storing.save_images,
         category="image",
@@ -172,4 +215,4 @@ _STORING = {
     ),
 }
 
-NODES: Mapping[str, Node] = {**_PAINTING, **_STORING}
+NODES: Mapping[str, Node] = {**_PAINTING, **_LOADING, **_STORING}

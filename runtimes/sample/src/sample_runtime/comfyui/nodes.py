@@ -33,6 +33,16 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Combo(Input):
+    """A choice as the nodes of ComfyUI's newer schema show it."""
+
+    def describe(self, place: Place) -> list[Any]:
+        """The choice as `/object_info` shows it."""
+        choices, options = super().describe(place)
+        return ["COMBO", {"multiselect": False, "options": choices, **options}]
+
+
+@dataclass(frozen=True)
 class Place:
     """What the nodes of one server share."""
 

@@ -1,4 +1,4 @@
-"""What the nodes do that load and show pictures."""
+"""What the nodes do that save and show pictures."""
 
 from __future__ import annotations
 
@@ -7,39 +7,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from PIL import Image
 
 from sample_runtime import drawing
-from sample_runtime.comfyui.files import Folders, inside, next_counter
-from sample_runtime.comfyui.nodes import Job, Place, Result, Values
+from sample_runtime.comfyui.files import inside, next_counter
+from sample_runtime.comfyui.nodes import Job, Result, Values
 
 _WEBP_METHODS = {"default": 4, "fastest": 0, "slowest": 6}
-
-
-def check_image(place: Place, values: Values) -> str | None:
-    """A complaint if the image to load is not there."""
-    name = values["image"]
-    try:
-        found = isinstance(name, str) and _input_path(place.folders, name).is_file()
-    except PermissionError:
-        found = False
-    return None if found else f"Invalid image file: {name}"
-
-
-def fingerprint_image(place: Place, values: Values) -> str:
-    """The hash of the image to load, so that a changed file is loaded again."""
-    return sha256(_input_path(place.folders, values["image"]).read_bytes()).hexdigest()
-
-
-async def load_image(job: Job, values: Values) -> Result:
-    """An uploaded picture, and its transparency as mask."""
-    path = _input_path(job.place.folders, values["image"])
-    picture = await asyncio.to_thread(_open, path)
-    return Result(((picture.convert("RGB"),), picture.getchannel("A")))
 
 
 async def save_images(job: Job, values: Values) -> Result:
@@ -66,15 +43,6 @@ async def preview_any(_: Job, values: Values) -> Result:
     """Show anything as text."""
     source = values["source"]
     return Result(shown={"text": (source if isinstance(source, str) else repr(source),)})
-
-
-def _input_path(folders: Folders, name: str) -> Path:
-    return inside(folders.input, name.removesuffix(" [input]"))
-
-
-def _open(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return image.convert("RGBA")
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class GrpcRouter:
             tenant=tenant,
             idempotency_key=idempotency.key if idempotency else "",
             fingerprint=idempotency.fingerprint if idempotency else "",
+            previews=submission.previews or "",
         )
         if submission.timeout is not None:
             request.timeout.FromTimedelta(submission.timeout)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from awsio.errors import translated
-from queue_agent.domain import UnworkableError
+from queue_agent.domain import TaskFailedError, UnworkableError
 from queue_agent.files.body import Body, as_payload
 from servicekit.errors import TransientError
 
@@ -73,9 +73,19 @@ class S3ClaimStore:
     bucket: str
 
     async def read(self, key: str) -> bytes:
-        with translated("s3.claim"):
-            answer = await self.client.get_object(Bucket=self.bucket, Key=key)
-            async with answer["Body"] as stream:
-                if answer["ContentLength"] > CLAIM_BYTES:
-                    raise UnworkableError(f"the body has more than {CLAIM_BYTES} bytes")
-                return await stream.read()
+        try:
+            with translated("s3.claim"):
+                answer = await self.client.get_object(Bucket=self.bucket, Key=key)
+                async with answer["Body"] as stream:
+                    if answer["ContentLength"] > CLAIM_BYTES:
+                        raise UnworkableError(f"the body has more than {CLAIM_BYTES} bytes")
+                    return await stream.read()
+        except TransientError as error:
+            if error.details.get("code") != "NoSuchKey":
+                raise
+            # It was written before its message, so it does not come any more.
+            raise TaskFailedError(
+                "the content of the task is kept no more: submit it again",
+                code="input_unavailable",
+                retryable=True,
+            ) from error

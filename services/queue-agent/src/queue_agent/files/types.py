@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from mimetypes import MimeTypes
 from pathlib import PurePosixPath
 from typing import Final
 
-from queue_agent.files.body import Body, FileBody
+from queue_agent.files.body import Body, open_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ _TYPES: Final = {
 }
 """Of what runtimes make; the same on each machine, whatever its own table says."""
 _OTHERS: Final = MimeTypes()
-_SAME: Final = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tif": "tiff"}
+_SAME: Final = {"aif": "aiff", "jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tif": "tiff"}
 _NO_EXTENSION = re.compile(r"[^a-z0-9]")
 _LONGEST: Final = 16  # that a key of the bucket has room for
 _HEAD_BYTES: Final = 512
@@ -73,26 +72,41 @@ _KIN: Final = (
 )
 """Names of one container: its bytes do not tell them apart as surely as the name does."""
 
-_STARTS: Final = (
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"GIF87a", "gif"),
-    (b"GIF89a", "gif"),
-    (b"II*\0", "tiff"),
-    (b"MM\0*", "tiff"),
-    (b"II+\0", "tiff"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl"),
-    (b"\x76\x2f\x31\x01", "exr"),
-    (b"8BPS\0\x01", "psd"),
-    (b"OggS\0", "ogg"),
-    (b"fLaC\0", "flac"),
-    (b"glTF\x01\0\0\0", "glb"),
-    (b"glTF\x02\0\0\0", "glb"),
+_NEVER: Final = b"(?!)"
+_MARKS: Final = tuple(
+    (extension, re.compile(rb"(?:%s)(?P<sure>%s)?" % (begins, goes_on), re.DOTALL))
+    for extension, begins, goes_on in (
+        # The type, how its files begin, and how they go on so that they are surely no others.
+        ("png", rb"\x89PNG\r\n\x1a\n", b""),
+        ("jpg", rb"\xff\xd8\xff", rb"[\xc0-\xcf\xdb\xdd\xe0-\xef\xfe]"),
+        ("gif", b"GIF8", b"[79]a"),
+        ("webp", b"RIFF.{4}WEBP", b""),
+        ("wav", b"RIFF.{4}WAVE", b""),
+        ("avi", b"RIFF.{4}AVI ", b""),
+        ("aiff", b"FORM.{4}AIF[FC]", b""),
+        ("tiff", rb"II[*+]\0|MM\0[*+]", b""),
+        ("bmp", b"BM", rb".{4}\0{4}.{4}[\x0c(48@l|]\0{3}"),  # the size of its second header
+        ("jxl", rb"\0\0\0\x0cJXL \r\n\x87\n", b""),
+        ("exr", rb"\x76\x2f\x31\x01", b""),
+        ("psd", rb"8BPS\0\x01", b""),
+        ("webm", rb"\x1a\x45\xdf\xa3(?=.{0,60}webm)", b""),
+        ("mkv", rb"\x1a\x45\xdf\xa3", b""),
+        ("ogg", b"OggS", rb"\0"),
+        ("flac", b"fLaC", rb"\0"),
+        ("mp3", b"ID3", rb"[\x02-\x04][\x00-\x0f]"),
+        ("mp3", rb"\xff[\xf2\xf3\xfb]", _NEVER),
+        ("aac", rb"\xff[\xf1\xf9]", _NEVER),
+        ("mpg", rb"\0\0\x01\xba", _NEVER),
+        ("glb", b"glTF", rb"[\x01\x02]\0{3}"),
+        ("fbx", b"Kaydara FBX Binary", b""),
+        ("ply", rb"ply\n", _NEVER),
+    )
 )
-_RIFF: Final = {b"WEBP": "webp", b"WAVE": "wav", b"AVI ": "avi"}
-_AVIF: Final = (b"avif", b"avis")
-_HEIC: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""The marks of the formats' own specifications."""
+_AVIF: Final = {b"avif", b"avis"}
+_HEIC: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_STILL: Final = {b"mif1", b"msf1"}  # a picture, of whichever codec
 _BRANDS: Final = {b"qt  ": "mov", b"M4A ": "m4a", b"M4B ": "m4a", b"M4V ": "m4v"}
-_BMP_HEADERS: Final = frozenset({12, 40, 52, 56, 64, 108, 124})
 
 
 def file_type(body: Body, name: str = "") -> FileType:
@@ -103,10 +117,22 @@ def file_type(body: Body, name: str = "") -> FileType:
     """
     extension = _NO_EXTENSION.sub("", PurePosixPath(name.lower()).suffix)[:_LONGEST]
     extension = _SAME.get(extension, extension)
-    sure = _by_bytes(body)
-    if sure and not any({sure, extension} <= kin for kin in _KIN):
-        return _typed(sure)
+    head = head_of(body)
+    found, is_sure = _by_bytes(head)
+    if is_sure and not _is_text(head) and not any({found, extension} <= kin for kin in _KIN):
+        return _typed(found)
     return _typed(extension) if extension else PNG
+
+
+def extension_by_bytes(head: bytes) -> str:
+    """The extension of the type that a file may be taken for; empty if nobody knows it."""
+    return _by_bytes(head)[0]
+
+
+def head_of(body: Body) -> bytes:
+    """As much of a file as its type is known by; this may block."""
+    with open_body(body) as reader:
+        return reader.read(_HEAD_BYTES)
 
 
 def _typed(extension: str) -> FileType:
@@ -114,62 +140,25 @@ def _typed(extension: str) -> FileType:
     return FileType(extension, guessed or BINARY)
 
 
-def _by_bytes(body: Body) -> str | None:
-    """The extension of the type that the bytes surely are; None for text and the unknown."""
-    head = body.read(0, min(len(body), _HEAD_BYTES)) if isinstance(body, FileBody) else body
-    head = head[:_HEAD_BYTES]
-    if _is_text(head):
-        return None
-    for start, extension in _STARTS:
-        if head.startswith(start):
-            return extension
-    return next(filter(None, (look(head) for look in _LOOKS)), None)
+def _by_bytes(head: bytes) -> tuple[str, bool]:
+    """The extension of the type that the bytes tell, and whether they surely do."""
+    if head[4:8] == b"ftyp":
+        return _by_brands(head), True
+    for extension, mark in _MARKS:
+        if found := mark.match(head):
+            return extension, found["sure"] is not None
+    return "", False
 
 
 def _is_text(head: bytes) -> bool:
     return not any(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in head[:64])  # noqa: PLR2004
 
 
-def _jpeg(head: bytes) -> str | None:
-    return "jpg" if re.match(rb"\xff\xd8\xff[\xc0-\xcf\xdb\xdd\xe0-\xef\xfe]", head) else None
-
-
-def _riff(head: bytes) -> str | None:
-    return _RIFF.get(head[8:12]) if head.startswith(b"RIFF") else None
-
-
-def _iso_media(head: bytes) -> str | None:
-    if head[4:8] != b"ftyp":
-        return None
-    size = int.from_bytes(head[:4], "big")
-    brands = [head[at : at + 4] for at in range(8, max(12, min(size, len(head))), 4)]
-    if any(brand in _AVIF for brand in brands):
-        return "avif"
-    if any(brand in _HEIC for brand in brands):
-        return "heic"
-    return _BRANDS.get(brands[0], "mp4")
-
-
-def _matroska(head: bytes) -> str | None:
-    if not head.startswith(b"\x1a\x45\xdf\xa3"):
-        return None
-    return "webm" if b"webm" in head[:64] else "mkv"
-
-
-def _bmp(head: bytes) -> str | None:
-    is_bmp = head.startswith(b"BM") and head[6:10] == b"\0\0\0\0"
-    return "bmp" if is_bmp and int.from_bytes(head[14:18], "little") in _BMP_HEADERS else None
-
-
-def _mp3(head: bytes) -> str | None:
-    return "mp3" if re.match(rb"ID3[\x02-\x04][\x00-\x0f]", head) else None
-
-
-_LOOKS: Final[tuple[Callable[[bytes], str | None], ...]] = (
-    _jpeg,
-    _riff,
-    _iso_media,
-    _matroska,
-    _bmp,
-    _mp3,
-)
+def _by_brands(head: bytes) -> str:
+    """What a file of ISO 14496-12 is: its box of brands says it."""
+    brands = head[8 : max(12, min(int.from_bytes(head[:4]), _HEAD_BYTES))]
+    main = brands[:4]
+    named = {brands[at : at + 4] for at in (0, *range(8, len(brands), 4))}
+    if main in _AVIF | _STILL | _HEIC:
+        return "avif" if named & _AVIF and main not in _HEIC else "heic"
+    return _BRANDS.get(main, "mp4")

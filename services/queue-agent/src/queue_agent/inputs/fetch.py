@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from queue_agent.concurrency import unwrap_group
 from queue_agent.domain import InputUnavailableError, TaskFailedError
-from queue_agent.files.body import Body, open_body
+from queue_agent.files.body import Body
+from queue_agent.files.types import head_of
 from queue_agent.inputs.find import Input, shown
-from queue_agent.inputs.kinds import HEAD_BYTES, Kind, accepted, article
+from queue_agent.inputs.kinds import Kind, accepted, article
 from queue_agent.ports import InputReader
 
 
@@ -77,7 +78,7 @@ class Fetcher:
     async def _file(self, url: str, kind: Kind, allowance: _Allowance) -> Fetched:
         body = await self._reader(url).read(url, allowance.start(kind))
         # What a server calls it proves nothing.
-        sort, complaint = accepted(kind, await asyncio.to_thread(_head, body), url)
+        sort, complaint = accepted(kind, await asyncio.to_thread(head_of, body), url)
         if sort is None:
             raise InputUnavailableError(complaint)
         if len(body) > self.limits.of(sort.kind):
@@ -122,11 +123,6 @@ class _Take:
         if self._size > self._limit:
             raise InputUnavailableError(f"it has more than {self._limit} bytes")
         self._allowance.spend(size)
-
-
-def _head(body: Body) -> bytes:
-    with open_body(body) as reader:
-        return reader.read(HEAD_BYTES)
 
 
 def _scheme(url: str) -> str:

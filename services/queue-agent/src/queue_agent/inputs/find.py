@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from contracts.fields import Path, field_name, texts
 from queue_agent.domain import TaskFailedError
-from queue_agent.inputs.kinds import Kind
+from queue_agent.inputs.kinds import HEIC, Kind, is_inline_heic
 from queue_agent.inputs.nodes import TABLE, Slot, Slots
 
 Chosen = Set[Path] | None
@@ -122,8 +122,10 @@ def shown(url: str) -> str:
 def find_in_body(content: Mapping[str, Any], chosen: Chosen = None) -> list[Input]:
     """The inputs of a body of SD WebUI, in its order.
 
-    Raises `TaskFailedError` if a URL would be handed on, or something chosen is none.
+    Raises `TaskFailedError` if a URL would be handed on, something chosen is none, or a file
+    that is in the body itself is of no use to a runtime.
     """
+    _check_inline(content, lambda path: not _is_text(path))
     found = []
     for path, url in _urls(content, chosen):
         if path in chosen if chosen is not None else not _is_text(path):
@@ -141,7 +143,7 @@ def find_in_graph(
     """The inputs of a ComfyUI body, which is a graph or has one under `prompt`.
 
     `known` has the files of each class of nodes. Raises `TaskFailedError` if something chosen
-    is no URL.
+    is no URL, or a file that is in the body itself is of no use to a runtime.
     """
     start: Path = ("prompt",) if is_wrapped(content) else ()
     graph = content["prompt"] if start else content
@@ -150,6 +152,7 @@ def find_in_graph(
         for node_id, node in graph.items()
         for name, slot in _slots_of(node, known).items()
     }
+    _check_inline(content, lambda path: path in slots and not slots[path].upload)
     return [
         Input(path=path, url=url, slot=slots.get(path, _LOADED))
         for path, url in _urls(content, chosen)
@@ -192,6 +195,12 @@ def _urls(content: Mapping[str, Any], chosen: Chosen) -> Iterator[tuple[Path, st
             yield path, url
         elif chosen and path in chosen:
             raise _failure(path, "it names no URL")
+
+
+def _check_inline(content: Mapping[str, Any], is_file: Callable[[Path], bool]) -> None:
+    for path, text in texts(content):
+        if is_inline_heic(text) and is_file(path):
+            raise _failure(path, HEIC)
 
 
 def _failure(path: Path, reason: str) -> TaskFailedError:

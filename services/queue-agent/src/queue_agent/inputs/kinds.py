@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
-HEAD_BYTES: Final = 512
+from queue_agent.files.types import extension_by_bytes
 
 
 class Kind(StrEnum):
@@ -29,43 +30,17 @@ class Sort:
     extension: str
 
 
-# Each with where its mark begins. The marks are those of the formats' own specifications.
-_MARKS: Final = (
-    (0, b"\x89PNG\r\n\x1a\n", Sort(Kind.IMAGE, "png")),
-    (0, b"\xff\xd8\xff", Sort(Kind.IMAGE, "jpg")),
-    (0, b"GIF8", Sort(Kind.IMAGE, "gif")),
-    (8, b"WEBP", Sort(Kind.IMAGE, "webp")),
-    (0, b"II*\0", Sort(Kind.IMAGE, "tiff")),
-    (0, b"MM\0*", Sort(Kind.IMAGE, "tiff")),
-    (0, b"BM", Sort(Kind.IMAGE, "bmp")),
-    (8, b"WAVE", Sort(Kind.AUDIO, "wav")),
-    (8, b"AIFF", Sort(Kind.AUDIO, "aiff")),
-    (0, b"fLaC", Sort(Kind.AUDIO, "flac")),
-    (0, b"OggS", Sort(Kind.AUDIO, "ogg")),
-    (0, b"ID3", Sort(Kind.AUDIO, "mp3")),
-    (0, b"\xff\xfb", Sort(Kind.AUDIO, "mp3")),
-    (0, b"\xff\xf3", Sort(Kind.AUDIO, "mp3")),
-    (0, b"\xff\xf2", Sort(Kind.AUDIO, "mp3")),
-    (0, b"\xff\xf1", Sort(Kind.AUDIO, "aac")),
-    (0, b"\xff\xf9", Sort(Kind.AUDIO, "aac")),
-    (8, b"AVI ", Sort(Kind.VIDEO, "avi")),
-    (0, b"\x00\x00\x01\xba", Sort(Kind.VIDEO, "mpg")),
-    (0, b"glTF", Sort(Kind.MODEL, "glb")),
-    (0, b"Kaydara FBX Binary", Sort(Kind.MODEL, "fbx")),
-    (0, b"ply\n", Sort(Kind.MODEL, "ply")),
-)
-_MATROSKA: Final = b"\x1a\x45\xdf\xa3"
-_AVIF: Final = {b"avif", b"avis"}
-_HEIC: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-_STILL: Final = {b"mif1", b"msf1"}  # a picture, of whichever codec
-_M4A: Final = {b"M4A ", b"M4B "}
-_HEIC_SORT: Final = Sort(Kind.IMAGE, "heic")
+HEIC: Final = "its bytes are HEIC, which runtimes do not read: send JPEG or PNG"
+_HEIC: Final = "heic"
+_DATA_HEAD: Final = 256  # characters
+_DIGITS: Final = 64  # of base64, which have the brands of a file
 
 _MODEL_NAMES: Final = frozenset({"fbx", "glb", "gltf", "obj", "ply", "stl"})
 _ALSO: Final = {Kind.AUDIO: {Kind.VIDEO}}  # for its sound
 _MOVING: Final = frozenset({"gif", "webp", "avif", "png"})  # loaders of videos take them
 EXTENSIONS: Final = {
     **dict.fromkeys(("png", "jpg", "jpeg", "gif", "webp", "avif", "tiff", "bmp"), Kind.IMAGE),
+    _HEIC: Kind.IMAGE,
     **dict.fromkeys(("wav", "aiff", "flac", "ogg", "opus", "mp3", "aac", "m4a"), Kind.AUDIO),
     **dict.fromkeys(("mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg"), Kind.VIDEO),
     **dict.fromkeys(_MODEL_NAMES, Kind.MODEL),
@@ -74,25 +49,32 @@ EXTENSIONS: Final = {
 
 
 def sort_of(head: bytes) -> Sort | None:
-    """What a file is by its first `HEAD_BYTES`; None if that is not known."""
-    if head[4:8] == b"ftyp":
-        return _by_brands(head)
-    if head.startswith(_MATROSKA):
-        return Sort(Kind.VIDEO, "webm" if b"webm" in head[:64] else "mkv")
-    for start, mark, sort in _MARKS:
-        if head.startswith(mark, start):
-            return sort
-    return None
+    """What a file is by its first bytes; None if that is not known."""
+    extension = extension_by_bytes(head)
+    kind = EXTENSIONS.get(extension)
+    return Sort(kind, extension) if kind else None
 
 
 def accepted(kind: Kind, head: bytes, url: str) -> tuple[Sort | None, str]:
     """What a file is that was asked for as `kind`, or None and why it is refused."""
     found = sort_of(head) or _by_name(kind, head, url)
-    if found == _HEIC_SORT:
-        return None, "its bytes are HEIC, which runtimes do not read: send JPEG or PNG"
+    if found and found.extension == _HEIC:
+        return None, HEIC
     if found is None or not _fits(kind, found):
         return None, f"its bytes are not {article(kind)}"
     return found, ""
+
+
+def is_inline_heic(text: str) -> bool:
+    """Whether a text is a HEIC file in base64, with or without the head of a data URI."""
+    start = text[:_DATA_HEAD].lstrip()
+    if start[:5].lower() == "data:":
+        start = start.partition(",")[2]
+    digits = "".join(start.split())[:_DIGITS]
+    try:
+        return extension_by_bytes(base64.b64decode(digits)) == _HEIC
+    except ValueError:
+        return False
 
 
 def article(kind: Kind) -> str:
@@ -115,17 +97,3 @@ def _by_name(kind: Kind, head: bytes, url: str) -> Sort | None:
     except ValueError:
         return None
     return Sort(Kind.MODEL, extension) if extension in _MODEL_NAMES else None
-
-
-def _by_brands(head: bytes) -> Sort:
-    """What a file of ISO 14496-12 is: its box of brands says it."""
-    brands = head[8 : max(12, min(int.from_bytes(head[:4]), HEAD_BYTES))]
-    main = brands[:4]
-    named = {brands[at : at + 4] for at in (0, *range(8, len(brands), 4))}
-    if main in _AVIF | _STILL | _HEIC:
-        if named & _AVIF and main not in _HEIC:
-            return Sort(Kind.IMAGE, "avif")
-        return _HEIC_SORT
-    if main in _M4A:
-        return Sort(Kind.AUDIO, "m4a")
-    return Sort(Kind.VIDEO, "mov" if main == b"qt  " else "mp4")

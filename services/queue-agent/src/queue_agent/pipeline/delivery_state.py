@@ -17,6 +17,7 @@ from queue_agent.domain import (
 )
 from queue_agent.pipeline.lease import RELEASE_BUDGET
 from queue_agent.pipeline.slots import HEAD_START, RuntimeSlot, Slots
+from queue_agent.ports import no_one_asks
 
 
 class Stage(IntEnum):
@@ -102,15 +103,23 @@ class DeliveryState:
         self._lost(RuntimeHangsError("a run has not ended in its time"))
 
     @asynccontextmanager
-    async def runtime_slot(self) -> AsyncIterator[RuntimeSlot]:
+    async def runtime_slot(
+        self, on_start: Callable[[], None] = no_one_asks
+    ) -> AsyncIterator[RuntimeSlot]:
         """Wait until the runtime may be handed the run, and its outcome may be uploaded.
 
-        When the run loses the runtime, nothing is handed to it before it is found again.
+        `on_start` is called when the runtime begins with it. When the run loses the runtime,
+        nothing is handed to it before it is found again.
         """
         if not self._holds_outcome:
             await self._slots.outcomes.acquire()
             self._holds_outcome = True
-        async with self._slots.runtime_slot(self._mark_running, self._mark_done) as slot:
+
+        def started() -> None:
+            self._mark_running()
+            on_start()
+
+        async with self._slots.runtime_slot(started, self._mark_done) as slot:
             await self._hold()
             try:
                 yield slot

@@ -16,15 +16,17 @@ from typing import Final
 import aiohttp
 from pydantic_core import to_json
 
+from queue_agent.ports import PodMark
 from servicekit.errors import TransientError
 
 # https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost and
 # https://karpenter.sh/docs/concepts/disruption/#pod-level-controls. Null takes a mark away.
-BUSY: Final = {
+ANNOTATIONS: Final = {
     "controller.kubernetes.io/pod-deletion-cost": "100",
     "karpenter.sh/do-not-disrupt": "true",
 }
-IDLE: Final = dict.fromkeys(BUSY)
+# Counted by the ScaledObject of the chart, and let through by its admission policy.
+LABELS: Final = {"darkroom/at-work": "true"}
 CALL_BUDGET: Final = timedelta(seconds=10)
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -38,14 +40,15 @@ class KubernetesPodApi:
     namespace: str
     account: Path = SERVICE_ACCOUNT
 
-    async def mark(self, *, busy: bool) -> None:
-        annotations = BUSY if busy else IDLE
+    async def mark(self, mark: PodMark) -> None:
+        annotations = dict.fromkeys(ANNOTATIONS) if mark is PodMark.IDLE else ANNOTATIONS
+        labels = LABELS if mark is PodMark.LASTING else dict.fromkeys(LABELS)
         try:
             # The files are read for each call: the kubelet writes a new token every hour.
             token, tls = await asyncio.to_thread(self._credentials)
             async with self.session.patch(
                 f"{_server()}/api/v1/namespaces/{self.namespace}/pods/{self.name}",
-                data=to_json({"metadata": {"annotations": annotations}}),
+                data=to_json({"metadata": {"annotations": annotations, "labels": labels}}),
                 headers={
                     "Authorization": f"Bearer {token}",
                     "Content-Type": "application/merge-patch+json",

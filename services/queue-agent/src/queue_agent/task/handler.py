@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -24,7 +24,7 @@ from queue_agent.domain import (
 )
 from queue_agent.metrics import Metrics
 from queue_agent.pipeline.delivery_state import DeliveryState
-from queue_agent.ports import Notifier, Report
+from queue_agent.ports import Notifier
 from queue_agent.task.incoming import MessageReader
 from queue_agent.task.prepare import Preparer
 from queue_agent.task.progress import ProgressReporter
@@ -89,9 +89,11 @@ class Handler:
         started = clock()
         leftovers = Leftovers(uid=task.uid, attempt=task.attempt)
         try:
-            outcome, generation = await self._outcome(task, state, leftovers)
+            reporter = ProgressReporter(self.notifier, task, self.now)
+            outcome, generation = await self._outcome(task, state, leftovers, reporter)
             try:
-                await self.publisher.publish(outcome)
+                started_at = reporter.started_at
+                await self.publisher.publish(replace(outcome, started_at=started_at))
             finally:
                 outcome.close()
         finally:
@@ -104,11 +106,14 @@ class Handler:
         self._count(_name(outcome))
 
     async def _outcome(
-        self, task: Task, state: DeliveryState, leftovers: Leftovers
+        self,
+        task: Task,
+        state: DeliveryState,
+        leftovers: Leftovers,
+        reporter: ProgressReporter,
     ) -> tuple[Outcome, float]:
-        reporter = ProgressReporter(self.notifier, task)
         try:
-            run = self._run(task, state, leftovers, reporter.report)
+            run = self._run(task, state, leftovers, reporter)
             return await run_with(run, reporter.send())
         except TaskFailedError as error:
             return failed(task, error, self.runner.out), 0.0
@@ -116,9 +121,13 @@ class Handler:
             return cancelled(task, self.runner.out), 0.0
 
     async def _run(
-        self, task: Task, state: DeliveryState, leftovers: Leftovers, report: Report
+        self,
+        task: Task,
+        state: DeliveryState,
+        leftovers: Leftovers,
+        reporter: ProgressReporter,
     ) -> tuple[Outcome, float]:
-        outcome, seconds = await self._generated(task, state, leftovers, report)
+        outcome, seconds = await self._generated(task, state, leftovers, reporter)
         log_event(task, "generated")
         if _addresses(outcome) > ADDRESS_BYTES:
             outcome.close()
@@ -129,15 +138,19 @@ class Handler:
         return outcome, seconds
 
     async def _generated(
-        self, task: Task, state: DeliveryState, leftovers: Leftovers, report: Report
+        self,
+        task: Task,
+        state: DeliveryState,
+        leftovers: Leftovers,
+        reporter: ProgressReporter,
     ) -> tuple[Outcome, float]:
         """What the run made; a runtime that is lost before it began is waited for."""
         while True:
             await state.runtime_ready()
             try:
                 job = await self.preparer.prepare(task, leftovers)
-                async with state.runtime_slot() as slot:
-                    outcome = await self.runner.run(task, job, report, slot)
+                async with state.runtime_slot(reporter.start) as slot:
+                    outcome = await self.runner.run(task, job, reporter.report, slot)
                     if outcome.failure and outcome.failure.code == TIMEOUT:
                         state.doubt_runtime()
             except RuntimeLostError as error:

@@ -12,6 +12,7 @@ from contracts.kinds import TaskType
 from queue_agent.domain import Generated, Job, TaskFailedError
 
 _EXTRAS = (TaskType.EXTRA_SINGLE_IMAGE, TaskType.EXTRA_BATCH_IMAGES)
+_FILE_REF = {"filename": "", "subfolder": "", "type": "output"}  # of ComfyUI, with defaults
 _IMAGE_PARAMETERS = ("init_images", "mask", "image", "imageList")
 
 
@@ -98,7 +99,7 @@ def _refs(shown: object) -> Iterator[tuple[str, ...]]:
             yield from _refs(one)
     elif isinstance(shown, Mapping):
         if isinstance(shown.get("filename"), str):
-            yield tuple(str(shown.get(name) or "") for name in ("filename", "subfolder"))
+            yield tuple(str(shown.get(name) or usual) for name, usual in _FILE_REF.items())
         elif isinstance(shown.get("image_name"), str):
             yield (shown["image_name"],)
         for inner in shown.values():

@@ -13,6 +13,7 @@ from typing import Any
 from opentelemetry import trace
 
 from contracts.fields import Path, find_texts
+from contracts.kinds import Previews
 from contracts.message import UndecodableError, decode_content
 from queue_agent.domain import (
     Job,
@@ -45,8 +46,8 @@ class Preparer:
     async def prepare(self, task: Task, leftovers: Leftovers) -> Job:
         """The job with every input in place; what was uploaded is added to `leftovers`.
 
-        Raises `TaskFailedError` if an input cannot be had, `UnworkableError` if the body in the
-        claim bucket is none, and `TransientError`.
+        Raises `TaskFailedError` if an input or the body cannot be had, `UnworkableError` if the
+        body in the claim bucket is none, and `TransientError`.
         """
         # What is said of an input may repeat a prompt: it belongs into the `.out` only.
         with tracer.start_as_current_span(
@@ -64,6 +65,7 @@ class Preparer:
                 content=content,
                 inputs=large,
                 checkpoint=task.message.checkpoint,
+                keep_previews=task.message.previews is Previews.KEEP,
             )
             return await self.runtime.encode(job)
 

@@ -92,6 +92,7 @@ class ResultPublisher:
             failure=outcome.failure,
             warnings=outcome.warnings,
             cancelled=outcome.cancelled,
+            started_at=outcome.started_at,
         )
 
     async def _file(self, task: Task, name: str, file: File) -> Key:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from queue_agent.domain import RunInterruptedError, TaskFailedError
+from queue_agent.runtimes.comfyui.sent_images import senders
 from queue_agent.runtimes.http import Answer
 from queue_agent.runtimes.memory import CODE as OUT_OF_MEMORY
 from queue_agent.runtimes.memory import is_out_of_memory
@@ -16,6 +17,7 @@ _PAIR: Final = 2  # an event's name and content; a link's node and output
 _ABOUT_FILES: Final = frozenset({"animated", "has_audio"})  # beside their names
 _PREVIEW: Final = "temp"
 _RESULT: Final = "output"  # `temp` is a preview, `input` an input shown again
+_SAVE_OR_KEEP: Final = 'a SaveImage node, or set metadata.previews to "keep"'
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -98,14 +100,11 @@ def check_ending(entry: Mapping[str, Any]) -> None:
     raise TaskFailedError("the runtime gave no reason", code="runtime_error", answer=status)
 
 
-def results(outputs: Mapping[str, Any]) -> list[FileRef]:
+def results(outputs: Mapping[str, Any], *, keep_previews: bool = False) -> list[FileRef]:
     """Every file that is a result, of whatever kind its node calls it, once each."""
-    found: dict[FileRef, None] = {}
-    for item in _items(outputs):
-        ref = _file_ref(item)
-        if ref is not None and ref.type == _RESULT:
-            found[ref] = None
-    return list(found)
+    kinds = {_RESULT, _PREVIEW} if keep_previews else {_RESULT}
+    refs = map(_file_ref, _items(outputs))
+    return list(dict.fromkeys(ref for ref in refs if ref and ref.type in kinds))
 
 
 def from_cache(entry: Mapping[str, Any]) -> bool:
@@ -119,18 +118,19 @@ def has_text(outputs: Mapping[str, Any]) -> bool:
     return any(item is not None and _file_ref(item) is None for item in _items(outputs))
 
 
-def why_nothing(outputs: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
+def why_nothing(
+    outputs: Mapping[str, Any], graph: Mapping[str, Any], *, keep_previews: bool = False
+) -> str:
     """Why a graph has no results although it ran, and what to do; empty if nobody knows."""
     refs = [ref for ref in map(_file_ref, _items(outputs)) if ref]
     if any(ref.type == _PREVIEW for ref in refs):
-        return "the graph has only previews, which are not kept: add a SaveImage node"
+        return f"the graph has only previews, which are not kept: add {_SAVE_OR_KEEP}"
     if refs:
         return "the graph only shows its inputs again: add a SaveImage node"
-    kinds = sorted({text(mapping(node).get("class_type")) for node in graph.values()})
-    sockets = [kind for kind in kinds if "websocket" in kind.lower()]
-    if sockets:
-        said = ", ".join(sockets)
-        return f"{said} sends its images to an editor and keeps none: use a SaveImage node"
+    if sending := ", ".join(sorted(set(senders(graph).values()))):
+        if keep_previews:
+            return f"{sending} sent no image: add a SaveImage node"
+        return f"{sending} sends its images to an editor and keeps none: use {_SAVE_OR_KEEP}"
     return ""
 
 

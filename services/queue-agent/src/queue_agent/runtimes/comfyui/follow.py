@@ -11,10 +11,10 @@ from typing import Any, Final
 import aiohttp
 from pydantic_core import from_json
 
-from queue_agent.concurrency import run_with
 from queue_agent.domain import RuntimeLostError, RuntimeSilentError
 from queue_agent.ports import Report, Started
 from queue_agent.runtimes.comfyui.progress import GraphProgress
+from queue_agent.runtimes.comfyui.sent_images import SentImages
 from queue_agent.runtimes.http import RuntimeHttp
 from queue_agent.runtimes.shape import items, mapping
 from queue_agent.runtimes.turn import Turn
@@ -26,12 +26,13 @@ MISSED_WITHIN: Final = timedelta(seconds=0.1)  # of ends told before the websock
 _ENDS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 
-class _Signs:
+class Signs:
     """What the websocket tells of one prompt."""
 
-    def __init__(self, progress: GraphProgress, turn: Turn) -> None:
+    def __init__(self, progress: GraphProgress, started: Started, sent: SentImages) -> None:
         self.progress = progress
-        self.turn = turn
+        self.turn = Turn(started)
+        self.sent = sent
         self.wake = asyncio.Event()  # there may be an end to see
         self.hurry_until = 0.0
 
@@ -41,6 +42,7 @@ class _Signs:
         self.wake.set()
 
     def pause(self, usual: timedelta) -> float:
+        """How many seconds the history is left alone if nothing is heard."""
         hurries = asyncio.get_running_loop().time() < self.hurry_until
         return min(usual, END_POLL if hurries else usual).total_seconds()
 
@@ -53,9 +55,7 @@ class Follower:
     poll: timedelta
     silence: timedelta
 
-    async def follow(
-        self, prompt_id: str, progress: GraphProgress, report: Report, started: Started
-    ) -> dict[str, Any]:
+    async def ended(self, prompt_id: str, signs: Signs) -> dict[str, Any]:
         """The history entry of a prompt, when it has ended.
 
         The websocket tells progress and wakes us early; only the history tells the end. Raises
@@ -63,13 +63,26 @@ class Follower:
         prompt any more. `started` is called before that, too, unless the prompt was last seen
         to wait for others.
         """
-        turn = Turn(started)
-        signs = _Signs(progress, turn)
-        listening = self._listen(prompt_id, report, signs)
-        with turn.judged_if_lost():
-            entry = await run_with(self._wait(prompt_id, signs), listening)
-        turn.begun()
+        with signs.turn.judged_if_lost():
+            entry = await self._wait(prompt_id, signs)
+        signs.turn.begun()
         return entry
+
+    async def listen(self, prompt_id: str, report: Report, signs: Signs) -> None:
+        """Hear what the websocket tells of a prompt, until cancelled."""
+        while True:
+            with suppress(aiohttp.ClientError, OSError):
+                async with self.http.session.ws_connect(
+                    "/ws", params={"clientId": prompt_id}, max_msg_size=FRAME_BYTES
+                ) as socket:
+                    signs.sent.connect()
+                    signs.look(within=MISSED_WITHIN)
+                    async for frame in socket:
+                        if frame.type is aiohttp.WSMsgType.TEXT:
+                            _hear(frame.data, prompt_id, report, signs)
+                        elif frame.type is aiohttp.WSMsgType.BINARY:
+                            await signs.sent.take(frame.data)
+            await asyncio.sleep(self.poll.total_seconds())
 
     async def entry(self, prompt_id: str) -> dict[str, Any] | None:
         """The history entry of a prompt; None if it has not ended."""
@@ -89,7 +102,7 @@ class Follower:
             return True
         return await self._is_there(prompt_id)
 
-    async def _wait(self, prompt_id: str, signs: _Signs) -> dict[str, Any]:
+    async def _wait(self, prompt_id: str, signs: Signs) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         heard = loop.time()
         while True:
@@ -121,20 +134,8 @@ class Follower:
         # It may have moved from the queue to the history in between.
         return prompt_id in running | waiting or await self.entry(prompt_id) is not None
 
-    async def _listen(self, prompt_id: str, report: Report, signs: _Signs) -> None:
-        while True:
-            with suppress(aiohttp.ClientError, OSError):
-                async with self.http.session.ws_connect(
-                    "/ws", params={"clientId": prompt_id}, max_msg_size=FRAME_BYTES
-                ) as socket:
-                    signs.look(within=MISSED_WITHIN)
-                    async for frame in socket:
-                        if frame.type is aiohttp.WSMsgType.TEXT:
-                            _hear(frame.data, prompt_id, report, signs)
-            await asyncio.sleep(self.poll.total_seconds())
 
-
-def _hear(text: str, prompt_id: str, report: Report, signs: _Signs) -> None:
+def _hear(text: str, prompt_id: str, report: Report, signs: Signs) -> None:
     try:
         event = mapping(from_json(text))
     except ValueError:
@@ -146,7 +147,9 @@ def _hear(text: str, prompt_id: str, report: Report, signs: _Signs) -> None:
     if news := signs.progress.hear(kind, content):
         report(news)
     # `executing` with no node follows failures and interrupts, too: a reason to look.
-    if kind in _ENDS or (kind == "executing" and content.get("node") is None):
+    is_end = kind in _ENDS or (kind == "executing" and content.get("node") is None)
+    signs.sent.hear(content, is_end=is_end)
+    if is_end:
         signs.look(within=END_WITHIN)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import timedelta
+from itertools import chain
 from typing import Any, Final
 
 import aiohttp
 
 from contracts.kinds import TaskType
+from modelfiles.formats import BY_RUNTIME
+from queue_agent.concurrency import run_with
 from queue_agent.domain import (
     File,
     Generated,
@@ -35,10 +38,11 @@ from queue_agent.runtimes.comfyui.answers import (
     results,
     why_nothing,
 )
-from queue_agent.runtimes.comfyui.follow import Follower
+from queue_agent.runtimes.comfyui.follow import END_WITHIN, Follower, Signs
 from queue_agent.runtimes.comfyui.node_definitions import NodeDefinitions
 from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.comfyui.prompt_ids import earlier_prompts, prompt_id_of
+from queue_agent.runtimes.comfyui.sent_images import SentImages
 from queue_agent.runtimes.forward import forward
 from queue_agent.runtimes.http import Answer, RuntimeHttp, encoded
 from queue_agent.runtimes.loading import LoadedModels
@@ -46,7 +50,6 @@ from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.shape import mapping, probing, text, understood
 from queue_agent.task.out_document import ComfyUiOut
 
-_MODEL_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
 UPLOAD_BUDGET: Final = timedelta(minutes=2)  # videos
 CANCEL_BUDGET: Final = timedelta(seconds=0.6)  # another agent is to have the task in 1 s
 
@@ -114,16 +117,12 @@ class ComfyUiRuntime:
             raise TaskFailedError(
                 f"ComfyUI does not do {job.tasktype}", code="runtime_rejected"
             )
-        prompt_id = prompt_id_of(job.uid, job.attempt)
+        prompt_id, graph = prompt_id_of(job.uid, job.attempt), _graph(job)
+        sent = SentImages(graph if job.keep_previews else {}, self.http.answer_bytes)
+        signs = Signs(GraphProgress.of(graph), started, sent)
         try:
-            async with self._order:  # prompts run in the order in which they are queued
-                await self._drop_earlier(job)
-                await self._submit(job, prompt_id)
-            with self.loaded.run(_model_files(job)):
-                progress = GraphProgress.of(_graph(job))
-                follow = self._follower.follow(prompt_id, progress, forward(report), started)
-                entry = await follow
-                check_ending(entry)
+            listening = self._follower.listen(prompt_id, forward(report), signs)
+            entry = await run_with(self._done(job, prompt_id, signs), listening)
         except asyncio.CancelledError:
             self.hanging.add(prompt_id)
             with suppress(RuntimeLostError, TaskFailedError, TimeoutError):
@@ -133,14 +132,29 @@ class ComfyUiRuntime:
         await release_early()
         outputs = mapping(entry.get("outputs"))
         # At once, by name: the next prompt may write over them.
-        files = await self._files(entry)
-        answer = {"prompt_id": prompt_id, "outputs": outputs, "status": entry.get("status")}
+        files = await self._files(entry, job)
         return Generated(
-            files=tuple(files),
-            answer=answer,
+            files=(*files, *chain.from_iterable(sent.files.values())),
+            answer={
+                "prompt_id": prompt_id,
+                "outputs": sent.shown_in(outputs),
+                "status": entry.get("status"),
+            },
             has_text=has_text(outputs),
-            why_nothing=why_nothing(outputs, _graph(job)),
+            why_nothing=why_nothing(outputs, graph, keep_previews=job.keep_previews),
         )
+
+    async def _done(self, job: Job, prompt_id: str, signs: Signs) -> dict[str, Any]:
+        """The history entry of a prompt that went well, from its submission on."""
+        await signs.sent.ready(self.silence)
+        async with self._order:  # prompts run in the order in which they are queued
+            await self._drop_earlier(job)
+            await self._submit(job, prompt_id)
+        with self.loaded.run(_model_files(job)):
+            entry = await self._follower.ended(prompt_id, signs)
+            check_ending(entry)
+        await signs.sent.complete(END_WITHIN)
+        return entry
 
     def loading(self, job: Job) -> timedelta:
         return self.loaded.loading(_model_files(job))
@@ -196,13 +210,15 @@ class ComfyUiRuntime:
         if prompt_id in running:
             await self.http.post("/interrupt", json={"prompt_id": prompt_id})
 
-    async def _files(self, entry: Mapping[str, Any]) -> list[File]:
-        return [await self._file(ref, entry) for ref in results(mapping(entry.get("outputs")))]
+    async def _files(self, entry: Mapping[str, Any], job: Job) -> list[File]:
+        outputs = mapping(entry.get("outputs"))
+        refs = results(outputs, keep_previews=job.keep_previews)
+        return [await self._file(ref, entry) for ref in refs]
 
     async def _file(self, ref: FileRef, entry: Mapping[str, Any]) -> File:
         body = await self.http.get_file("/view", ref.as_query())
         if body is not None:
-            return File(body=body, name=ref.filename, ref=(ref.filename, ref.subfolder))
+            return File(body=body, name=ref.filename, ref=astuple(ref))
         if from_cache(entry):
             # Of an earlier prompt, and removed meanwhile; ComfyUI would name it for ever.
             await self.http.post("/free", json={"free_memory": True})
@@ -230,7 +246,7 @@ def _model_files(job: Job) -> frozenset[str]:
     nodes = [mapping(mapping(node).get("inputs")) for node in _graph(job).values()]
     values = [value for one in nodes for value in one.values()]
     return frozenset(
-        one for one in values if isinstance(one, str) and one.endswith(_MODEL_SUFFIXES)
+        one for one in values if isinstance(one, str) and one.endswith(BY_RUNTIME["comfyui"])
     )
 
 

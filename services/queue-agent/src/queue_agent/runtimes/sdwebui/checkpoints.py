@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from modelfiles.formats import FORMATS
 from queue_agent.domain import TaskFailedError
 
 _HASH = re.compile(r" ?\[([0-9a-fA-F]+)\]$")
-_SUFFIX = re.compile(r"\.(?:safetensors|ckpt|gguf|sft|pth|pt|bin)$", re.IGNORECASE)
+_SUFFIX = re.compile(f"(?:{'|'.join(map(re.escape, FORMATS))})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
