@@ -48,6 +48,7 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
         "network_cidr": "10.0.0.0/16",
         "network_public_subnet_ids": ["subnet-0a", "subnet-0b", "subnet-0c"],
         "network_private_subnet_ids": ["subnet-1a", "subnet-1b", "subnet-1c"],
+        "stack_deployed": {},
         "cluster_name": STACK,
         "cluster_arn": f"arn:{partition}:eks:{where}:cluster/{STACK}",
         "cluster_api_key_id": "",
