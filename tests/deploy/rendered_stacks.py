@@ -17,7 +17,10 @@ from toolbox import ROOT
 
 ACCOUNT = "123456789012"
 GOLDEN = ROOT / "tests" / "contract" / "golden" / "config.yaml"
-THREE_RUNTIMES = ROOT / "tests" / "deploy" / "configs" / "three-runtimes.yaml"
+THREE_RUNTIMES, LONGEST_NAMES = (
+    ROOT / "tests" / "deploy" / "configs" / f"{name}.yaml"
+    for name in ("three-runtimes", "longest-names")
+)
 REGIONS = (
     "us-east-1",
     "us-west-2",
@@ -114,6 +117,8 @@ CONFIGURATIONS: dict[str, Configuration] = {
             "__image_cache_plan": {"repository_arns": []},
         }
     ),
+    # As long as the file may have them, where the region's name is long, too.
+    "longest-names": Configuration(LONGEST_NAMES, "ap-southeast-1"),
     "before-the-load-balancer": Configuration(variables={"__gateway_balancer": {}}),
 }
 """What the checks of templates look at, by name."""
@@ -123,6 +128,16 @@ def render(
     ansible: Ansible, configurations: Mapping[str, Configuration]
 ) -> dict[str, Templates]:
     """The templates of each configuration, all rendered in one run of Ansible."""
+    return {
+        name: {stack: yaml.safe_load(text) for stack, text in each.items()}
+        for name, each in texts(ansible, configurations).items()
+    }
+
+
+def texts(
+    ansible: Ansible, configurations: Mapping[str, Configuration]
+) -> dict[str, dict[str, str]]:
+    """The templates of each configuration as they stand, by the name of their stack."""
     # Each configuration is a host; the first inventory has the variables of all beside it.
     here = {
         "ansible_connection": "local",
@@ -137,13 +152,9 @@ def render(
     # Shared by the templates, and found beside the playbook.
     (ansible.folder / "templates").symlink_to(ROLES / "stack" / "templates")
     ansible.play(playbook, *both, "--tags", "render", "--skip-tags", "always")
-    texts = {
+    return {
         name: json.loads((ansible.folder / f"{name}.json").read_text())
         for name in configurations
-    }
-    return {
-        name: {stack: yaml.safe_load(text) for stack, text in each.items()}
-        for name, each in texts.items()
     }
 
 
