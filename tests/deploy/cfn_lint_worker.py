@@ -1,7 +1,4 @@
-"""Lints templates of CloudFormation with cfn-lint, all by one process; see `cfn_lint.py`.
-
-Reads pairs of a template's text and its region as JSON, and answers with what each has wrong.
-"""
+"""Asks cfn-lint about all templates, or all types, in one process; see `cfn_lint.py`."""
 
 from __future__ import annotations
 
@@ -14,17 +11,18 @@ from cfnlint.config import ConfigMixIn  # pants: no-infer-dep
 from cfnlint.core import get_rules  # pants: no-infer-dep
 from cfnlint.decode.decode import decode_str  # pants: no-infer-dep
 from cfnlint.runner import run_template_by_data  # pants: no-infer-dep
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # pants: no-infer-dep
 
 
-def main() -> None:
-    """Answer with a list of rules and sentences for each template, errors and warnings."""
+def lint(templates: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """Rules and sentences about each pair of a template's text and its region."""
     rules = get_rules([], [], [])
     answers = []
-    for text, region in json.load(sys.stdin):
+    for text, region in templates:
         template, unread = decode_str(text)
         found = unread or run_template_by_data(template, ConfigMixIn(regions=[region]), rules)
         answers.append([(match.rule.id, told(match)) for match in found])
-    json.dump(answers, sys.stdout)
+    return answers
 
 
 def told(match: Any) -> str:
@@ -33,5 +31,22 @@ def told(match: Any) -> str:
     return f"{'/'.join(map(str, path))}: {match.message}"
 
 
+def permissions(types: list[str]) -> dict[str, list[str]]:
+    """The actions of the handlers of each type, but of those that list resources."""
+    schemas = {
+        of: PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", of).schema for of in types
+    }
+    return {
+        of: [
+            action
+            for name, handler in schema["handlers"].items()
+            if name != "list"
+            for action in handler["permissions"]
+        ]
+        for of, schema in schemas.items()
+    }
+
+
 if __name__ == "__main__":
-    main()
+    asked = json.load(sys.stdin)
+    json.dump(lint(asked) if sys.argv[1] == "lint" else permissions(asked), sys.stdout)
