@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 ACCOUNT = "000000000000"
@@ -68,6 +69,18 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
             name: {"repository": f"registry.example/{STACK}/{name}", "digest": DIGEST}
             for name in names
         },
+    }
+
+
+def cluster_facts(kubeconfig: Path, *runtimes: dict[str, Any]) -> dict[str, Any]:
+    """The facts for roles that apply to a cluster, too."""
+    return {
+        **facts(*runtimes),
+        "cluster_name": STACK,
+        "kubernetes_apply": True,
+        "kubernetes_kubeconfig": str(kubeconfig),
+        "teardown_poll_seconds": 1,
+        "teardown_wait_seconds": 20,
     }
 
 
