@@ -148,7 +148,9 @@ def topics(deployment: Deployment) -> Iterator[str]:
 
 def methods(deployment: Deployment) -> Iterator[str]:
     """Routes without a key, or with one for a browser's question, and answers held back."""
-    streams = deployment.configuration.variables.get("gateway_streams", True)
+    variables = deployment.configuration.variables
+    streams = variables.get("gateway_streams", True)
+    preflight = variables.get("gateway_preflight", False)
     routes: dict[str, set[str]] = {}
     for where, each in deployment.of_type("::ApiGateway::Method"):
         method, integration = each["Properties"], each["Properties"]["Integration"]
@@ -160,8 +162,8 @@ def methods(deployment: Deployment) -> Iterator[str]:
         if integration["TimeoutInMillis"] > (900_000 if streams else 29_000):
             yield f"{where} waits longer than API Gateway does"
     for path, allowed in routes.items():
-        if "OPTIONS" not in allowed:
-            yield f"no browser may ask about {path}"
+        if ("OPTIONS" in allowed) != preflight:
+            yield f"a browser may ask about {path}, or not, against what is wanted"
 
 
 def add_ons(deployment: Deployment) -> Iterator[str]:
