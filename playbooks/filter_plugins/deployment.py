@@ -38,10 +38,11 @@ def deployment_normalised(
 ) -> dict[str, Any]:
     """The fact `deployment` of the text of a file, or of the mapping read from it.
 
-    Its keys are `stack`, `model_bucket`, `model_bucket_arn`, `stage_name`, `rate_limit`,
-    `burst_limit` and `runtimes`, a list of `name`, `namespace`, `type`, `model_filename`,
-    `dynamic_model`, `chart_repository` (empty: our chart), `chart_version` and `values` (for
-    the chart). Fails with the errors of `deployment_findings`, if any.
+    Its keys are `stack`, `stack_name` (as it is written), `model_bucket`, `model_bucket_arn`,
+    `stage_name`, `rate_limit`, `burst_limit` and `runtimes`, a list of `name`, `namespace`,
+    `type`, `model_filename`, `dynamic_model`, `chart_repository` (empty: our chart),
+    `chart_version` and `values` (for the chart). Fails with the errors of
+    `deployment_findings`, if any.
     """
     try:
         return normalised(check(config, region))

@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from ansible_runs import ansible
 from modules import modules
-from sites import trio
 
-__all__ = ["ansible", "modules", "trio"]
+__all__ = ["ansible", "modules"]

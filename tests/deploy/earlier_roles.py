@@ -35,6 +35,8 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
     return {
         "deployment": {
             "stack": STACK,
+            "stack_name": STACK,
+            "stage_name": "dev",
             "rate_limit": 30,
             "burst_limit": 50,
             "runtimes": list(runtimes),
@@ -47,6 +49,12 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
         "network_cidr": "10.0.0.0/16",
         "network_public_subnet_ids": ["subnet-0a", "subnet-0b", "subnet-0c"],
         "network_private_subnet_ids": ["subnet-1a", "subnet-1b", "subnet-1c"],
+        "stack_deployed": {},
+        "cluster_name": STACK,
+        "cluster_arn": f"arn:{partition}:eks:{where}:cluster/{STACK}",
+        "cluster_api_key_id": "",
+        "cluster_node_role": f"{STACK}-{REGION}-karpenter-node",
+        "cluster_interruption_queue": f"{STACK}_interruptions",
         "storage_output_bucket": f"{STACK}-output-{ACCOUNT}-{REGION}",
         "storage_claim_bucket": f"{STACK}-claims-{ACCOUNT}-{REGION}",
         "storage_model_bucket": "model-bucket",
@@ -69,7 +77,6 @@ def cluster_facts(kubeconfig: Path, *runtimes: dict[str, Any]) -> dict[str, Any]
     return {
         **facts(*runtimes),
         "cluster_name": STACK,
-        "identity_roles": {"karpenter-node": "arn:aws:iam::000000000000:role/a-node-role"},
         "kubernetes_apply": True,
         "kubernetes_kubeconfig": str(kubeconfig),
         "teardown_poll_seconds": 1,

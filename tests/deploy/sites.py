@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from ansible_runs import Ansible, Run, account
+from ansible_runs import Ansible, Run
 from earlier_roles import DIGEST
 from toolbox import ROOT
 
-GOLDEN = ROOT / "tests" / "contract" / "golden" / "config.yaml"
 THREE_RUNTIMES = ROOT / "tests" / "deploy" / "configs" / "three-runtimes.yaml"
 TRIO = "trio"  # the stack of that file
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 ROLES_THAT_RENDER = {"observability", "platform", "runtimes"}  # without the charts of others
 LACKS = [
-    "apigateway:CreateVpcLink",
-    "apigateway:GetGatewayResponses",
-    "apigateway:PutIntegration:responseTransferMode",
-    "apigateway:GetVpcLinks",
     "ec2:DescribeInstanceTypeOfferings",
     "eks:DescribeAddonVersions",
     "servicequotas:GetServiceQuota",
     "ssm:SendCommand",
-    "xray:ListResourcePolicies",
-    "xray:PutResourcePolicy",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One stack, with the runs that made it."""
+    """One stack in the account of an emulator."""
 
     ansible: Ansible
-    name: str
-    check: Run
-    first: Run
-    second: Run
+    name: str = TRIO
 
     def rendered(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Each object that would be applied, with the file that it is in."""
@@ -59,6 +46,16 @@ class Site:
         sqs = self.ansible.client("sqs")
         url: str = sqs.get_queue_url(QueueName=f"{self.name}-{runtime}")["QueueUrl"]
         return url
+
+    def stacks(self) -> dict[str, dict[str, str]]:
+        """The outputs of each stack of CloudFormation, by its name."""
+        described = self.ansible.client("cloudformation").describe_stacks()["Stacks"]
+        return {
+            each["StackName"]: {
+                output["OutputKey"]: output["OutputValue"] for output in each.get("Outputs", [])
+            }
+            for each in described
+        }
 
     def publish(self, **attributes: str) -> None:
         """Publish a task with these attributes."""
@@ -81,7 +78,7 @@ class Site:
         return [json.loads(message["Body"]) for message in messages]
 
 
-def run(ansible: Ansible, *arguments: str, **variables: Any) -> Run:
+def run(ansible: Ansible, *arguments: str, fails: bool = False, **variables: Any) -> Run:
     """Run the whole site but what needs a cluster that works."""
     images = {
         name: {"repository": f"registry.example/{name}", "digest": DIGEST, "tag": "1"}
@@ -97,27 +94,22 @@ def run(ansible: Ansible, *arguments: str, **variables: Any) -> Run:
         "kubernetes_apply": "false",  # a text, as `-e kubernetes_apply=false` gives it
         **variables,
     }
-    return ansible.play("site.yml", "-e", json.dumps(given), *arguments)
+    return ansible.play("site.yml", "-e", json.dumps(given), *arguments, fails=fails)
 
 
-@pytest.fixture(scope="session")
-def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The stack of three runtimes, for all modules of a batch."""
-    options = {"network_nat": "single", "identity_input_buckets": ["inputs"]}
-    with account(tmp_path_factory.mktemp("trio")) as ansible:
-        configure(ansible, THREE_RUNTIMES)
-        yield Site(
-            ansible,
-            TRIO,
-            check=run(ansible, "--check", **options),
-            first=run(ansible, **options),
-            second=run(ansible, **options),
-        )
+def teardown(ansible: Ansible, *arguments: str, fails: bool = False) -> Run:
+    """Take the site down."""
+    given = json.dumps({"emulator_lacks": LACKS, "kubernetes_apply": False})
+    return ansible.play("teardown.yml", "-e", given, *arguments, fails=fails)
 
 
-def configure(ansible: Ansible, config: Path) -> None:
-    """Make a configuration the one of the working directory."""
-    shutil.copy(config, ansible.folder / "config.yaml")
+def configure(ansible: Ansible, *, without: str = "") -> None:
+    """Make the three runtimes, or all but one, the configuration of the working directory."""
+    config = yaml.safe_load(THREE_RUNTIMES.read_text())
+    config["modelsRuntime"] = [
+        runtime for runtime in config["modelsRuntime"] if runtime["name"] != without
+    ]
+    (ansible.folder / "config.yaml").write_text(yaml.safe_dump(config))
 
 
 def tags(listed: list[dict[str, str]]) -> dict[str, str]:

@@ -240,9 +240,8 @@ def test_a_kubeconfig_of_the_role_makes_tokens_of_who_uses_it(cluster: Cluster) 
         {"ansible.builtin.assert": {"that": "found.resources | length > 0"}},
         {"ansible.builtin.command": {"argv": listing}},
     ]
-    made = {"certificate_authority": {"data": authority}}
     facts_of_it: dict[str, Any] = {
-        "__cluster_made": made,
+        "__cluster_outputs": {"ClusterAuthority": authority},
         "cluster_endpoint": cluster.api.server,
         "kubernetes_kubeconfig": str(written),
     }

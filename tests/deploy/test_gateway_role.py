@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import urllib.error
 import urllib.request
@@ -12,32 +11,17 @@ from typing import Any
 import pytest
 
 from ansible_runs import Ansible
-from modules import Modules
+from earlier_roles import facts
 
 STACK = "sdoneks"
-SECRET = f"{STACK}/api-key"
-KEY = "a-key-of-forty-characters-for-the-client"
-VARIABLES: dict[str, Any] = {
-    "deployment": {"stack": STACK, "stage_name": "dev", "rate_limit": 30, "burst_limit": 50},
-    "deployment_partition": "aws",
-    "deployment_region": "us-east-1",
-    "deployment_dns_suffix": "amazonaws.com",
-    "deployment_tags": {"darkroom/stack": STACK},
-    "platform_api_key_secret": SECRET,
-    "kubernetes_apply": False,
-    "emulator_lacks": [
-        "apigateway:CreateVpcLink",
-        "apigateway:GetGatewayResponses",
-        "apigateway:PutIntegration:responseTransferMode",
-    ],
-}
+VARIABLES: dict[str, Any] = {**facts(), "kubernetes_apply": False}
 
 
 class Echo(BaseHTTPRequestHandler):
     """A server behind the gateway that tells what reached it."""
 
-    def do_POST(self) -> None:  # the base class names it
-        taken = self.rfile.read(int(self.headers["Content-Length"]))
+    def handle_call(self) -> None:
+        taken = self.rfile.read(int(self.headers["Content-Length"] or 0))
         seen = {"path": self.path, "key": self.headers["x-api-key"], "body": taken.decode()}
         answer = json.dumps(seen).encode()
         self.send_response(200)
@@ -45,6 +29,8 @@ class Echo(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
+
+    do_POST = do_OPTIONS = handle_call  # noqa: N815  # the base class names them
 
     def log_message(self, *_: object) -> None:
         pass
@@ -76,9 +62,22 @@ def make_load_balancer(ansible: Ansible, tags: dict[str, str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def opened(ansible: Ansible, server: int) -> Ansible:
+def key(ansible: Ansible) -> dict[str, str]:
+    """The clients' key, as the stack of the cluster has it made."""
+    made: dict[str, str] = ansible.client("apigateway").create_api_key(name=STACK, enabled=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def variables(server: int, key: dict[str, str]) -> dict[str, Any]:
+    # The emulator resolves no names of load balancers, so the API goes to the test's server.
+    away = {"__gateway_server": f"http://127.0.0.1:{server}"}
+    return VARIABLES | away | {"cluster_api_key_id": key["id"]}
+
+
+@pytest.fixture(scope="module")
+def opened(ansible: Ansible, variables: dict[str, Any]) -> Ansible:
     """An account in which the gateway is open, before a server of the test."""
-    ansible.client("secretsmanager").create_secret(Name=SECRET, SecretString=KEY)
     make_load_balancer(
         ansible,
         {
@@ -86,30 +85,32 @@ def opened(ansible: Ansible, server: int) -> Ansible:
             f"kubernetes.io/cluster/{STACK}": "owned",
         },
     )
-    assert ansible.roles("gateway", variables=VARIABLES, check=True).changed > 0
+    assert ansible.roles("gateway", variables=variables, check=True).changed > 0
     assert not ansible.client("apigateway").get_rest_apis()["items"]
-    # The emulator resolves no names of load balancers, so the API goes to the test's server.
-    first = ansible.roles("gateway", variables=VARIABLES | away(server))
-    assert first.changed > 0
+    assert ansible.roles("gateway", variables=variables).changed > 0
     return ansible
 
 
-def away(port: int) -> dict[str, Any]:
-    return {"__gateway_server": f"http://127.0.0.1:{port}"}
+def outputs(ansible: Ansible) -> dict[str, str]:
+    described = ansible.client("cloudformation").describe_stacks(StackName=f"{STACK}Stack")
+    listed = described["Stacks"][0]["Outputs"]
+    return {each["OutputKey"]: each["OutputValue"] for each in listed}
 
 
 def the_api(ansible: Ansible) -> str:
     (api,) = ansible.client("apigateway").get_rest_apis()["items"]
     assert api["name"] == STACK
-    assert api["endpointConfiguration"]["types"] == ["REGIONAL"]
     return str(api["id"])
 
 
-def call(ansible: Ansible, path: str, key: str | None) -> tuple[int, dict[str, Any]]:
+def call(
+    ansible: Ansible, path: str, key: str | None, method: str = "POST"
+) -> tuple[int, dict[str, Any]]:
     """Call the API as a client does, and give status and answer."""
     url = f"{ansible.endpoint}/_aws/execute-api/{the_api(ansible)}/dev{path}"
     headers = {"Content-Type": "application/json", **({"x-api-key": key} if key else {})}
-    request = urllib.request.Request(url, data=b'{"task": 1}', headers=headers)  # noqa: S310  # our own
+    body = b'{"task": 1}' if method == "POST" else None
+    request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310  # our own
     try:
         with urllib.request.urlopen(request) as answer:  # noqa: S310  # the emulator
             return answer.status, json.loads(answer.read())
@@ -118,126 +119,90 @@ def call(ansible: Ansible, path: str, key: str | None) -> tuple[int, dict[str, A
             return error.code, json.loads(error.read() or b"{}")
 
 
-def test_second_run_changes_nothing(opened: Ansible, server: int) -> None:
-    assert opened.roles("gateway", variables=VARIABLES | away(server)).changed == 0
+def test_second_run_changes_nothing(opened: Ansible, variables: dict[str, Any]) -> None:
+    assert opened.roles("gateway", variables=variables).changed == 0
 
 
-def test_stage_traces_counts_and_serves_the_four_routes(opened: Ansible) -> None:
-    gateway, api = opened.client("apigateway"), the_api(opened)
-    stage = gateway.get_stage(restApiId=api, stageName="dev")
-    resources = gateway.get_resources(restApiId=api, embed=["methods"])["items"]
+def test_the_endpoint_is_told_by_cloudformation(opened: Ansible) -> None:
+    endpoint = f"https://{the_api(opened)}.execute-api.us-east-1.amazonaws.com/dev/"
 
-    assert stage["tracingEnabled"] is True
-    assert stage["methodSettings"]["*/*"]["metricsEnabled"] is True
-    assert len(gateway.get_deployments(restApiId=api)["items"]) == 1
-    routes = {
-        (resource["path"], name, method["apiKeyRequired"])
-        for resource in resources
-        for name, method in resource.get("resourceMethods", {}).items()
-    }
-    behind = [
-        method["methodIntegration"]
-        for resource in resources
-        for method in resource.get("resourceMethods", {}).values()
-    ]
-    assert {each["timeoutInMillis"] for each in behind} == {900_000}
-    assert routes == {
-        ("/v1alpha1", "POST", True),
-        ("/v1alpha2", "POST", True),
-        ("/v1/{proxy+}", "ANY", True),
-        ("/openapi.json", "GET", True),
-    }
+    assert outputs(opened)["FrontApiEndpoint"] == endpoint
 
 
 def test_pages_of_other_origins_may_ask_on_each_route_without_a_key(
-    opened: Ansible, server: int
+    opened: Ansible, variables: dict[str, Any]
 ) -> None:
     origins = {"platform_values": {"ingest": {"settings": {"cors_origins": ["https://a"]}}}}
-    api, gateway = the_api(opened), opened.client("apigateway")
 
-    assert opened.roles("gateway", variables=VARIABLES | away(server) | origins).changed == 1
+    assert opened.roles("gateway", variables=variables | origins).changed == 1
 
-    resources = gateway.get_resources(restApiId=api, embed=["methods"])["items"]
-    preflights = {
-        resource["path"]: resource["resourceMethods"]["OPTIONS"]
-        for resource in resources
-        if "OPTIONS" in resource.get("resourceMethods", {})
-    }
-    assert set(preflights) == {"/openapi.json", "/v1/{proxy+}", "/v1alpha1", "/v1alpha2"}
-    for path, method in preflights.items():
-        behind = method["methodIntegration"]
-        assert (method["apiKeyRequired"], behind["httpMethod"]) == (False, "OPTIONS")
-        assert "method.request.header.x-api-key" not in method["requestParameters"]
-        assert behind["uri"] == f"http://127.0.0.1:{server}{path.replace('+}', '}')}"
-    assert call(opened, "/v1/tasks/abc", None)[0] == 403
-    assert opened.roles("gateway", variables=VARIABLES | away(server)).changed == 1
+    for path in ("/v1alpha1", "/v1alpha2", "/v1/tasks/abc", "/openapi.json"):
+        status, seen = call(opened, path, None, "OPTIONS")
+        assert (status, seen["path"]) == (200, path)
+    assert call(opened, "/v1/tasks/abc", None)[0] == 401
+    assert opened.roles("gateway", variables=variables).changed == 1
+    assert call(opened, "/v1alpha2", None, "OPTIONS")[0] != 200
 
 
-def test_plan_has_rate_burst_stage_and_key(opened: Ansible) -> None:
+def test_plan_has_rate_burst_stage_and_key(opened: Ansible, key: dict[str, str]) -> None:
     gateway = opened.client("apigateway")
     (plan,) = gateway.get_usage_plans()["items"]
-    (key,) = gateway.get_usage_plan_keys(usagePlanId=plan["id"])["items"]
+    (planned,) = gateway.get_usage_plan_keys(usagePlanId=plan["id"])["items"]
 
     assert plan["throttle"] == {"rateLimit": 30.0, "burstLimit": 50}
-    assert plan["apiStages"] == [{"apiId": the_api(opened), "stage": "dev"}]
-    assert gateway.get_api_key(apiKey=key["id"], includeValue=True)["value"] == KEY
+    (stage,) = plan["apiStages"]
+    assert (stage["apiId"], stage["stage"]) == (the_api(opened), "dev")
+    assert planned["id"] == key["id"]
 
 
-def test_call_with_the_key_reaches_the_server_with_it(opened: Ansible) -> None:
-    status, seen = call(opened, "/v1alpha2", KEY)
+def test_call_with_the_key_reaches_the_server_with_it(
+    opened: Ansible, key: dict[str, str]
+) -> None:
+    value = key["value"]
+
+    status, seen = call(opened, "/v1alpha2", value)
 
     assert status == 200
-    assert seen == {"path": "/v1alpha2", "key": KEY, "body": '{"task": 1}'}
-    assert call(opened, "/v1/tasks/abc/anything", KEY)[1]["path"] == "/v1/tasks/abc/anything"
+    assert seen == {"path": "/v1alpha2", "key": value, "body": '{"task": 1}'}
+    below = call(opened, "/v1/tasks/abc/anything", value)[1]
+    assert below["path"] == "/v1/tasks/abc/anything"
 
 
-@pytest.mark.parametrize("key", [None, "another-key-of-forty-characters-here"])
-def test_call_without_the_key_is_forbidden(opened: Ansible, key: str | None) -> None:
-    assert call(opened, "/v1alpha2", key)[0] == 403
+@pytest.mark.parametrize("wrong", [None, "another-key-of-forty-characters-here"])
+def test_call_without_the_key_is_refused_in_our_words(
+    opened: Ansible, wrong: str | None
+) -> None:
+    status, problem = call(opened, "/v1alpha2", wrong)
+
+    assert (status, problem["code"]) == (401, "unauthorized")
 
 
-def test_operators_routes_are_not_served(opened: Ansible) -> None:
-    assert call(opened, "/metrics", KEY)[0] in {403, 404}
+def test_operators_routes_are_not_served(opened: Ansible, key: dict[str, str]) -> None:
+    assert call(opened, "/metrics", key["value"])[0] in {403, 404}
 
 
 def test_changed_route_is_deployed_again_and_the_old_deployment_goes(
-    opened: Ansible, server: int
+    opened: Ansible, key: dict[str, str], variables: dict[str, Any]
 ) -> None:
     gateway, api = opened.client("apigateway"), the_api(opened)
     (before,) = gateway.get_deployments(restApiId=api)["items"]
     fewer = {"gateway_routes": [{"path": "/v1alpha2", "methods": ["POST"]}]}
 
-    assert opened.roles("gateway", variables=VARIABLES | away(server) | fewer).changed == 1
+    assert opened.roles("gateway", variables=variables | fewer).changed == 1
 
     (after,) = gateway.get_deployments(restApiId=api)["items"]
     assert before["id"] != after["id"]
-    assert call(opened, "/v1alpha1", KEY)[0] in {403, 404}
-    assert call(opened, "/v1alpha2", KEY)[0] == 200
-    assert opened.roles("gateway", variables=VARIABLES | away(server)).changed == 1
+    assert call(opened, "/v1alpha1", key["value"])[0] in {403, 404}
+    assert call(opened, "/v1alpha2", key["value"])[0] == 200
 
 
-def test_rotated_secret_is_the_new_key_and_its_hash_is_told(
-    opened: Ansible, server: int, modules: Modules
+def test_no_gateway_removes_the_api_and_names_the_load_balancer(
+    opened: Ansible, variables: dict[str, Any]
 ) -> None:
-    rotated = KEY[::-1]
-    opened.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=rotated)
-
-    told = modules.at(opened.endpoint).run("apigateway_key", name=STACK, secret=SECRET)
-
-    assert told["sha256"] == hashlib.sha256(rotated.encode()).hexdigest()
-    assert rotated not in json.dumps(told)
-    run = opened.roles("gateway", variables=VARIABLES | away(server))
-    assert rotated not in run.output
-    assert call(opened, "/v1alpha2", rotated)[0] == 200
-    assert call(opened, "/v1alpha2", KEY)[0] == 403
-
-
-def test_no_gateway_removes_the_api_and_names_the_load_balancer(opened: Ansible) -> None:
     told = {"gateway_type": "none"}
 
-    run = opened.roles("gateway", variables=VARIABLES | told)
+    assert opened.roles("gateway", variables=variables | told).changed == 1
 
-    assert run.changed == 2
     assert not opened.client("apigateway").get_rest_apis()["items"]
     assert not opened.client("apigateway").get_usage_plans()["items"]
-    assert opened.roles("gateway", variables=VARIABLES | told).changed == 0
+    assert outputs(opened)["FrontApiEndpoint"] == f"{variables['__gateway_server']}/"

@@ -108,15 +108,15 @@ def test_host_may_read_these_repositories_and_those_of_its_own_containers(
     role = f"{STACK}-us-east-1-image-cache"
 
     policy = iam.get_role_policy(RoleName=role, PolicyName="images")["PolicyDocument"]
-    token, own, images = policy["Statement"]
+    token, images = policy["Statement"]
 
     assert token["Action"] == "ecr:GetAuthorizationToken"
-    assert own["Resource"] == [
-        f"arn:aws:ecr:*:*:repository/bottlerocket-{name}" for name in ("admin", "control")
-    ]
     assert images["Resource"] == [
-        f"arn:aws:ecr:us-east-1:000000000000:repository/{name}"
-        for name in ("sdoneks/queue-agent", "sdwebui")
+        *(f"arn:aws:ecr:*:*:repository/bottlerocket-{name}" for name in ("admin", "control")),
+        *(
+            f"arn:aws:ecr:us-east-1:000000000000:repository/{name}"
+            for name in ("sdoneks/queue-agent", "sdwebui")
+        ),
     ]
     (managed,) = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
     assert managed["PolicyName"] == "AmazonSSMManagedInstanceCore"

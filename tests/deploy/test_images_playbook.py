@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tarfile
 
 import pytest
 import yaml
+from rendered_stacks import GOLDEN
 
 from ansible_runs import Ansible, Run
-from sites import GOLDEN, configure
 from toolbox import tool
 
 STACK = "sdoneks"
@@ -54,7 +55,7 @@ def play(ansible: Ansible, *arguments: str) -> Run:
 @pytest.fixture(scope="module")
 def built(ansible: Ansible) -> Ansible:
     """An account that has the images of two services, made after a check."""
-    configure(ansible, GOLDEN)
+    shutil.copy(GOLDEN, ansible.folder / "config.yaml")
     engine = ansible.folder / "bin" / "engine"
     engine.write_text(ENGINE.format(python=tool("python"), calls=str(ansible.folder / "calls")))
     engine.chmod(0o755)

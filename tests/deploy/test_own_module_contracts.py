@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+import pytest
 
 from modules import Modules
 from recorded import Answers, recorded
@@ -68,45 +69,44 @@ def test_instance_types_are_asked_for_by_filter_so_that_unknown_ones_are_no_erro
     assert asked[1]["LocationType"] == ["availability-zone"]
 
 
-POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow"}]}
-LISTED = {"ResourcePolicies": [{"PolicyName": "ours", "PolicyDocument": json.dumps(POLICY)}]}
-LIST, PUT, DELETE = (
-    f"POST /{call}"
-    for call in ("ListResourcePolicies", "PutResourcePolicy", "DeleteResourcePolicy")
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        pytest.param("", "v2.0.0-eksbuild.1", id="the newest"),
+        pytest.param("v1.x", "v1.10.0-eksbuild.10", id="the newest of a kind"),
+        pytest.param("v1.9.3-eksbuild.2", "v1.9.3-eksbuild.2", id="one that is named"),
+    ],
 )
+def test_an_add_on_has_the_newest_version_that_suits_the_cluster(
+    modules: Modules, asked: str, chosen: str
+) -> None:
+    versions = [
+        "v1.9.3-eksbuild.2",
+        "v1.10.0-eksbuild.1",
+        "v1.10.0-eksbuild.10",
+        "v2.0.0-eksbuild.1",
+    ]
+    offered = [{"addonVersion": each, "compatibilities": []} for each in versions]
+    call = "GET /addons/supported-versions?addonName=coredns&kubernetesVersion=1.33"
+    answer = {"addons": [{"addonName": "coredns", "addonVersions": offered}]}
 
-
-def test_a_missing_policy_of_xray_is_put(modules: Modules) -> None:
-    with recorded({LIST: [(200, {})], PUT: [(200, {})]}) as aws:
-        answer = modules.at(aws.url).run("xray_resource_policy", name="ours", policy=POLICY)
-
-    assert answer["changed"]
-    (put,) = aws.calls(PUT)
-    assert put["PolicyName"] == "ours"
-    assert json.loads(put["PolicyDocument"]) == POLICY
-
-
-def test_a_check_puts_no_policy_of_xray(modules: Modules) -> None:
-    with recorded({LIST: [(200, {})]}) as aws:
-        answer = modules.at(aws.url).run(
-            "xray_resource_policy", check=True, name="ours", policy=POLICY
+    with recorded({call: [(200, answer)]}) as aws:
+        told = modules.at(aws.url).run(
+            "eks_addon_versions_info", kubernetes_version="1.33", addons={"coredns": asked}
         )
 
-    assert answer["changed"]
-    assert [call for call, _ in aws.asked] == [LIST]
+    assert told["versions"] == {"coredns": chosen}
 
 
-def test_the_same_policy_of_xray_stays(modules: Modules) -> None:
-    with recorded({LIST: [(200, LISTED)]}) as aws:
-        answer = modules.at(aws.url).run("xray_resource_policy", name="ours", policy=POLICY)
+def test_an_add_on_without_a_version_for_the_cluster_is_told(modules: Modules) -> None:
+    call = "GET /addons/supported-versions?addonName=coredns&kubernetesVersion=1.33"
 
-    assert not answer["changed"]
-    assert [call for call, _ in aws.asked] == [LIST]
+    with recorded({call: [(200, {"addons": []})]}) as aws:
+        told = modules.at(aws.url).run(
+            "eks_addon_versions_info",
+            kubernetes_version="1.33",
+            addons={"coredns": "v9.x"},
+            fails=True,
+        )
 
-
-def test_a_policy_of_xray_is_taken_back(modules: Modules) -> None:
-    with recorded({LIST: [(200, LISTED)], DELETE: [(200, {})]}) as aws:
-        answer = modules.at(aws.url).run("xray_resource_policy", name="ours", state="absent")
-
-    assert answer["changed"]
-    assert [call for call, _ in aws.asked] == [LIST, DELETE]
+    assert told["msg"] == "coredns has no version v9.x for Kubernetes 1.33"

@@ -11,13 +11,9 @@ import yaml
 
 from ansible_runs import Ansible, Run
 from earlier_roles import DIGEST, STACK, facts, runtime
-from toolbox import ROOT
 
 ROLES = ("platform", "runtimes")
-# What `cluster` and `identity` tell.
 LATER = {
-    "cluster_name": STACK,
-    "identity_roles": {"karpenter-node": "arn:aws:iam::000000000000:role/a-node-role"},
     "kubernetes_apply": False,
     "kubernetes_render_dir": "rendered",
 }
@@ -29,9 +25,16 @@ THREE = [
 
 
 @pytest.fixture(scope="module")
-def ran(ansible: Ansible) -> Run:
+def key(ansible: Ansible) -> Any:
+    """The clients' key, as the stack of the cluster has it made."""
+    return ansible.client("apigateway").create_api_key(name=STACK, enabled=True)
+
+
+@pytest.fixture(scope="module")
+def ran(ansible: Ansible, key: Any) -> Run:
     """A run in an empty account; test_site.py checks first and runs again."""
-    return ansible.roles(*ROLES, variables={**facts(*THREE), **LATER})
+    variables = {**facts(*THREE), **LATER, "cluster_api_key_id": key["id"]}
+    return ansible.roles(*ROLES, variables=variables)
 
 
 @pytest.fixture
@@ -69,18 +72,15 @@ def test_services_run_by_digest(rendered: Path) -> None:
         assert container["image"] == f"registry.example/{STACK}/{name}@{DIGEST}"
 
 
-def test_only_the_hash_of_the_api_key_leaves_secrets_manager(
-    ansible: Ansible, ran: Run, rendered: Path
+def test_only_the_hash_of_the_api_key_leaves_api_gateway(
+    ansible: Ansible, ran: Run, key: Any, rendered: Path
 ) -> None:
-    store = ansible.client("secretsmanager")
-    key = store.get_secret_value(SecretId=f"{STACK}/api-key")["SecretString"]
-
     secret = named(objects(rendered / "platform/before.yaml"), "Secret")["ingest-api-keys"]
     (known,) = json.loads(base64.b64decode(secret["data"]["keys.json"]))["keys"]
 
-    assert known["sha256"] == hashlib.sha256(key.encode()).hexdigest()
-    assert key not in ran.output
-    assert not any(key in file.read_text() for file in ansible.folder.rglob("*.yaml"))
+    assert known["sha256"] == hashlib.sha256(key["value"].encode()).hexdigest()
+    assert key["value"] not in ran.output
+    assert not any(key["value"] in file.read_text() for file in ansible.folder.rglob("*.yaml"))
 
 
 def test_a_runtime_has_its_own_namespace_queue_and_node_role(rendered: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_runtime_has_its_own_namespace_queue_and_node_role(rendered: Path) -> 
         deployment
     )
     (nodes,) = named(found, "EC2NodeClass").values()
-    assert nodes["spec"]["role"] == "a-node-role"
+    assert nodes["spec"]["role"] == f"{STACK}-us-east-1-karpenter-node"
 
 
 def test_extra_values_of_the_original_solution_reach_the_chart(ansible: Ansible) -> None:
@@ -108,46 +108,6 @@ def test_extra_values_of_the_original_solution_reach_the_chart(ansible: Ansible)
     assert scaled["spec"]["maxReplicaCount"] == 20
     (nodes,) = named(found, "EC2NodeClass").values()
     assert "snap-0123456789abcdef0" in json.dumps(nodes)
-
-
-def test_roles_in_china_name_nothing_outside_it(ansible: Ansible) -> None:
-    role = ROOT / "playbooks" / "roles" / "identity"
-    where = ansible.folder / "china"
-    where.mkdir()
-    (ansible.folder / "templates").symlink_to(role / "templates")  # beside the playbook
-    templated = {"mode": "0644", "src": "{{ item.policy }}.json.j2"}
-    tasks = [
-        {"ansible.builtin.include_vars": f"{role}/vars/main.yml"},
-        {
-            "ansible.builtin.template": {**templated, "dest": f"{where}/{{{{ item.name }}}}"},
-            "loop": "{{ __identity_components | selectattr('policy', 'defined') }}",
-        },
-        {
-            "ansible.builtin.template": {
-                "src": "trust-nodes.json.j2",
-                "dest": f"{where}/trust-nodes",
-                "mode": "0644",
-            }
-        },
-    ]
-    play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
-    playbook = ansible.folder / "china.yml"
-    playbook.write_text(json.dumps([play]))
-    others = {
-        "cluster_name": STACK,
-        "cluster_arn": f"arn:aws-cn:eks:us-east-1:000000000000:cluster/{STACK}",
-        "identity_input_buckets": ["inputs"],
-        "identity_otel_namespace": "observability",
-        "identity_otel_service_account": "otel-collector",
-    }
-
-    ansible.play(playbook, "-e", json.dumps({**facts(*THREE, partition="aws-cn"), **others}))
-
-    policies = {file.name: file.read_text() for file in where.iterdir()}
-    assert len(policies) == 12
-    assert [name for name, text in policies.items() if "arn:aws:" in text] == []
-    assert '"ec2.amazonaws.com.cn"' in policies["trust-nodes"]
-    assert "arn:aws-cn:s3:::inputs/*" in policies["queue-agent-comfy"]
 
 
 def test_a_release_without_an_image_names_the_playbook_that_makes_it(ansible: Ansible) -> None:

@@ -1,11 +1,14 @@
-"""The configuration of the original solution, deployed: what is in the account afterwards."""
+"""Three runtimes, deployed to an emulator, changed, taken down and deployed again.
+
+What the emulator drops or refuses is looked at in the templates.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 import json
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,76 +18,104 @@ from ansible_runs import Ansible, Run
 from manifests import problems
 from provisioning.emulator import CREDENTIALS
 from provisioning.resources import provision
-from sites import ACCOUNT, GOLDEN, REGION, ROLES_THAT_RENDER, Site, configure, run, tags
+from sites import ACCOUNT, REGION, ROLES_THAT_RENDER, TRIO, Site, configure, run, tags, teardown
 
-NAME = "sdoneks"
-ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
-OUTPUT, CLAIMS = (f"{NAME}-{kind}-{ACCOUNT}-{REGION}" for kind in ("output", "claims"))
+RUNTIMES = ["sdruntime", "anymodel", "comfy"]
+STACKS = {
+    f"{TRIO}-network",
+    f"{TRIO}-cluster",
+    *(f"{TRIO}-runtime-{name}" for name in RUNTIMES),
+    f"{TRIO}-image-cache",
+    "TrioStack",
+}
+OUTPUT, CLAIMS = (f"{TRIO}-{kind}-{ACCOUNT}-{REGION}" for kind in ("output", "claims"))
+DATA = {f"table {TRIO}-ledger", f"bucket {OUTPUT}", f"bucket {CLAIMS}", f"bucket {TRIO}-models"}
+
+
+@dataclass(frozen=True)
+class Runs:
+    """How the site came to be."""
+
+    before: Run
+    nothing: dict[str, list[str]]
+    first: Run
+    second: Run
+    after: Run
 
 
 @pytest.fixture(scope="module")
-def check(ansible: Ansible) -> Run:
-    """A check before the first run."""
-    configure(ansible, GOLDEN)
-    return run(ansible, "--check")
+def runs(ansible: Ansible) -> Runs:
+    """A check, two runs and another check."""
+    options: dict[str, Any] = {"network_nat": "single", "messaging_input_buckets": ["inputs"]}
+    configure(ansible)
+    return Runs(
+        before=run(ansible, "--check", **options),
+        nothing=made(ansible),
+        first=run(ansible, **options),
+        second=run(ansible, **options),
+        after=run(ansible, "--check", **options),
+    )
 
 
 @pytest.fixture(scope="module")
-def nothing(ansible: Ansible, check: Run) -> dict[str, list[str]]:
-    """What there was after the check."""
+def site(ansible: Ansible, runs: Runs) -> Site:
+    return Site(ansible)
+
+
+def made(ansible: Ansible) -> dict[str, list[str]]:
+    """What there is in the account, and the file of outputs."""
+    vpcs = ansible.client("ec2").describe_vpcs()["Vpcs"]
     return {
-        "topics": [each["TopicArn"] for each in ansible.client("sns").list_topics()["Topics"]],
-        "queues": ansible.client("sqs").list_queues().get("QueueUrls", []),
+        "stacks": list(Site(ansible).stacks()),
         "buckets": [each["Name"] for each in ansible.client("s3").list_buckets()["Buckets"]],
-        "alarms": ansible.client("cloudwatch").describe_alarms()["MetricAlarms"],
         "tables": ansible.client("dynamodb").list_tables()["TableNames"],
-        "vpcs": [
-            vpc["VpcId"]
-            for vpc in ansible.client("ec2").describe_vpcs()["Vpcs"]
-            if not vpc["IsDefault"]
-        ],
+        "vpcs": [vpc["VpcId"] for vpc in vpcs if not vpc["IsDefault"]],
         "outputs": [str(path) for path in ansible.folder.glob("outputs.yml")],
     }
 
 
-@pytest.fixture(scope="module")
-def site(ansible: Ansible, check: Run, nothing: dict[str, list[str]]) -> Site:
-    return Site(ansible, NAME, check, run(ansible), run(ansible))
+def test_a_check_before_the_first_run_makes_nothing(runs: Runs) -> None:
+    assert 0 < runs.before.changed <= runs.first.changed
+    assert runs.nothing == {name: [] for name in runs.nothing}
+    assert "has no load balancer yet" in runs.before.output
 
 
-@pytest.fixture(scope="module")
-def vpc(site: Site) -> str:
-    found = site.ansible.client("ec2").describe_vpcs()["Vpcs"]
-    (ours,) = [each for each in found if each["CidrBlock"] == "10.0.0.0/16"]
-    assert tags(ours["Tags"])["Name"] == NAME
-    return str(ours["VpcId"])
+def test_the_second_run_and_a_check_change_nothing(runs: Runs) -> None:
+    assert runs.first.changed > 0
+    assert runs.second.changed == 0, runs.second.output
+    assert runs.after.changed == 0, runs.after.output
 
 
-def of_vpc(site: Site, vpc: str, call: str, key: str) -> Iterator[dict[str, Any]]:
-    for each in getattr(site.ansible.client("ec2"), call)()[key]:
-        if each["VpcId"] == vpc:
-            yield each
+def test_each_part_is_a_stack_that_nobody_removes_by_accident(site: Site) -> None:
+    described = site.ansible.client("cloudformation").describe_stacks()["Stacks"]
+
+    assert {each["StackName"] for each in described} == STACKS
+    assert {each["StackStatus"] for each in described} <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+    assert all(each["EnableTerminationProtection"] for each in described)
+    assert all(tags(each["Tags"]) == {"darkroom/stack": TRIO} for each in described)
 
 
-def routes(table: dict[str, Any]) -> dict[str, str]:
-    return {
-        route["DestinationCidrBlock"]: route.get("NatGatewayId") or route.get("GatewayId", "")
-        for route in table["Routes"]
-        if "DestinationCidrBlock" in route
-    }
+def test_no_update_replaces_what_holds_nodes_or_tasks(site: Site) -> None:
+    cloudformation = site.ansible.client("cloudformation")
+    for name in STACKS:
+        body = cloudformation.get_stack_policy(StackName=name)["StackPolicyBody"]
+        _, deny = json.loads(body)["Statement"]
+        assert deny["Action"] == ["Update:Replace", "Update:Delete"]
+        assert "AWS::EKS::Cluster" in deny["Condition"]["StringEquals"]["ResourceType"]
 
 
-def test_a_check_before_the_first_run_makes_nothing(
-    check: Run, nothing: dict[str, list[str]]
-) -> None:
-    assert check.changed > 0
-    assert nothing == {name: [] for name in nothing}
-    assert "has no load balancer yet" in check.output
+def test_a_stack_of_somebody_else_is_left_alone(site: Site) -> None:
+    cloudformation = site.ansible.client("cloudformation")
+    bucket = {"Resources": {"Theirs": {"Type": "AWS::S3::Bucket"}}}
+    name = f"{TRIO}-runtime-theirs"
+    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(bucket))
+    config = yaml.safe_load((site.ansible.folder / "config.yaml").read_text())
+    config["modelsRuntime"] = [config["modelsRuntime"][1] | {"name": "theirs"}]
 
+    refused = run(site.ansible, "--tags", "network", fails=True, **config)
 
-def test_the_second_run_changes_nothing(site: Site) -> None:
-    assert site.first.changed > 0
-    assert site.second.changed == 0, site.second.output
+    assert f"a CloudFormation stack {name} that Darkroom did not make" in refused.output
+    cloudformation.delete_stack(StackName=name)
 
 
 def test_one_role_is_run_by_its_tag(site: Site) -> None:
@@ -98,85 +129,42 @@ def test_a_cluster_would_take_every_object_that_is_rendered(site: Site) -> None:
     assert {where: wrong for where, wrong in found.items() if wrong} == {}
 
 
-def test_each_zone_has_a_public_and_a_private_subnet(site: Site, vpc: str) -> None:
-    subnets = list(of_vpc(site, vpc, "describe_subnets", "Subnets"))
+def test_what_is_not_rendered_is_said(runs: Runs) -> None:
+    for chart in ("karpenter-crd", "karpenter", "keda"):
+        assert f"{chart} is not rendered" in runs.first.output
+
+
+def test_each_zone_has_a_public_and_a_private_subnet(site: Site) -> None:
+    zones = ["us-east-1a", "us-east-1b", "us-east-1c"]
+    ec2 = site.ansible.client("ec2")
+    (vpc,) = [each for each in ec2.describe_vpcs()["Vpcs"] if not each["IsDefault"]]
+    subnets = [
+        each for each in ec2.describe_subnets()["Subnets"] if each["VpcId"] == vpc["VpcId"]
+    ]
     public = [each for each in subnets if each["MapPublicIpOnLaunch"]]
     private = [each for each in subnets if not each["MapPublicIpOnLaunch"]]
 
-    assert sorted(each["AvailabilityZone"] for each in public) == ZONES
-    assert sorted(each["AvailabilityZone"] for each in private) == ZONES
+    assert vpc["CidrBlock"] == "10.0.0.0/16"
+    assert sorted(each["AvailabilityZone"] for each in public) == zones
+    assert sorted(each["AvailabilityZone"] for each in private) == zones
     networks = [ipaddress.IPv4Network(each["CidrBlock"]) for each in subnets]
     assert {network.prefixlen for network in networks} == {19}
     assert len(set(networks)) == 6
     assert {tags(each["Tags"])["kubernetes.io/role/elb"] for each in public} == {"1"}
-    assert {tags(each["Tags"])["kubernetes.io/role/internal-elb"] for each in private} == {"1"}
-    assert {tags(each["Tags"])["karpenter.sh/discovery"] for each in private} == {NAME}
-    assert not any("karpenter.sh/discovery" in tags(each["Tags"]) for each in public)
+    assert {tags(each["Tags"])["karpenter.sh/discovery"] for each in private} == {TRIO}
 
 
-def test_public_subnets_reach_the_internet_and_private_ones_their_nat_gateway(
-    site: Site, vpc: str
-) -> None:
-    subnets = {
-        each["SubnetId"]: each for each in of_vpc(site, vpc, "describe_subnets", "Subnets")
-    }
-    gateways = {
-        each["NatGatewayId"]: each["SubnetId"]
-        for each in of_vpc(site, vpc, "describe_nat_gateways", "NatGateways")
-    }
-    zones_of_private = []
-    for table in of_vpc(site, vpc, "describe_route_tables", "RouteTables"):
-        for subnet in [a["SubnetId"] for a in table["Associations"] if a.get("SubnetId")]:
-            way = routes(table)["0.0.0.0/0"]
-            zone = subnets[subnet]["AvailabilityZone"]
-            if subnets[subnet]["MapPublicIpOnLaunch"]:
-                assert way.startswith("igw-")
-            else:
-                assert subnets[gateways[way]]["AvailabilityZone"] == zone
-                assert subnets[gateways[way]]["MapPublicIpOnLaunch"]
-                zones_of_private.append(zone)
+def test_the_cluster_lets_only_access_entries_in(site: Site) -> None:
+    eks = site.ansible.client("eks")
+    group = eks.describe_nodegroup(clusterName=TRIO, nodegroupName="services")["nodegroup"]
 
-    assert sorted(zones_of_private) == ZONES
-
-
-def test_s3_and_dynamodb_are_reached_without_nat(site: Site, vpc: str) -> None:
-    endpoints = list(of_vpc(site, vpc, "describe_vpc_endpoints", "VpcEndpoints"))
-    private = [
-        table["RouteTableId"]
-        for table in of_vpc(site, vpc, "describe_route_tables", "RouteTables")
-        if routes(table).get("0.0.0.0/0", "").startswith("nat-")
-    ]
-
-    assert sorted(each["ServiceName"] for each in endpoints) == [
-        "com.amazonaws.us-east-1.dynamodb",
-        "com.amazonaws.us-east-1.s3",
-    ]
-    assert len(private) == 3
-    assert all(sorted(each["RouteTableIds"]) == sorted(private) for each in endpoints)
-
-
-def test_whatever_was_made_in_ec2_carries_the_stack(site: Site, vpc: str) -> None:
-    ec2 = site.ansible.client("ec2")
-    made = [
-        *of_vpc(site, vpc, "describe_subnets", "Subnets"),
-        *of_vpc(site, vpc, "describe_nat_gateways", "NatGateways"),
-        *of_vpc(site, vpc, "describe_vpc_endpoints", "VpcEndpoints"),
-        *ec2.describe_addresses()["Addresses"],
-        *[
-            each
-            for each in ec2.describe_internet_gateways()["InternetGateways"]
-            if each["Tags"]
-        ],
-        *[
-            table
-            for table in of_vpc(site, vpc, "describe_route_tables", "RouteTables")
-            if not any(association.get("Main") for association in table["Associations"])
-        ],
-    ]
-
-    assert len(made) == 6 + 3 + 2 + 3 + 1 + 4
-    assert [each for each in made if tags(each["Tags"]).get("darkroom/stack") != NAME] == []
-    assert [each for each in made if not tags(each["Tags"]).get("Name")] == []
+    assert eks.describe_cluster(name=TRIO)["cluster"]["accessConfig"]["authenticationMode"] == (
+        "API"
+    )
+    assert group["scalingConfig"]["desiredSize"] == 2
+    # The deployer; the emulator's CloudFormation makes none.
+    entries = eks.list_access_entries(clusterName=TRIO)["accessEntries"]
+    assert entries == [f"arn:aws:iam::{ACCOUNT}:root"]
 
 
 @pytest.mark.parametrize("bucket", [OUTPUT, CLAIMS])
@@ -197,6 +185,13 @@ def test_a_bucket_is_private_encrypted_and_for_tls_only(site: Site, bucket: str)
     assert statement["Resource"] == [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
 
 
+def test_a_bucket_for_models_that_nobody_has_is_made(site: Site) -> None:
+    s3 = site.ansible.client("s3")
+    policy = json.loads(s3.get_bucket_policy(Bucket=f"{TRIO}-models")["Policy"])
+
+    assert policy["Statement"][0]["Sid"] == "OnlyOverTls"
+
+
 @pytest.mark.parametrize(("bucket", "days"), [(OUTPUT, None), (CLAIMS, 15)])
 def test_claims_expire_and_images_do_not(site: Site, bucket: str, days: int | None) -> None:
     s3 = site.ansible.client("s3")
@@ -214,7 +209,7 @@ def test_the_table_is_the_one_that_the_services_are_tested_with(
         monkeypatch.setenv(name, value)
     twin = asyncio.run(provision("twin", [])).table
 
-    assert table(site, f"{NAME}-ledger") == table(site, twin)
+    assert table(site, f"{TRIO}-ledger") == table(site, twin)
 
 
 def table(site: Site, name: str) -> dict[str, Any]:
@@ -241,7 +236,7 @@ def table(site: Site, name: str) -> dict[str, Any]:
 
 def test_the_table_can_be_restored(site: Site) -> None:
     dynamodb = site.ansible.client("dynamodb")
-    backups = dynamodb.describe_continuous_backups(TableName=f"{NAME}-ledger")
+    backups = dynamodb.describe_continuous_backups(TableName=f"{TRIO}-ledger")
     recovery = backups["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
 
     assert recovery["PointInTimeRecoveryStatus"] == "ENABLED"
@@ -254,85 +249,142 @@ def test_every_service_and_chart_has_a_repository(site: Site) -> None:
     charts = ["charts/platform", "charts/runtime"]
 
     assert sorted(each["repositoryName"] for each in repositories) == sorted(
-        f"{NAME}/{name}" for name in names + charts
+        f"{TRIO}/{name}" for name in names + charts
     )
     assert {each["imageTagMutability"] for each in repositories} == {"IMMUTABLE"}
     assert all(each["imageScanningConfiguration"]["scanOnPush"] for each in repositories)
-    lifecycle = ecr.get_lifecycle_policy(repositoryName=f"{NAME}/ingest")
+    lifecycle = ecr.get_lifecycle_policy(repositoryName=f"{TRIO}/ingest")
     assert len(json.loads(lifecycle["lifecyclePolicyText"])["rules"]) == 2
 
 
-@pytest.mark.parametrize("topic", ["tasks", "results"])
-def test_a_topic_is_encrypted_traced_and_of_this_account_only(site: Site, topic: str) -> None:
-    arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:{NAME}-{topic}"
-    attributes = site.ansible.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
-    allow, deny = json.loads(attributes["Policy"])["Statement"]
-
-    assert attributes["KmsMasterKeyId"] == "alias/aws/sns"
-    assert attributes["TracingConfig"] == "Active"
-    assert allow["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
-    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    assert {allow["Resource"], deny["Resource"]} == {arn}
-
-
-def attributes_of(site: Site, runtime: str) -> dict[str, Any]:
-    answer = site.ansible.client("sqs").get_queue_attributes(
-        QueueUrl=site.queue(runtime), AttributeNames=["All"]
-    )
-    attributes: dict[str, Any] = answer["Attributes"]
-    return attributes
-
-
-def test_a_queue_hands_on_what_ten_deliveries_did_not_settle(site: Site) -> None:
-    queue, parked = attributes_of(site, "sdruntime"), attributes_of(site, "sdruntime-dlq")
-
-    assert queue["VisibilityTimeout"] == "120"
-    assert json.loads(queue["RedrivePolicy"]) == {
-        "deadLetterTargetArn": parked["QueueArn"],
-        "maxReceiveCount": 10,
-    }
-    assert json.loads(parked["RedriveAllowPolicy"]) == {
-        "redrivePermission": "byQueue",
-        "sourceQueueArns": [queue["QueueArn"]],
-    }
-    assert {queue["MessageRetentionPeriod"], parked["MessageRetentionPeriod"]} == {"1209600"}
-    assert {queue["SqsManagedSseEnabled"], parked["SqsManagedSseEnabled"]} == {"true"}
-
-
-def test_only_the_task_topic_sends_to_a_queue_and_nobody_to_its_dead_letters(
-    site: Site,
-) -> None:
-    queue, parked = attributes_of(site, "sdruntime"), attributes_of(site, "sdruntime-dlq")
-    allow, deny = json.loads(queue["Policy"])["Statement"]
-    (only,) = json.loads(parked["Policy"])["Statement"]
-
-    assert (allow["Effect"], allow["Action"]) == ("Allow", "sqs:SendMessage")
-    assert allow["Principal"] == {"Service": "sns.amazonaws.com"}
-    assert allow["Condition"] == {
-        "ArnEquals": {"aws:SourceArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:{NAME}-tasks"}
-    }
-    assert [deny["Effect"], only["Effect"]] == ["Deny", "Deny"]
-
-
-def test_the_outputs_have_the_names_of_the_original_solution(site: Site) -> None:
-    outputs = yaml.safe_load((site.ansible.folder / "outputs.yml").read_text())
-    topics = f"arn:aws:sns:{REGION}:{ACCOUNT}:{NAME}"
+def test_the_outputs_have_the_names_of_the_original_solution(site: Site, runs: Runs) -> None:
+    outputs = site.stacks()["TrioStack"]
+    topics = f"arn:aws:sns:{REGION}:{ACCOUNT}:{TRIO}"
 
     assert outputs["OutputS3Bucket"] == OUTPUT
     assert outputs["sdNotificationLambdaARN"] == f"{topics}-tasks"
     assert outputs["sdNotificationOutputARN"] == f"{topics}-results"
     assert outputs["sdNotificationOutputArn"] == f"{topics}-results"
-    assert {"FrontApiEndpoint", "GetAPIKeyCommand", "ClusterName"} <= outputs.keys()
-    assert {"ConfigCommand", "GetTokenCommand"} <= outputs.keys()
-    assert "sdNotificationOutputArn" in site.first.output
+    assert outputs["ClusterName"] == TRIO
+    assert {"GetAPIKeyCommand", "ConfigCommand", "GetTokenCommand"} <= outputs.keys()
+    key = outputs["GetAPIKeyCommand"].split()[4]
+    assert site.ansible.client("apigateway").get_api_key(apiKey=key)["name"] == TRIO
+    written = yaml.safe_load((site.ansible.folder / "outputs.yml").read_text())
+    assert outputs.items() <= written.items()
+    assert set(written["Queues"]) == set(RUNTIMES)
+    assert "sdNotificationOutputArn" in runs.first.output
 
 
-def test_a_task_for_the_runtime_or_for_its_model_reaches_the_queue(site: Site) -> None:
-    site.publish(runtime="sdruntime", tasktype="text-to-image")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_task_reaches_the_queue_of_its_runtime_and_no_other(site: Site, runtime: str) -> None:
+    site.publish(runtime=runtime, tasktype="text-to-image")
+
+    received = {name: site.receive(name) for name in RUNTIMES}
+
+    task = {"runtime": runtime, "tasktype": "text-to-image"}
+    assert received == {name: [task] if name == runtime else [] for name in RUNTIMES}
+
+
+def test_a_task_for_a_model_reaches_the_runtime_with_that_model_only(site: Site) -> None:
     site.publish(sd_model_checkpoint="v1-5-pruned-emaonly.safetensors")
-    site.publish(runtime="another")
 
-    assert sorted(tuple(each) for each in site.receive("sdruntime")) == [
-        ("runtime", "tasktype"),
-        ("sd_model_checkpoint",),
+    received = {name: len(site.receive(name)) for name in RUNTIMES}
+
+    assert received == {"sdruntime": 1, "anymodel": 0, "comfy": 0}
+
+
+def remove_former(ansible: Ansible) -> Run:
+    """Do what the role `runtimes` does after its releases."""
+    tasks = [
+        {"ansible.builtin.include_role": {"name": role, "tasks_from": tasks_from}}
+        for role, tasks_from in (
+            ("validate_inputs", "main"),
+            ("stack", "list"),
+            ("runtimes", "former"),
+        )
     ]
+    playbook = ansible.folder / "former.yml"
+    playbook.write_text(
+        json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}])
+    )
+    return ansible.play(playbook, "-e", json.dumps({"kubernetes_apply": False}))
+
+
+@pytest.fixture(scope="module")
+def kept(site: Site) -> Run:
+    """A run without one of the runtimes, in whose queue a task waits."""
+    site.publish(runtime="comfy")
+    configure(site.ansible, without="comfy")
+    return remove_former(site.ansible)
+
+
+def test_a_runtime_stays_while_its_queue_holds_a_task(site: Site, kept: Run) -> None:
+    assert "trio-runtime-comfy is no longer in the configuration and stays" in kept.output
+    assert "'trio-comfy': 1" in kept.output
+    assert kept.changed == 0
+
+
+@pytest.fixture(scope="module")
+def without_comfy(site: Site, kept: Run) -> Run:
+    site.receive("comfy")
+    return remove_former(site.ansible)
+
+
+def test_a_runtime_that_is_no_longer_in_the_configuration_goes(
+    site: Site, without_comfy: Run
+) -> None:
+    assert set(site.stacks()) == STACKS - {"trio-runtime-comfy"}
+
+
+@pytest.fixture(scope="module")
+def refused(site: Site, without_comfy: Run) -> Run:
+    """A teardown while a task waits."""
+    site.publish(runtime="anymodel")
+    return teardown(site.ansible, fails=True)
+
+
+def test_teardown_refuses_while_a_task_waits(site: Site, refused: Run) -> None:
+    assert "queues hold tasks, which would be lost: {'trio-anymodel': 1}" in refused.output
+    assert "-e force=true" in refused.output
+    assert refused.changed == 0
+
+
+@pytest.fixture(scope="module")
+def torn_down(site: Site, refused: Run) -> Run:
+    return teardown(site.ansible, "-e", "force=true")
+
+
+def test_teardown_leaves_data_and_no_stack(site: Site, torn_down: Run) -> None:
+    assert site.stacks() == {}
+    assert [line for line in DATA if line not in torn_down.output] == []
+    assert f"repository {TRIO}/ingest" in torn_down.output
+    ec2 = site.ansible.client("ec2")
+    assert [vpc for vpc in ec2.describe_vpcs()["Vpcs"] if not vpc["IsDefault"]] == []
+    sqs, sns = site.ansible.client("sqs"), site.ansible.client("sns")
+    assert sqs.list_queues(QueueNamePrefix=TRIO).get("QueueUrls", []) == []
+    assert [each for each in sns.list_topics()["Topics"] if f":{TRIO}-" in str(each)] == []
+    roles = site.ansible.client("iam").list_roles()["Roles"]
+    assert [role for role in roles if role["RoleName"].startswith(TRIO)] == []
+
+
+@pytest.fixture(scope="module")
+def again(site: Site, torn_down: Run) -> Run:
+    """A deployment on the data that was kept."""
+    site.ansible.client("s3").put_object(Bucket=OUTPUT, Key="output/a/a-0.png", Body=b"a")
+    configure(site.ansible)
+    return run(site.ansible)
+
+
+def test_a_deployment_takes_the_data_that_an_earlier_one_left(site: Site, again: Run) -> None:
+    assert set(site.stacks()) == STACKS
+    listed = site.ansible.client("s3").list_objects_v2(Bucket=OUTPUT)["Contents"]
+    assert [each["Key"] for each in listed] == ["output/a/a-0.png"]
+
+
+def test_teardown_removes_data_when_asked_to(site: Site, again: Run) -> None:
+    emptied = teardown(site.ansible, "-e", "delete_data=true")
+
+    assert site.stacks() == {}
+    assert "nothing is left" in emptied.output
+    buckets = site.ansible.client("s3").list_buckets()["Buckets"]
+    assert [each["Name"] for each in buckets if each["Name"].startswith(TRIO)] == []

@@ -87,8 +87,11 @@ def test_teardown_removes_the_gateway_before_the_load_balancer_that_it_holds() -
     path = PLAYBOOKS / "roles" / "teardown" / "tasks" / "main.yml"
     tasks = yaml.safe_load(path.read_text())
 
-    removed = [task.get("stack_resources", {}).get("kinds", []) for task in tasks]
-    (gateway,) = [at for at, kinds in enumerate(removed) if "VPC link" in kinds]
+    (gateway,) = [
+        at
+        for at, task in enumerate(tasks)
+        if task.get("vars", {}).get("stack_name") == "{{ deployment.stack_name }}Stack"
+    ]
     (cluster,) = [
         at
         for at, task in enumerate(tasks)

@@ -69,6 +69,7 @@ def test_golden_file_becomes_the_fact_of_the_playbooks() -> None:
     del values["runtime"]["queueAgent"]["image"]
     assert fact == {
         "stack": "sdoneks",
+        "stack_name": "sdoneks",
         "model_bucket": "model-bucket",
         "model_bucket_arn": "arn:aws:s3:::model-bucket",
         "stage_name": "dev",

@@ -18,6 +18,8 @@ def normalised(checked: Checked) -> dict[str, Any]:
     throttle_defaults = _defaults(schema()["properties"]["APIGW"]["properties"]["throttle"])
     return {
         "stack": values["stackName"].lower(),
+        # Names the CloudFormation stack that scripts of the original's users ask for outputs.
+        "stack_name": values["stackName"],
         "model_bucket": values["modelBucketArn"].rpartition(":")[2],
         "model_bucket_arn": values["modelBucketArn"],
         "stage_name": gateway.get("stageName")
