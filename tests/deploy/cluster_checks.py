@@ -120,12 +120,12 @@ def prepared(cluster: TestedCluster) -> Iterator[TestedCluster]:
     assert not [name for name in others if not name.startswith(("keda-", "karpenter-"))], others
     lacking = [folder for folder, version in KINDS.items() if not cluster.serves(version)]
     kinds = [f"--filename={schemas(folder)}" for folder in lacking]
-    if kinds:
-        cluster.kubectl("create", *kinds)
-        cluster.kubectl("wait", "--for=condition=established", *kinds)
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    cluster.kubectl("create", "--filename=-", given=[namespace])
     try:
+        if kinds:
+            cluster.kubectl("create", *kinds)
+            cluster.kubectl("wait", "--for=condition=established", "--timeout=300s", *kinds)
+        cluster.kubectl("create", "--filename=-", given=[namespace])
         yield cluster
     finally:
         gone = ["delete", "--wait=false", "--ignore-not-found"]
