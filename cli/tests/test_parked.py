@@ -61,13 +61,51 @@ async def test_a_task_that_has_not_ended_is_handed_to_its_agents_again_as_it_is(
     async with clients.sqs() as sqs:
         await sqs.send_message(QueueUrl=made.dead_letter_queues["sdruntime"], MessageBody=body)
         api = OpenTaskApi("http://127.0.0.1:1", "key")
-        async with api, dead_letters(made.queues["sdruntime"]) as queue, queue.held(10) as held:
+        opened = dead_letters(made.queues["sdruntime"], runtime="sdruntime", bucket="output")
+        async with api, opened as queue, queue.held(10) as held:
             (parked,) = held
             said = await redriven(api, running(made), queue, parked)
         answer = await sqs.receive_message(QueueUrl=made.queues["sdruntime"])
 
     assert json.loads(said) == {"id": "a", "uid": uid}
     assert [message["Body"] for message in answer["Messages"]] == [body]
+
+
+class EndedTaskApi(Api):
+    """Knows every task, as given up, and keeps what is submitted."""
+
+    submitted: Any = None
+
+    async def task(self, name: str) -> dict[str, Any]:
+        return {"uid": name, "state": "failed", "context": {"n": 1}}
+
+    async def submit(self, metadata: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+        self.submitted = metadata, content
+        return {"id": metadata["id"], "uid": "new"}
+
+
+async def test_a_parked_message_of_the_original_is_listed_and_submitted_as_a_task(
+    aws: str,
+) -> None:
+    made = await provision(
+        f"cli-{new_uid().lower()}", [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)]
+    )
+    asked = {"id": "a", "runtime": "legacy", "tasktype": "text-to-image"}
+    body = json.dumps({"metadata": asked, "content": {"prompt": "A dog"}})
+    async with clients.sqs() as sqs:
+        url = made.dead_letter_queues["sdruntime"]
+        await sqs.send_message(QueueUrl=url, MessageBody=body)
+        api = EndedTaskApi("http://127.0.0.1:1", "key")
+        opened = dead_letters(made.queues["sdruntime"], runtime="sdruntime", bucket="output")
+        async with api, opened as queue, queue.held(10) as held:
+            (parked,) = held
+            said = await redriven(api, running(made), queue, parked)
+
+    assert parked.named("a")
+    assert json.loads(said) == {"id": "a", "uid": "new"}
+    metadata, content = api.submitted
+    assert (metadata["runtime"], metadata["context"]) == ("sdruntime", {"n": 1})
+    assert content == {"prompt": "A dog"}
 
 
 def test_parked_task_is_submitted_as_it_was() -> None:

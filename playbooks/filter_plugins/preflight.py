@@ -15,6 +15,14 @@ FAMILIES = {
 }
 VPCS, ADDRESSES, NAT_GATEWAYS = "vpc/L-F678F1CE", "ec2/L-0263D0A3", "vpc/L-FE5A380F"
 
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/
+LEVELS = ("privileged", "baseline", "restricted")
+ENFORCED = "pod-security.kubernetes.io/enforce"
+BASELINE_CAPABILITIES = {
+    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD"),
+    *("NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+}
+
 Finding = dict[str, str]
 
 
@@ -166,6 +174,41 @@ def model_findings(
     return findings
 
 
+def pod_security_level(runtime: Mapping[str, Any]) -> str:
+    """The strictest Pod Security level that the pod of a runtime meets."""
+    server = runtime["values"].get("runtime", {}).get("inferenceApi", {})
+    context = server.get("securityContext", {})
+    added = set(context.get("capabilities", {}).get("add", ()))
+    if context.get("privileged") or added - BASELINE_CAPABILITIES:
+        return "privileged"
+    no_root = context.get("runAsNonRoot", bool(context.get("runAsUser")))
+    strict = no_root and not context.get("allowPrivilegeEscalation")
+    return "restricted" if strict and added <= {"NET_BIND_SERVICE"} else "baseline"
+
+
+def pod_security_findings(
+    runtimes: Iterable[Mapping[str, Any]], namespaces: Iterable[Mapping[str, Any]]
+) -> list[Finding]:
+    """Say which runtimes their namespaces, as the cluster has them, would not let start."""
+    labels = {
+        each["metadata"]["name"]: each["metadata"].get("labels", {}) for each in namespaces
+    }
+    findings = []
+    for runtime in runtimes:
+        name, level = runtime["namespace"], pod_security_level(runtime)
+        enforced = labels.get(name, {}).get(ENFORCED, "privileged")
+        if enforced in LEVELS and LEVELS.index(level) < LEVELS.index(enforced):
+            findings.append(
+                _error(
+                    f"runtime {runtime['name']}: the namespace {name} enforces Pod Security "
+                    f"{enforced}, and its server, which may run as root, meets {level}: name a "
+                    f"user in runtime.inferenceApi.securityContext.runAsUser, or "
+                    f"kubectl label namespace {name} {ENFORCED}={level} --overwrite"
+                )
+            )
+    return findings
+
+
 def busiest_zone(
     gateways: Iterable[Mapping[str, str]], subnets: Iterable[Mapping[str, str]]
 ) -> int:
@@ -251,6 +294,7 @@ class FilterModule:
             "preflight_quota_findings": quota_findings,
             "preflight_model_keys": model_keys,
             "preflight_model_findings": model_findings,
+            "preflight_pod_security_findings": pod_security_findings,
             "preflight_busiest_zone": busiest_zone,
             "preflight_network_findings": network_findings,
         }

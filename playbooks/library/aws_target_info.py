@@ -1,5 +1,8 @@
 #!/usr/bin/python
-"""Where calls of AWS go: account, partition, region."""
+"""Where calls of AWS go: account, partition, region.
+
+The collection's aws_caller_info tells no region, and not the host names of a partition.
+"""
 
 from __future__ import annotations
 

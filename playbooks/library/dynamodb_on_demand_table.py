@@ -1,5 +1,9 @@
 #!/usr/bin/python
-"""A DynamoDB table that is paid by request, with its indexes, expiry and backups."""
+"""A DynamoDB table that is paid by request, with its indexes, expiry and backups.
+
+The table outlives a deployment and the next one takes it as it is, so it is in no stack. The
+collection's dynamodb_table has no point-in-time recovery, and does not wait for indexes.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 #!/usr/bin/python
-"""Logging a tool in to ECR, as an Ansible module."""
+"""Logging a tool in to ECR, as an Ansible module.
+
+A password is no resource, and no collection's module hands one to a tool by its input.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,9 @@
 #!/usr/bin/python
-"""A set of ECR repositories with the same settings."""
+"""A set of ECR repositories with the same settings.
+
+Images outlive a deployment, so the repositories are in no stack. The collection's ecs_ecr has
+no tags, and is one run for each.
+"""
 
 from __future__ import annotations
 

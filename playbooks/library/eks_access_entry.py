@@ -53,6 +53,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+policies:
+  description: ARNs of the policies that the entry has for the whole cluster.
+  returned: always
+  type: list
+  elements: str
 """
 
 
@@ -73,7 +78,8 @@ def main() -> None:
         after = sorted({*(before or []), module.params["policy"]})
         if before != after and not module.check_mode:
             let_in(module, client, is_new=before is None)
-    module.exit_json(changed=before != after, diff={"before": before or [], "after": after})
+    diff = {"before": before or [], "after": after}
+    module.exit_json(changed=before != after, policies=after, diff=diff)
 
 
 def names(module: Any) -> dict[str, str]:

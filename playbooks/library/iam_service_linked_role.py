@@ -1,5 +1,8 @@
 #!/usr/bin/python
-"""The role that an AWS service makes for itself in an account."""
+"""The role that an AWS service makes for itself in an account.
+
+An account has it once: a stack fails where it is there, and no collection makes it.
+"""
 
 from __future__ import annotations
 

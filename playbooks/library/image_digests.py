@@ -1,5 +1,8 @@
 #!/usr/bin/python
-"""Digests of container images, as an Ansible module."""
+"""Digests of container images, as an Ansible module.
+
+A question, which no collection asks ECR.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 #!/usr/bin/python
-"""What instance types have, and in which zones they can be had."""
+"""What instance types have, and in which zones they can be had.
+
+A question, which no collection asks EC2.
+"""
 
 from __future__ import annotations
 

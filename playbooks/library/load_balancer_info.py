@@ -1,5 +1,9 @@
 #!/usr/bin/python
-"""Finding a load balancer by its tags, as an Ansible module."""
+"""Finding a load balancer by its tags, as an Ansible module.
+
+Kubernetes makes it, so it is in no stack; the collections tell of application load balancers
+only.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 #!/usr/bin/python
-"""What became of a bucket's name: ours, somebody's, or free."""
+"""What became of a bucket's name: ours, somebody's, or free.
+
+A question; the collection's s3_bucket_info lists buckets of one's own only.
+"""
 
 from __future__ import annotations
 

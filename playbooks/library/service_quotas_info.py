@@ -1,5 +1,8 @@
 #!/usr/bin/python
-"""Service quotas by code, applied or default."""
+"""Service quotas by code, applied or default.
+
+A question, which no collection asks AWS.
+"""
 
 from __future__ import annotations
 

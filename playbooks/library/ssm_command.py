@@ -1,5 +1,8 @@
 #!/usr/bin/python
-"""Shell commands on an instance by Systems Manager, as an Ansible module."""
+"""Shell commands on an instance by Systems Manager, as an Ansible module.
+
+An act, no resource; no collection sends commands.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,10 @@
 #!/usr/bin/python
-"""One instance for a while, known by its tags, as an Ansible module."""
+"""One instance for a while, known by its tags, as an Ansible module.
+
+It lives for minutes within one run, so it is in no stack. The collection's ec2_instance does
+not find what a killed run left in whatever state, nor wait for the volume that becomes a
+snapshot.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 ACCOUNT = "000000000000"
@@ -48,6 +49,7 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
         "network_cidr": "10.0.0.0/16",
         "network_public_subnet_ids": ["subnet-0a", "subnet-0b", "subnet-0c"],
         "network_private_subnet_ids": ["subnet-1a", "subnet-1b", "subnet-1c"],
+        "stack_deployed": {},
         "cluster_name": STACK,
         "cluster_arn": f"arn:{partition}:eks:{where}:cluster/{STACK}",
         "cluster_api_key_id": "",
@@ -67,6 +69,18 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
             name: {"repository": f"registry.example/{STACK}/{name}", "digest": DIGEST}
             for name in names
         },
+    }
+
+
+def cluster_facts(kubeconfig: Path, *runtimes: dict[str, Any]) -> dict[str, Any]:
+    """The facts for roles that apply to a cluster, too."""
+    return {
+        **facts(*runtimes),
+        "cluster_name": STACK,
+        "kubernetes_apply": True,
+        "kubernetes_kubeconfig": str(kubeconfig),
+        "teardown_poll_seconds": 1,
+        "teardown_wait_seconds": 20,
     }
 
 

@@ -103,6 +103,7 @@ CONFIGURATIONS: dict[str, Configuration] = {
             "cluster_encryption_key_arn": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/"
             "12345678-1234-1234-1234-123456789012",
             "gateway_endpoint_url": "https://images.example.com",
+            "gateway_preflight": True,
         },
     ),
     "smallest": Configuration(

@@ -78,7 +78,7 @@ class Site:
         return [json.loads(message["Body"]) for message in messages]
 
 
-def run(ansible: Ansible, *arguments: str, **variables: Any) -> Run:
+def run(ansible: Ansible, *arguments: str, fails: bool = False, **variables: Any) -> Run:
     """Run the whole site but what needs a cluster that works."""
     images = {
         name: {"repository": f"registry.example/{name}", "digest": DIGEST, "tag": "1"}
@@ -94,7 +94,7 @@ def run(ansible: Ansible, *arguments: str, **variables: Any) -> Run:
         "kubernetes_apply": "false",  # a text, as `-e kubernetes_apply=false` gives it
         **variables,
     }
-    return ansible.play("site.yml", "-e", json.dumps(given), *arguments)
+    return ansible.play("site.yml", "-e", json.dumps(given), *arguments, fails=fails)
 
 
 def teardown(ansible: Ansible, *arguments: str, fails: bool = False) -> Run:

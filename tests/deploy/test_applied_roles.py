@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ansible_runs import Ansible, Run
-from earlier_roles import facts, runtime
+from earlier_roles import cluster_facts, facts, runtime
 from kubernetes_api import KubernetesApi, served
 from kubernetes_store import Json, Kind, Store, core_kinds, crd_kinds
 from rendering import containers, environment
@@ -113,15 +113,11 @@ def known_runtimes() -> list[dict[str, Any]]:
 def variables(cluster: Cluster) -> dict[str, Any]:
     folder = cluster.ansible.folder
     return {
-        **facts(*known_runtimes()),
+        **cluster_facts(cluster.kubeconfig, *known_runtimes()),
         "karpenter_chart": controller(folder, "karpenter"),
         "karpenter_crd_chart": controller(folder, "karpenter-crd"),
         "keda_chart": controller(folder, "keda"),
         "keda_repository": "",
-        "kubernetes_apply": True,
-        "kubernetes_kubeconfig": str(cluster.kubeconfig),
-        "teardown_poll_seconds": 1,
-        "teardown_wait_seconds": 20,
     }
 
 
@@ -202,19 +198,23 @@ def first(cluster: Cluster) -> Run:
     return cluster.apply("karpenter", "keda", *OURS, start="Install Karpenter's kinds")
 
 
+def changed_chart(cluster: Cluster, name: str, file: str, old: str, new: str) -> str:
+    """Write a chart of runtimes with a change in one of its files."""
+    chart = cluster.ansible.folder / "charts" / name
+    shutil.copytree(ROOT / "charts" / "runtime", chart)
+    text = (chart / file).read_text()
+    assert old in text
+    (chart / file).write_text(text.replace(old, new, 1))
+    return str(chart)
+
+
 @pytest.fixture(scope="module")
 def broken(cluster: Cluster) -> str:
-    """A newer chart of runtimes with a Deployment that no API server takes."""
-    chart = cluster.ansible.folder / "charts" / "broken"
-    shutil.copytree(ROOT / "charts" / "runtime", chart)
-    for file, old, new in (
-        ("Chart.yaml", "version: 0", "version: 99"),
-        ("templates/deployment.yaml", "matchLabels:", "matchLabels:\n      not: there"),
-    ):
-        text = (chart / file).read_text()
-        assert old in text
-        (chart / file).write_text(text.replace(old, new, 1))
-    return str(chart)
+    """A chart of runtimes with a Deployment that no API server takes."""
+    selector = "matchLabels:\n      not: there"
+    return changed_chart(
+        cluster, "broken", "templates/deployment.yaml", "matchLabels:", selector
+    )
 
 
 @pytest.fixture(scope="module")
@@ -240,9 +240,8 @@ def test_a_kubeconfig_of_the_role_makes_tokens_of_who_uses_it(cluster: Cluster) 
         {"ansible.builtin.assert": {"that": "found.resources | length > 0"}},
         {"ansible.builtin.command": {"argv": listing}},
     ]
-    made = {"certificate_authority": {"data": authority}}
     facts_of_it: dict[str, Any] = {
-        "__cluster_made": made,
+        "__cluster_outputs": {"ClusterAuthority": authority},
         "cluster_endpoint": cluster.api.server,
         "kubernetes_kubeconfig": str(written),
     }
@@ -346,6 +345,33 @@ def test_a_runtime_moves_to_another_bucket(cluster: Cluster, first: Run) -> None
     volume = cluster.named("PersistentVolume")[claim["spec"]["volumeName"]]
     assert volume["spec"]["csi"]["volumeAttributes"] == {"bucketName": "another-bucket"}
     assert volume["spec"]["claimRef"]["name"] == claimed["claimName"]
+
+
+def test_a_changed_template_reaches_a_release(cluster: Cluster, first: Run) -> None:
+    known = facts(known_runtimes()[1])
+    chart = changed_chart(
+        cluster,
+        "changed",
+        "templates/scaling.yaml",
+        "name: {{ .Values.name }}",
+        "name: another",
+    )
+    before = cluster.versions()
+
+    assert cluster.apply("runtimes", **known, runtimes_chart=chart).changed == 1
+    assert cluster.apply("runtimes", **known, runtimes_chart=chart).changed == 0
+
+    scaled = cluster.named("ScaledObject")["comfy"]
+    assert scaled["spec"]["scaleTargetRef"]["name"] == "another"
+    # The pods are the same.
+    deployment = cluster.named("Deployment")["comfy"]
+    assert deployment["metadata"]["generation"] == 1
+    assert (
+        before[("Deployment", "artists", "comfy")]
+        != cluster.versions()[("Deployment", "artists", "comfy")]
+    )
+    assert cluster.apply("runtimes", **known).changed == 1
+    assert "artists comfy deployed" in cluster.releases()
 
 
 def test_a_release_that_the_api_refuses_says_why_and_leaves_nothing(

@@ -106,6 +106,7 @@ def test_a_security_context_of_a_user_wins_key_by_key() -> None:
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
         "runAsUser": 1000,
+        "runAsNonRoot": True,
         "readOnlyRootFilesystem": True,
     }
 

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from toolbox import ROOT
+from filters import filter_plugin
 
 GOOD = {"helm": "v3.17.2+gcc0bbbd", "kubectl": "v1.32.3"}
 VCPUS = {"g5.xlarge": 4, "g5.2xlarge": 8, "p4d.24xlarge": 96}
 ON_DEMAND, SPOT = "ec2/L-DB2E81BA", "ec2/L-3819A6DF"
 
 
-def load() -> ModuleType:
-    path = ROOT / "playbooks" / "filter_plugins" / "preflight.py"
-    spec = importlib.util.spec_from_file_location("preflight_filters", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-preflight = load()
+preflight = filter_plugin("preflight")
 
 
 def need(**given: Any) -> dict[str, Any]:
@@ -193,6 +181,49 @@ def test_a_runtime_that_starts_at_once_may_not_lack_its_model(scaling: dict[str,
     (finding,) = preflight.model_findings([starting], "models", "missing", [])
 
     assert finding["level"] == "error"
+
+
+def served(**context: Any) -> dict[str, Any]:
+    values = {"runtime": {"inferenceApi": {"securityContext": context}}}
+    return runtime(namespace="artists", values=values)
+
+
+def namespace(name: str, **labels: str) -> dict[str, Any]:
+    told = {f"pod-security.kubernetes.io/{mode}": level for mode, level in labels.items()}
+    return {"metadata": {"name": name, "labels": told} if told else {"name": name}}
+
+
+def test_a_namespace_that_would_not_let_a_server_start_is_named_with_the_remedies() -> None:
+    (finding,) = preflight.pod_security_findings(
+        [served()], [namespace("artists", enforce="restricted"), namespace("default")]
+    )
+
+    assert finding == {
+        "level": "error",
+        "text": "runtime sdruntime: the namespace artists enforces Pod Security restricted, "
+        "and its server, which may run as root, meets baseline: name a user in "
+        "runtime.inferenceApi.securityContext.runAsUser, or kubectl label namespace artists "
+        "pod-security.kubernetes.io/enforce=baseline --overwrite",
+    }
+
+
+@pytest.mark.parametrize(
+    ("context", "labels"),
+    [
+        ({"runAsUser": 1000}, {"enforce": "restricted"}),
+        ({"runAsNonRoot": True}, {"enforce": "restricted"}),
+        ({}, {"enforce": "baseline"}),
+        ({}, {"warn": "restricted", "audit": "restricted"}),
+        ({"privileged": True}, {}),
+    ],
+)
+def test_a_namespace_that_takes_a_server_is_no_finding(
+    context: dict[str, Any], labels: dict[str, str]
+) -> None:
+    there = [namespace("artists", **labels)]
+
+    assert preflight.pod_security_findings([served(**context)], there) == []
+    assert preflight.pod_security_findings([served(**context)], []) == []
 
 
 def test_the_busiest_zone_counts() -> None:

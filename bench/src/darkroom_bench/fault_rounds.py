@@ -32,8 +32,8 @@ from darkroom_bench.fault_queues import Queues
 from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder
 from darkroom_cli.embedded.processes import Announce, Processes
-from darkroom_cli.embedded.programs import HOST, Attached
-from darkroom_cli.embedded.stack import STACK, Options, stack
+from darkroom_cli.embedded.programs import HOST, STACK, Attached
+from darkroom_cli.embedded.stack import Options, stack
 from darkroom_cli.requests import SAMPLE_CHECKPOINT
 from provisioning import emulator
 from provisioning.resources import Resources, provision, subscribe_queue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from awsio import clients
 from awsio.errors import translated
 from contracts.message import TaskMessage, UndecodableError
+from contracts.original import OriginalMessage
 from darkroom_cli.errors import CommandError
 from servicekit.errors import AppError
 
@@ -30,14 +31,22 @@ class Parked:
     body: str = field(repr=False)
     receipt: str = field(repr=False)
     sent_at: datetime
+    runtime: str  # whose queue has parked it
+    bucket: str  # of the results
 
     @property
     def task(self) -> TaskMessage | None:
-        """The task that it carries; None if it carries none."""
-        try:
+        """The task that it carries, also in the original solution's form; None if none."""
+        with suppress(UndecodableError):
             return TaskMessage.decode(self.body)
-        except UndecodableError:
-            return None
+        with suppress(UndecodableError):
+            return OriginalMessage.decode(self.body).task(
+                runtime=self.runtime,
+                bucket=self.bucket,
+                message_id=self.message_id,
+                sent_at=self.sent_at,
+            )
+        return None
 
     def named(self, name: str) -> bool:
         """Whether `name` is its message id, or its task's uid or id."""
@@ -52,6 +61,8 @@ class DeadLetters:
     sqs: SQSClient
     url: str
     source_url: str  # the queue whose messages it parks
+    runtime: str
+    bucket: str  # of the results
 
     @asynccontextmanager
     async def held(self, limit: int) -> AsyncIterator[list[Parked]]:
@@ -98,6 +109,8 @@ class DeadLetters:
                 sent_at=datetime.fromtimestamp(
                     int(message["Attributes"]["SentTimestamp"]) / 1000, UTC
                 ),
+                runtime=self.runtime,
+                bucket=self.bucket,
             )
             for message in answer.get("Messages", [])
         ]
@@ -113,8 +126,10 @@ class DeadLetters:
 
 
 @asynccontextmanager
-async def dead_letters(queue_url: str) -> AsyncIterator[DeadLetters]:
-    """Open the dead-letter queue that a queue's redrive policy names."""
+async def dead_letters(
+    queue_url: str, *, runtime: str, bucket: str
+) -> AsyncIterator[DeadLetters]:
+    """Open the dead-letter queue that the redrive policy of a runtime's queue names."""
     async with clients.sqs() as sqs:
         with translated("sqs.get_queue_attributes"):
             answer = await sqs.get_queue_attributes(
@@ -125,7 +140,7 @@ async def dead_letters(queue_url: str) -> AsyncIterator[DeadLetters]:
                 raise CommandError(f"{queue_url} has no dead-letter queue")
             name = policy["deadLetterTargetArn"].rsplit(":", 1)[1]
             url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
-        yield DeadLetters(sqs, url, queue_url)
+        yield DeadLetters(sqs, url, queue_url, runtime, bucket)
 
 
 def resubmission(task: TaskMessage, content: dict[str, Any], context: Any) -> dict[str, Any]:

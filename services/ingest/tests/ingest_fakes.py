@@ -27,6 +27,7 @@ from darkroom.tasks.v1 import tasks_pb2_grpc
 from ingest.bodies import Bodies
 from ingest.domain import Accepted, Caller, Change, Idempotency, Submission, is_terminal
 from ingest.http.app import rest_app
+from ingest.http.problems import no_http
 from ingest.keys import Gate
 from ingest.metrics import Metrics
 from ingest.rpc import SERVICE, TaskRpc
@@ -275,7 +276,7 @@ async def rest(world: World, key: str | None = KEY) -> AsyncIterator[httpx.Async
     port = free_port()
     headers = {} if key is None else {"x-api-key": key}
     async with (
-        http_serving(world.app(), "127.0.0.1", port),
+        http_serving(world.app(), "127.0.0.1", port, no_http=no_http(world.metrics)),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client,
     ):
         yield client

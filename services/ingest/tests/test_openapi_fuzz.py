@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, assume, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from ingest_fakes import (
     KEY,
     TASK,
@@ -48,7 +47,6 @@ CHECKS = [
     response_schema_conformance,
 ]
 ANSWER_SECONDS = 60
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 EVENTS = "/v1/tasks/{id}/events"
 # The document says "text": OpenAPI 3.1 has no schema for one event, and the tool wants one.
 CHECKS_OF_EVENTS = [check for check in CHECKS if check is not response_schema_conformance]
@@ -92,8 +90,6 @@ def send(url: str, method: str, path: str, mode: GenerationMode, key: str | None
     )
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
     def ask(case: Case[Any]) -> None:
-        # What is no HTTP is refused by the server itself, in plain text.
-        assume(not any(CONTROL.search(str(value)) for value in case.headers.values()))
         case.headers.pop("x-api-key", None)
         headers = {} if key is None else {"x-api-key": key}
         checks = CHECKS_OF_EVENTS if path == EVENTS else CHECKS
@@ -132,6 +128,7 @@ async def test_no_request_gets_an_answer_that_the_document_lacks(
     async with rest(world, None) as client:
         seen = await asyncio.to_thread(send, str(client.base_url), method, path, mode, key)
     if key is None:
-        assert seen == {401}
+        assert 401 in seen
+        assert seen <= {400, 401}  # 400: no HTTP at all, so the key was not looked at
     elif mode is GenerationMode.POSITIVE:
         assert 200 in seen

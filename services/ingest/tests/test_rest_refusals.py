@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ingest_fakes import (
@@ -14,11 +15,13 @@ from ingest_fakes import (
     WRONG_KEY,
     World,
     check_problem,
+    counted,
     digest,
     rest,
     v1alpha1,
     v1alpha2,
 )
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from contracts.message import CONTENT_LIMIT_BYTES
 from servicekit.errors import FatalError, FieldError, RejectedError, TransientError
@@ -184,3 +187,30 @@ async def test_unexpected_error_is_logged_and_shows_nothing(
     [record] = [r for r in caplog.records if r.levelno >= logging.ERROR]
     assert record.exc_info is not None
     assert record.exc_info[1] is error
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(b"GET /v1/tasks HTTP/1.1\r\nhost: x\r\nx-a: \x01\r\n\r\n", id="control"),
+        pytest.param(b"GET /v1/tasks HTTP/1.1\r\nhost: x\r\nx a: b\r\n\r\n", id="name"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01", id="TLS"),
+    ],
+)
+async def test_what_is_no_http_is_told_so_in_the_usual_form(
+    world: World, meter: InMemoryMetricReader, request_: bytes
+) -> None:
+    before = counted(meter)
+    async with rest(world) as client, asyncio.timeout(60):
+        port = cast("int", client.base_url.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request_)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"content-type: application/problem+json\r\n" in head
+    answer = json.loads(body)
+    assert (answer["status"], answer["code"]) == (400, "invalid_request")
+    key = ("darkroom.ingest.requests", "unknown", "400")
+    assert counted(meter)[key] - before.get(key, 0) == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,9 +14,9 @@ from contracts.ids import Uid, new_uid
 from contracts.kinds import RuntimeType
 from contracts.message import TaskMessage
 from contracts.runtimes import Runtime
-from ledger.record import POISONED
+from ledger.record import POISONED, Record
 from notifier.adapters.sqs import SqsDeadLetters
-from notifier.domain import callback_of
+from notifier.domain import DIRECT, Parked, callback_of
 from notifier.parked import LOOK_AGAIN, CloseParked
 from provisioning.resources import provision
 from servicekit.errors import FatalError
@@ -41,6 +42,7 @@ class FakeDeadLetters:
     """Holds bodies, counts looks, or refuses."""
 
     uids: list[Uid] = field(default_factory=list)
+    new: Record | None = None
     name: str = "sdruntime-dlq"
     denied: bool = False
     looks: int = 0
@@ -52,10 +54,10 @@ class FakeDeadLetters:
             raise FatalError("AWS refused sqs.get_queue_attributes: AccessDenied")
         return len(self.uids)
 
-    async def look(self) -> AsyncGenerator[Uid, None]:
+    async def look(self) -> AsyncGenerator[Parked, None]:
         self.looks += 1
         for uid in list(self.uids):
-            yield uid
+            yield Parked(uid=uid, new=self.new)
 
 
 @dataclass
@@ -130,6 +132,14 @@ async def test_an_ended_task_and_an_unknown_one_change_nothing(
     assert len(world.callbacks) == 1
 
 
+async def test_a_task_that_never_had_a_record_gets_one_and_is_told(world: World) -> None:
+    new = replace(RECORD, uid=OTHER, tenant=DIRECT)
+    queue = FakeDeadLetters([OTHER, OTHER], new=new)
+    assert await closing(world, queue).look(queue) == 1
+    assert world.ledger.records[OTHER].poisoned
+    assert [callback.uid for callback in world.callbacks] == [OTHER]
+
+
 async def test_messages_are_looked_at_again_when_their_number_changes(world: World) -> None:
     queue, clock = FakeDeadLetters(), Clock()
     close = closing(world, queue, clock=clock)
@@ -190,6 +200,32 @@ async def test_sqs_shows_what_is_parked_and_keeps_it_visible(aws: str) -> None:
         assert queue.name.endswith("-sdruntime-dlq")
         for _ in range(2):
             assert await queue.count() == 12
-            found = {uid async for uid in queue.look()}
+            found = {parked.uid async for parked in queue.look()}
             assert uids < found
             assert len(found) == 12
+
+
+@pytest.mark.parametrize("runtime", ["sdruntime", "SdRuntime", "legacy"])
+async def test_the_originals_message_is_a_task_of_the_runtime_of_its_queue(
+    aws: str, runtime: str
+) -> None:
+    made = await provision(
+        (stack := f"notifier-{new_uid().lower()}"),
+        [Runtime(name="sdruntime", type=RuntimeType.SDWEBUI)],
+    )
+    asked = {"id": "a", "tasktype": "text-to-image", "context": {"n": 1}}
+    bodies = [
+        {"metadata": {**asked, "runtime": name}, "content": {"prompt": "x"}}
+        for name in (runtime, "other")
+    ]
+    async with clients.sqs() as sqs:
+        url = made.dead_letter_queues["sdruntime"]
+        queue = SqsDeadLetters(client=sqs, url=url, prefix=stack, bucket="outputbucket")
+        for body in bodies:
+            await sqs.send_message(QueueUrl=queue.url, MessageBody=json.dumps(body))
+        found = [parked async for parked in queue.look()]
+
+    ((uid, new),) = [(one.uid, one.new) for one in found if one.new]
+    assert len(found) == 2
+    assert (new.uid, new.id, new.runtime, new.tenant) == (uid, "a", "sdruntime", DIRECT)
+    assert (new.place.location, new.context_json) == ("s3://outputbucket/output/a", '{"n":1}')

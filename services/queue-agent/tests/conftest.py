@@ -7,13 +7,13 @@ import pytest
 from consumer_parts import agent
 from handler_parts import room, spans
 from opentelemetry.metrics import NoOpMeterProvider
-from pipeline_parts import gate, plant
+from pipeline_parts import beats, gate, plant
 
 from queue_agent.metrics import Metrics
 from testkit.aws import aws
 from testkit.sample_runtimes import SampleRuntime, sample_runtime
 
-__all__ = ["agent", "aws", "gate", "plant", "room", "spans"]
+__all__ = ["agent", "aws", "beats", "gate", "plant", "room", "spans"]
 
 # Prompts with these words hang and fail.
 TROUBLES = ("--hang-when", "HANG", "--fail-when", "BREAK")

@@ -34,7 +34,7 @@ from queue_agent.pipeline.consumer import Consumer
 from queue_agent.pipeline.readiness import Readiness
 from queue_agent.pipeline.slots import Slots
 from queue_agent.ports import Report
-from queue_agent.task import results
+from queue_agent.task import progress, results
 from queue_agent.task.handler import Handler
 from queue_agent.task.incoming import MessageReader
 from queue_agent.task.out_document import SdWebuiOut
@@ -155,3 +155,12 @@ def gate(plant: Plant) -> Gate:
 
 async def ready(plant: Plant) -> bool:
     return plant.health.reason is None
+
+
+@pytest.fixture
+def beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        progress.ProgressReporter.__init__,
+        "__kwdefaults__",
+        {"interval": timedelta(milliseconds=5)},
+    )

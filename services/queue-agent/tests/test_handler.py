@@ -47,6 +47,7 @@ async def test_run_that_loads_models_has_longer_unless_its_task_says_how_long(
 
     failure = room.notifier.ends[sent.uid].failure
     assert (failure.code if failure else None) == code
+    assert failure is None or failure.message == "the runtime took longer than 1 s"
 
 
 async def test_what_a_task_left_is_deleted_after_its_images_are_stored(room: Room) -> None:
@@ -138,6 +139,20 @@ async def test_out_document_says_which_file_came_from_which_node(room: Room) -> 
     assert told["7"]["n"] == [1]
     assert (told["8"], told["10"]) == (outputs["8"], outputs["10"])
     assert told["9"][0]["image_url"] == [urls[2]]
+
+
+async def test_what_the_runtime_did_otherwise_than_asked_is_told(room: Room) -> None:
+    async def make(job: Job, report: Report) -> Generated:
+        answer = {"info": "{}", "parameters": {}}
+        return Generated(files=(File(body=PNG),), answer=answer, warnings=("another sampler",))
+
+    room.runtime.script = make
+    sent = message()
+
+    await room.handle(sent)
+
+    assert room.notifier.ends[sent.uid].warnings == ("another sampler",)
+    assert room.out()["warnings"] == ["another sampler"]
 
 
 async def test_grids_have_names_of_their_own(room: Room) -> None:

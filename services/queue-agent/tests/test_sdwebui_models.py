@@ -97,7 +97,7 @@ async def test_two_checkpoints_in_one_body_are_not_chosen_between(http: RuntimeH
         "alwayson_scripts": {"sd_model_checkpoint": BAR},
     }
 
-    with pytest.raises(TaskFailedError, match="the body asks for 'bar/foo") as caught:
+    with pytest.raises(TaskFailedError, match="the task asks for 'bar/foo") as caught:
         await runtime(http).run(job(**body), ignore)
 
     assert caught.value.code == "model_not_found"
@@ -119,8 +119,19 @@ async def test_fixed_runtime_that_somebody_has_switched_makes_its_own_images(
 async def test_fixed_runtime_does_not_make_another_model_s_image(http: RuntimeHttp) -> None:
     body: dict[str, Any] = {"override_settings": {"sd_model_checkpoint": BAR}}
 
-    with pytest.raises(TaskFailedError, match="the body asks for 'bar/foo"):
+    with pytest.raises(TaskFailedError, match="the task asks for 'bar/foo"):
         await runtime(http, dynamic=False, own=ROOT).run(job(**body), ignore)
+
+
+async def test_fixed_runtime_is_asked_with_the_hash_of_its_own_model(http: RuntimeHttp) -> None:
+    server, known = runtime(http, dynamic=False, own=ROOT), await hashes(http)
+
+    for right in (f"{ROOT} [{known[ROOT]}]", f"foo [{known[ROOT]}]"):
+        assert hash_of(await server.run(job(checkpoint=right), ignore)) == known[ROOT]
+    for wrong in (f"{ROOT} [{known[BAR]}]", f"{ROOT} [0000000000]"):
+        with pytest.raises(TaskFailedError) as caught:
+            await server.run(job(checkpoint=wrong), ignore)
+        assert caught.value.code == "model_not_found"
 
 
 async def test_task_leaves_the_server_as_it_was(http: RuntimeHttp) -> None:

@@ -21,6 +21,7 @@ from queue_agent.domain import (
 from queue_agent.runtimes.http import RuntimeHttp, runtime_http
 from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.runtimes.sdwebui import runtime as sdwebui
+from queue_agent.runtimes.sdwebui.progress import State, watch_progress
 from queue_agent.runtimes.sdwebui.runtime import Known, SdWebuiRuntime
 from servicekit.errors import TransientError
 from testkit.sample_runtimes import SampleRuntime
@@ -158,12 +159,29 @@ async def test_run_that_shows_no_progress_goes_on_while_the_server_answers() -> 
         still = SdWebuiRuntime(http=http, dynamic=False, poll=POLL, silence=SILENCE)
         run = asyncio.create_task(still.run(job({}), ignore))
         async with asyncio.timeout(60):
-            while stuck.looks < 20:  # noqa: ASYNC110  # many times what would be silence
+            while stuck.looks < 20:  # noqa: ASYNC110  # it is asked as time goes by
                 await asyncio.sleep(0.01)
         assert not run.done()
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
+
+
+async def test_answers_that_show_no_progress_are_no_silence() -> None:
+    looks = 0
+
+    async def read() -> State:
+        nonlocal looks
+        looks += 1
+        return {"job": "stuck"}
+
+    watch = watch_progress(read, {}, ignore, poll=POLL, lost=POLL * 3)
+    watching = asyncio.create_task(watch)
+    while looks < 20 and not watching.done():  # noqa: ASYNC110  # it is asked as time goes by
+        await asyncio.sleep(0.01)
+
+    assert not watching.done()
+    watching.cancel()
 
 
 async def test_runtime_that_goes_on_with_an_interrupted_run_is_not_ready_meanwhile() -> None:

@@ -360,3 +360,21 @@ def test_model_in_a_folder_is_recognised_in_the_answer() -> None:
     assert listed.answers_to("base.safetensors")
     assert not listed.answers_to("other [31e35c80fc]")
     assert listed.run_names == {"sdxl_base", "base"}
+
+
+async def test_long_inputs_that_the_server_repeats_are_cut_out() -> None:
+    script = {"ControlNet": {"args": [{"image": "iVBOR" * 20_000}, 1]}}
+    said = {"images": ["iVBOR+8="], "parameters": {"alwayson_scripts": script}, "info": "{}"}
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(said if request.method == "POST" else {})
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", answer)
+    server = TestServer(app)
+    async with server, runtime_http(str(server.make_url("/"))) as http:
+        made = await runtime(http).run(job({}), ignore)
+
+    [image, number] = made.answer["parameters"]["alwayson_scripts"]["ControlNet"]["args"]
+    assert (image["image"], number) == ("(100000 characters of base64)", 1)
+    assert len(made.files) == 1

@@ -27,8 +27,8 @@ from servicekit.errors import RejectedError
         pytest.param(
             {"runtime": "", "checkpoint": "v1-5.safetensors [6ce0]"},
             FIXED,
-            "",
-            id="title",
+            "v1-5.safetensors [6ce0]",
+            id="title, whose hash the runtime compares",
         ),
         pytest.param({"runtime": "", "checkpoint": "v1-5"}, FIXED, "", id="stem"),
         pytest.param(

@@ -163,16 +163,19 @@ async def _parked(
         raise CommandError(f"there is no runtime '{runtime}'; there are: {known}")
     for name, url in running.queues.items():
         if runtime in {None, name}:
-            async with _open(url) as (queue, messages):
+            async with _open(url, name, running.bucket) as (queue, messages):
                 for parked in messages:
                     yield name, queue, parked
 
 
 @asynccontextmanager
-async def _open(url: str) -> AsyncIterator[tuple[DeadLetters, list[Parked]]]:
+async def _open(
+    url: str, runtime: str, bucket: str
+) -> AsyncIterator[tuple[DeadLetters, list[Parked]]]:
     from darkroom_cli.parked import dead_letters
 
-    async with dead_letters(url) as queue, queue.held(LIMIT) as messages:
+    opened = dead_letters(url, runtime=runtime, bucket=bucket)
+    async with opened as queue, queue.held(LIMIT) as messages:
         yield queue, messages
 
 

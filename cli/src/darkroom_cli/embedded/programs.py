@@ -17,6 +17,7 @@ from provisioning import emulator
 from provisioning.resources import Resources
 from servicekit.listen import address, free_port
 
+STACK = "darkroom"  # begins the names of what is made at AWS
 HOST = "127.0.0.1"
 SILENT = "does not answer"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -120,6 +121,8 @@ def services(
         result_topic_arn=resources.result_topic_arn,
         table=resources.table,
         dead_letter_queues=json.dumps(list(resources.dead_letter_queues.values())),
+        queue_prefix=STACK,
+        output_bucket=resources.output_bucket,
     )
     router = service(
         "router",

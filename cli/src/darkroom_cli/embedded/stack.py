@@ -17,7 +17,7 @@ from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder, Running
 from darkroom_cli.embedded.models import seed_models
 from darkroom_cli.embedded.processes import Announce, Processes, Program
-from darkroom_cli.embedded.programs import HOST, Addresses, Attached
+from darkroom_cli.embedded.programs import HOST, STACK, Addresses, Attached
 from darkroom_cli.errors import CommandError
 from darkroom_cli.interruption import unless
 from darkroom_cli.requests import SAMPLE_CHECKPOINT
@@ -26,7 +26,6 @@ from provisioning.resources import Resources, provision
 from servicekit.errors import AppError
 from servicekit.listen import address, free_port
 
-STACK: Final = "darkroom"
 PROVISION_SECONDS: Final = 60
 REGION: Final = "us-east-1"
 

@@ -12,7 +12,7 @@ from ulid import ULID
 
 from contracts.ids import DEFAULT_PREFIX, PrefixField, TaskIdField, Uid
 from contracts.kinds import TaskType
-from contracts.message import UndecodableError
+from contracts.message import TaskMessage, UndecodableError
 from contracts.scripts import WebuiBody, without_routing
 
 CONTEXT_LIMIT_BYTES: Final = 16 * 1024
@@ -68,6 +68,29 @@ class OriginalMessage(BaseModel):
             content = without_routing(content, scripts, self.metadata.tasktype)
             asked = scripts.sd_model_checkpoint or asked
         return content, asked if isinstance(asked, str) else None
+
+    def task(
+        self, *, runtime: str, bucket: str, message_id: str, sent_at: datetime
+    ) -> TaskMessage:
+        """The task that it is in the queue of a runtime: the same for each of its deliveries.
+
+        Raises `UndecodableError`, also if it is for another runtime.
+        """
+        content, checkpoint = self.body()
+        asked = self.metadata
+        if asked.runtime.lower() not in {runtime, LEGACY}:
+            raise UndecodableError("it is for another runtime")
+        return TaskMessage(
+            uid=uid_of_message(message_id, sent_at),
+            id=asked.id,
+            runtime=runtime,
+            tasktype=asked.tasktype,
+            prefix=asked.prefix,
+            bucket=bucket,
+            checkpoint=checkpoint,
+            accepted_at=sent_at,
+            content=content,
+        )
 
 
 def uid_of_message(message_id: str, sent_at: datetime) -> Uid:

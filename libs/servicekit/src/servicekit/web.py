@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import prometheus_client
@@ -15,12 +16,39 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from servicekit.errors import FatalError
 from servicekit.health import Health
 
 # Longer than a gateway keeps a connection that it may send on at any moment.
 KEEP_ALIVE_SECONDS: Final = 75
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoHttp:
+    """What is answered to bytes that are no HTTP, with the status 400."""
+
+    media_type: str
+    body: bytes
+    on_answer: Callable[[], None]  # called each time
+
+
+def _protocol(no_http: NoHttp) -> type[HttpToolsProtocol]:
+    head = (
+        "HTTP/1.1 400 Bad Request\r\n"
+        f"content-type: {no_http.media_type}\r\n"
+        f"content-length: {len(no_http.body)}\r\n"
+        "connection: close\r\n\r\n"
+    )
+
+    class Protocol(HttpToolsProtocol):
+        def send_400_response(self, msg: str) -> None:
+            no_http.on_answer()
+            self.transport.write(head.encode() + no_http.body)
+            self.transport.close()
+
+    return Protocol
 
 
 class _Server(uvicorn.Server):
@@ -30,10 +58,13 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def http_serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
+async def http_serving(
+    app: ASGIApp, host: str, port: int, *, no_http: NoHttp | None = None
+) -> AsyncIterator[None]:
     """Serve `app` until the block ends, then let requests in flight finish.
 
-    Raises `FatalError` when the address is taken.
+    The app never sees what is no HTTP, such as a control character in a header: `no_http` is
+    the answer, or a line of text. Raises `FatalError` when the address is taken.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -54,6 +85,7 @@ async def http_serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None
         lifespan="off",
         timeout_graceful_shutdown=10,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        http=_protocol(no_http) if no_http else "httptools",
     )
     server = _Server(config)
     async with asyncio.TaskGroup() as group:

@@ -15,6 +15,7 @@ from ingest.adapters.notifier import GrpcNotifier
 from ingest.adapters.router import GrpcRouter
 from ingest.bodies import Bodies
 from ingest.http.app import rest_app
+from ingest.http.problems import no_http
 from ingest.keys import KeysFile, open_gate, watch_keys
 from ingest.metrics import Metrics
 from ingest.ports import Router
@@ -69,7 +70,9 @@ async def serve(settings: Settings) -> None:
         def register(server: grpc.aio.Server) -> None:
             add_TaskServiceServicer_to_server(tasks, server)
 
-        await stack.enter_async_context(http_serving(app, settings.host, settings.http_port))
+        await stack.enter_async_context(
+            http_serving(app, settings.host, settings.http_port, no_http=no_http(metrics))
+        )
         listening = address(settings.host, settings.grpc_port)
         renewal = Renewal(settings.grpc_connection_age, settings.grpc_connection_grace)
         await stack.enter_async_context(

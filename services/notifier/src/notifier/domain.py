@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 from pydantic_core import from_json
 
 from contracts.callback import Callback, TerminalStatus
+from contracts.ids import Uid
+from contracts.message import TaskMessage
 from contracts.state import TaskState
 from contracts.verdict import Verdict
 from ledger.record import Record
@@ -14,6 +19,32 @@ _STATUS: dict[TaskState, TerminalStatus] = {
     TaskState.FAILED: "failed",
     TaskState.CANCELLED: "cancelled",
 }
+
+
+DIRECT: Final = "direct"  # the tenant of tasks that were published past ingest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """What a message in a dead-letter queue says; it need not be of a task."""
+
+    uid: Uid
+    new: Record | None = None  # what to record if nothing is: it was published past the router
+
+
+def new_record(task: TaskMessage, context_json: str) -> Record:
+    """The first record of a task that was published past the router."""
+    return Record(
+        uid=task.uid,
+        id=task.id,
+        tenant=DIRECT,
+        runtime=task.runtime,
+        tasktype=task.tasktype,
+        bucket=task.bucket,
+        prefix=task.prefix,
+        context_json=context_json,
+        created_at=task.accepted_at,
+    )
 
 
 def judge(record: Record | None) -> Verdict:

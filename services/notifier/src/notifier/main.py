@@ -52,7 +52,15 @@ async def serve(settings: Settings) -> None:
         )
         sqs = await stack.enter_async_context(clients.sqs())
         parked = CloseParked(
-            queues=[SqsDeadLetters(client=sqs, url=url) for url in settings.dead_letter_queues],
+            queues=[
+                SqsDeadLetters(
+                    client=sqs,
+                    url=url,
+                    prefix=settings.queue_prefix,
+                    bucket=settings.output_bucket,
+                )
+                for url in settings.dead_letter_queues
+            ],
             settle=settle,
             interval=settings.parked_interval,
         )

@@ -54,9 +54,9 @@ class CloseParked:
         if count == before and now - looked_at < LOOK_AGAIN.total_seconds():
             return 0
         seen = ended = 0
-        async with aclosing(queue.look()) as uids:
-            async for uid in uids:
+        async with aclosing(queue.look()) as messages:
+            async for parked in messages:
                 seen += 1
-                ended += await self.settle.close_parked(uid)
+                ended += await self.settle.close_parked(parked.uid, parked.new)
         self._looks[queue.name] = (seen, now)
         return ended

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from contracts.callback import Callback
-from contracts.ids import Uid
 from contracts.kinds import TaskType
+from notifier.domain import Parked
 
 
 class ResultTopic(Protocol):
@@ -30,8 +30,8 @@ class DeadLetters(Protocol):
         """About how many messages can be seen now."""
         ...
 
-    def look(self) -> AsyncGenerator[Uid, None]:
-        """The uids of what is parked, of tasks or not. All of it stays.
+    def look(self) -> AsyncGenerator[Parked, None]:
+        """What is parked, of tasks or not. All of it stays.
 
         Nobody else sees a message between its turn and the end.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from contracts import ids
 from contracts.callback import Failure
@@ -14,11 +14,10 @@ from contracts.state import Progress
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
 from ledger.record import Record, Result
 from ledger.wire import to_wire
+from notifier.domain import DIRECT
 from notifier.settle import Settle
 from notifier.watch import Watch
 from servicekit.errors import FieldError, RejectedError
-
-_DIRECT: Final = "direct"  # the tenant of tasks that were published past ingest
 
 
 class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
@@ -136,7 +135,7 @@ def _new_record(request: notifier_pb2.BeginAttemptRequest) -> Record:
         return Record(
             uid=_uid(request.uid),
             id=ids.task_id(task.id),
-            tenant=_DIRECT,
+            tenant=DIRECT,
             runtime=task.runtime,
             tasktype=TaskType(task.tasktype),
             bucket=task.bucket,

@@ -39,5 +39,9 @@ class Settings(GrpcSettings):
     """A callback that is due for longer was not sent, and is sent by a search."""
     dead_letter_queues: tuple[str, ...] = ()
     """URLs of the dead-letter queues of all runtimes, as a JSON list."""
+    queue_prefix: str = ""
+    """What the names of the queues begin with, before `-`, the runtime, and `-dlq`."""
+    output_bucket: str = ""
+    """Bucket of the results, for the records of tasks that were published past the router."""
     parked_interval: Duration = Field(default=timedelta(seconds=30), ge=_SOON)
     """Between two looks whether messages were parked."""

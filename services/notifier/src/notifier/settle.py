@@ -143,12 +143,16 @@ class Settle:
         record = await self.ledger.get(uid)
         return record is not None and not record.terminal
 
-    async def close_parked(self, uid: Uid) -> bool:
+    async def close_parked(self, uid: Uid, new: Record | None = None) -> bool:
         """End a task whose message is in a dead-letter queue; gives whether this call did.
+
+        `new` is recorded first if the task has no record.
 
         It is `poisoned`, unless it had ended before or was taken back.
         """
         record = await self.ledger.get(uid)
+        if record is None and new is not None:
+            record = await self.ledger.create(new)
         if record is None or record.terminal:
             return False
         ended, committed = await self.ledger.finish(uid, parked(record), self.now())

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from contracts.checkpoints import checkpoints_named
+from contracts.checkpoints import checkpoints_named, has_hash
 from contracts.ids import Prefix, TaskId, Uid
 from contracts.kinds import Previews, TaskType
 from contracts.runtimes import Runtime
@@ -56,7 +56,7 @@ class Choice:
     """The runtime that takes a task."""
 
     runtime: Runtime
-    # The checkpoint that the model bucket must have and the runtime must load; empty if none.
+    # What the runtime must load or, of a fixed one, compare with its own; empty if nothing.
     checkpoint: str
 
 
@@ -79,7 +79,9 @@ def choose(runtimes: Sequence[Runtime], task: Submission) -> Choice:
         )
     if not runtime.dynamic_model:
         _check_own(runtime, task.checkpoint)
-    return Choice(runtime=runtime, checkpoint=task.checkpoint if runtime.dynamic_model else "")
+    # Only the runtime knows whether a hash is that of its own.
+    tells = runtime.dynamic_model or has_hash(task.checkpoint)
+    return Choice(runtime=runtime, checkpoint=task.checkpoint if tells else "")
 
 
 def _check_own(runtime: Runtime, asked: str) -> None:

@@ -46,7 +46,7 @@ class Submit:
         be recorded or published: then it was not accepted.
         """
         choice = choose(self.runtimes, task)
-        if choice.checkpoint:
+        if choice.checkpoint and choice.runtime.dynamic_model:
             await self.models.require_checkpoint(choice.checkpoint)
         message = await self._message(task, choice)
         wanted = self._record(task, choice)

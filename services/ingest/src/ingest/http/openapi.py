@@ -17,9 +17,7 @@ from ingest.translate_v1alpha1 import V1Alpha1Request
 from ingest.translate_v1alpha2 import V1Alpha2Request
 from servicekit.status import REFUSALS
 
-READING: Final = (401, 404, 405, 429, 500, 503)
-FINDING: Final = (400, *READING)
-LISTING: Final = FINDING
+READING: Final = (400, 401, 404, 405, 429, 500, 503)
 CANCELLING: Final = (*READING, 409)
 SUBMITTING: Final = (400, 401, 404, 405, 409, 413, 415, 429, 500, 503)
 

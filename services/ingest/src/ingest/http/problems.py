@@ -18,6 +18,7 @@ from ingest.payload import field_error, invalid
 from servicekit.errors import AppError, FieldError, RejectedError, TransientError
 from servicekit.rpc import RETRY_AFTER
 from servicekit.status import REFUSALS
+from servicekit.web import NoHttp
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,21 @@ class Problems:
             headers["Retry-After"] = str(max(1, ceil(wait.total_seconds())))
         self._metrics.refused(code, "rest")
         return _response(code, detail, errors, headers)
+
+
+def no_http(metrics: Metrics) -> NoHttp:
+    """The answer to what the server itself refuses, before it is a request."""
+    code = "invalid_request"
+    detail = "this is no HTTP; is there a control character in a header?"
+
+    def count() -> None:
+        log.info("refused", extra={"code": code, "reason": detail})
+        with metrics.measured("unknown", "rest") as call:
+            call.status = str(REFUSALS[code].http)
+        metrics.refused(code, "rest")
+
+    body = bytes(_response(code, detail, (), {}).body)
+    return NoHttp(media_type=MEDIA_TYPE, body=body, on_answer=count)
 
 
 def _parameter_error(item: ErrorDetails) -> FieldError:

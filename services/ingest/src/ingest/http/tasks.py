@@ -41,7 +41,7 @@ def add_tasks(app: FastAPI, router: Router, watches: Watches) -> None:
         "/v1/tasks/{id}",
         operation_id="getTask",
         summary="Tell the state of a task, by uid or by the client's id",
-        responses=openapi.refusals(openapi.FINDING),
+        responses=openapi.refusals(openapi.READING),
         response_model_exclude_unset=True,
     )
     async def get_task(id: str, response: Response, links: Links = None) -> TaskView:
@@ -67,7 +67,7 @@ def add_tasks(app: FastAPI, router: Router, watches: Watches) -> None:
         operation_id="watchTask",
         summary="Follow a task by server-sent events until it has ended",
         response_class=Response,
-        responses={**openapi.event_stream(), **openapi.refusals(openapi.FINDING)},
+        responses={**openapi.event_stream(), **openapi.refusals(openapi.READING)},
     )
     async def watch_task(id: str, last_event_id: LastEventId = "") -> Response:
         task = await find_task(router, id)
@@ -77,7 +77,7 @@ def add_tasks(app: FastAPI, router: Router, watches: Watches) -> None:
         "/v1/tasks",
         operation_id="listTasks",
         summary="List tasks, newest first",
-        responses=openapi.refusals(openapi.LISTING),
+        responses=openapi.refusals(openapi.READING),
         response_model_exclude_unset=True,
     )
     async def list_some(filters: Annotated[Filters, Query()]) -> TasksView:

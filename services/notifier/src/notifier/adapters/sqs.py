@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from awsio.errors import translated
-from contracts.ids import Uid
 from contracts.message import TaskMessage, UndecodableError
-from contracts.original import uid_of_message
+from contracts.original import OriginalMessage, uid_of_message
+from notifier.domain import Parked, new_record
 from servicekit.errors import AppError
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class SqsDeadLetters:
 
     client: SQSClient
     url: str
+    prefix: str = ""  # begins the name of the queue, before that of its runtime
+    bucket: str = ""  # of the results
 
     @property
     def name(self) -> str:
@@ -44,7 +46,7 @@ class SqsDeadLetters:
             )
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
-    async def look(self) -> AsyncGenerator[Uid, None]:
+    async def look(self) -> AsyncGenerator[Parked, None]:
         receipts: list[str] = []
         end = time.monotonic() + HELD.total_seconds()
         try:
@@ -63,9 +65,29 @@ class SqsDeadLetters:
                     break
                 receipts += [message["ReceiptHandle"] for message in messages]
                 for message in messages:
-                    yield _uid(message)
+                    yield self._parked(message)
         finally:
             await self._give_back(receipts)
+
+    def _parked(self, message: MessageTypeDef) -> Parked:
+        try:
+            return Parked(uid=TaskMessage.decode(message["Body"]).uid)
+        except UndecodableError:
+            milliseconds = int(message["Attributes"]["SentTimestamp"])
+            sent_at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        uid = uid_of_message(message["MessageId"], sent_at)
+        runtime = self.name.removeprefix(f"{self.prefix}-").removesuffix("-dlq")
+        try:
+            original = OriginalMessage.decode(message["Body"])
+            task = original.task(
+                runtime=runtime,
+                bucket=self.bucket,
+                message_id=message["MessageId"],
+                sent_at=sent_at,
+            )
+        except UndecodableError:
+            return Parked(uid=uid)
+        return Parked(uid=uid, new=new_record(task, original.metadata.context))
 
     async def _give_back(self, receipts: list[str]) -> None:
         for start in range(0, len(receipts), BATCH):
@@ -78,13 +100,3 @@ class SqsDeadLetters:
                 await self.client.change_message_visibility_batch(
                     QueueUrl=self.url, Entries=entries
                 )
-
-
-def _uid(message: MessageTypeDef) -> Uid:
-    try:
-        return TaskMessage.decode(message["Body"]).uid
-    except UndecodableError:
-        sent_at = datetime.fromtimestamp(
-            int(message["Attributes"]["SentTimestamp"]) / 1000, UTC
-        )
-        return uid_of_message(message["MessageId"], sent_at)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from contracts.message import TaskMessage, UndecodableError
-from contracts.original import LEGACY, OriginalMessage, uid_of_message
+from contracts.original import OriginalMessage
 from queue_agent.domain import Delivery, Incoming, UnworkableError
 
 
@@ -34,22 +34,14 @@ class MessageReader:
         """A task that was published past the router, which has no uid and no record."""
         try:
             original = OriginalMessage.decode(delivery.body)
-            content, checkpoint = original.body()
-        except UndecodableError:
-            raise UnworkableError(f"undecodable message: {reason}") from None
-        asked = original.metadata
-        if asked.runtime.lower() not in {self.runtime_name, LEGACY}:
-            raise UnworkableError("message for another runtime")
-        sent_at = delivery.sent_at or datetime.now(UTC)
-        message = TaskMessage(
-            uid=uid_of_message(delivery.message_id, sent_at),
-            id=asked.id,
-            runtime=self.runtime_name,
-            tasktype=asked.tasktype,
-            prefix=asked.prefix,
-            bucket=self.bucket,
-            checkpoint=checkpoint if self.dynamic_model else None,
-            accepted_at=sent_at,
-            content=content,
-        )
-        return Incoming(message=message, context_json=asked.context)
+            message = original.task(
+                runtime=self.runtime_name,
+                bucket=self.bucket,
+                message_id=delivery.message_id,
+                sent_at=delivery.sent_at or datetime.now(UTC),
+            )
+        except UndecodableError as error:
+            raise UnworkableError(f"undecodable message: {reason}; {error}") from None
+        if not self.dynamic_model:
+            message = message.model_copy(update={"checkpoint": None})
+        return Incoming(message=message, context_json=original.metadata.context)

@@ -85,23 +85,24 @@ def in_body(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 async def exact(
-    content: Mapping[str, Any], checkpoint: Checkpoint | None, shelf: CheckpointShelf
+    job: Job, checkpoint: Checkpoint | None, shelf: CheckpointShelf
 ) -> dict[str, Any]:
     """The body with `checkpoint` asked for by its title, which means no other one.
 
-    Raises `TaskFailedError` as `find` does, and for a body that asks for another checkpoint.
+    Raises `TaskFailedError` as `find` does, and for a job that asks for another checkpoint.
     """
-    changed = without_routing(content)
+    changed = without_routing(job.content)
     for name in _SECOND:
         second = changed.get(name)
         if isinstance(second, str) and second not in _NO_SECOND:
             changed[name] = (await shelf.find(second)).title
     if checkpoint is None:
         return changed
-    for asked in in_body(content):
+    told = [job.checkpoint] if job.checkpoint else []
+    for asked in [*told, *in_body(job.content)]:
         if (await shelf.find(asked)).title != checkpoint.title:
             raise TaskFailedError(
-                f"'{checkpoint.title}' is to be used, and the body asks for '{asked}'",
+                f"'{checkpoint.title}' is to be used, and the task asks for '{asked}'",
                 code="model_not_found",
             )
     overrides = changed.get(_OVERRIDES)

@@ -124,7 +124,7 @@ class SdWebuiRuntime:
         name = self._asked(job)
         checkpoint = await self._shelf.find(name) if name else None
         is_ours = self.dynamic or bool(self.own) or any(in_body(job.content))
-        content = await exact(job.content, checkpoint if is_ours else None, self._shelf)
+        content = await exact(job, checkpoint if is_ours else None, self._shelf)
         request = await encoded({**with_grid(content), **_ALWAYS}, job.inputs)
         chosen = checkpoint.name if checkpoint else None
         return replace(job, inputs={}, request=request, checkpoint=chosen)
