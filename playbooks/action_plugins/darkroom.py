@@ -1,7 +1,7 @@
 """Runs the `darkroom` command on the controller, and shows meanwhile what it tells.
 
-The module `command` shows nothing before the end, which is half an hour away where a first node
-starts, and has what it was given on standard input, such as headers with a token, in its result.
+The module `command` shows nothing before the end, half an hour later where a first node starts,
+and has what it was given on standard input, such as headers with a token, in its result.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def ran(
     with tempfile.TemporaryFile("w+") as source, tempfile.TemporaryFile("w+") as printed:
         source.write(stdin or "")
         source.seek(0)
-        with subprocess.Popen(
+        with subprocess.Popen(  # noqa: S603  # what the playbook's user names
             words,
             stdin=source,
             stdout=printed,
