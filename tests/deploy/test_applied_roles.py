@@ -37,10 +37,9 @@ class Cluster:
     api: KubernetesApi
     kubeconfig: Path
 
-    def apply(self, *roles: str, start: str = "", fails: bool = False, **changes: Any) -> Run:
-        """Run roles, from a task on if it is named, with these changes of their variables."""
-        arguments = ["--start-at-task", start] if start else []
-        return self.play({"roles": list(roles)}, *arguments, fails=fails, **changes)
+    def apply(self, *roles: str, fails: bool = False, **changes: Any) -> Run:
+        """Run roles with these changes of their variables."""
+        return self.play({"roles": list(roles)}, fails=fails, **changes)
 
     def tear_down(self, **changes: Any) -> Run:
         """Run teardown's part that is in the cluster."""
@@ -189,13 +188,12 @@ def cluster(ansible: Ansible) -> Iterator[Cluster]:
 def first(cluster: Cluster) -> Run:
     """The first run, after a check without a cluster and one of an empty cluster."""
     everything = variables(cluster)
-    assert cluster.ansible.roles(*OURS, variables=everything, check=True).changed > 0
+    cluster.ansible.roles(*OURS, variables=everything, check=True)
     cluster.api.kubeconfig(cluster.kubeconfig)
     empty = cluster.everything()
     assert cluster.ansible.roles("platform", variables=everything, check=True).changed > 0
     assert cluster.everything() == empty
-    # What is before it is on AWS.
-    return cluster.apply("karpenter", "keda", *OURS, start="Install Karpenter's kinds")
+    return cluster.apply("karpenter", "keda", *OURS)
 
 
 def changed_chart(cluster: Cluster, name: str, file: str, old: str, new: str) -> str:

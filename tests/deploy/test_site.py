@@ -46,7 +46,7 @@ class Runs:
 @pytest.fixture(scope="module")
 def runs(ansible: Ansible) -> Runs:
     """A check, two runs and another check."""
-    options = {"network_nat": "single", "messaging_input_buckets": ["inputs"]}
+    options: dict[str, Any] = {"network_nat": "single", "messaging_input_buckets": ["inputs"]}
     configure(ansible)
     return Runs(
         before=run(ansible, "--check", **options),
