@@ -15,7 +15,7 @@ import httpx
 
 from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime
-from darkroom_bench.real_servers import SERVERS, SPAN, Picture, Server
+from darkroom_bench.real_servers import SERVERS, SPAN, Picture, Server, span_of
 from darkroom_cli.api import Api
 from darkroom_cli.embedded.folder import Folder
 from darkroom_cli.embedded.processes import Announce
@@ -23,7 +23,7 @@ from darkroom_cli.embedded.programs import Attached
 from darkroom_cli.embedded.stack import Options, stack
 from darkroom_cli.errors import CommandError
 
-LOOK_SECONDS: Final = 0.1
+LOOK_SECONDS: Final = 0.5
 RUNTIME: Final = "real"
 WARM_UP: Final = 2
 
@@ -107,22 +107,40 @@ async def _stack(plan: Plan, folder: Path, announce: Announce) -> AsyncIterator[
 
 
 async def _native(server: Server, plan: Plan, images: int) -> list[SPAN]:
-    async with _seen(server, plan, images) as spans:
-        for _ in range(images):
-            await server.queue(await server.graph(plan.picture))
-    return spans
+    known = await server.spans()
+    for _ in range(images):
+        await server.queue(await server.graph(plan.picture))
+    try:
+        async with asyncio.timeout(plan.patience):
+            while len(spans := await server.spans()) < len(known) + images:  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_SECONDS)
+    except TimeoutError:
+        raise CommandError(f"the server did not make {images} images in time") from None
+    return [span for name, span in spans.items() if name not in known]
 
 
 async def _darkroom(server: Server, plan: Plan, api: Api, images: int) -> list[SPAN]:
-    async with _seen(server, plan, images) as spans:
-        uids = [
-            await _submitted(api, plan, await server.graph(plan.picture)) for _ in range(images)
-        ]
-        for uid in uids:
-            task = await api.finished(uid)
-            if task["state"] != "completed":
-                raise CommandError(f"task {uid} {task['state']}: {task.get('error')}")
-    return spans
+    graphs = [await server.graph(plan.picture) for _ in range(images)]
+    uids = [await _submitted(api, plan, graph) for graph in graphs]
+    try:
+        async with asyncio.timeout(plan.patience):
+            tasks = [await api.finished(uid) for uid in uids]
+    except TimeoutError:
+        raise CommandError(f"Darkroom did not make {images} images in time") from None
+    for task in tasks:
+        if task["state"] != "completed":
+            raise CommandError(f"task {task['uid']} {task['state']}: {task.get('error')}")
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        return [await _told(api, http, uid) for uid in uids]
+
+
+async def _told(api: Api, http: httpx.AsyncClient, uid: str) -> SPAN:
+    """When the server worked on a task, by what it said at the end."""
+    *_, document = await api.links(uid)
+    span = span_of((await http.get(document)).json()["status"])
+    if span is None:
+        raise CommandError(f"the server does not tell when it worked on task {uid}")
+    return span
 
 
 async def _submitted(api: Api, plan: Plan, graph: dict[str, Any]) -> str:
@@ -131,26 +149,3 @@ async def _submitted(api: Api, plan: Plan, graph: dict[str, Any]) -> str:
     answer = await api.submit(metadata, content)
     uid: str = answer["uid"]
     return uid
-
-
-@asynccontextmanager
-async def _seen(server: Server, plan: Plan, images: int) -> AsyncIterator[list[SPAN]]:
-    """The list that has the spans of so many images when the block has ended."""
-    known = await server.spans()
-    found: dict[str, SPAN] = {}
-    spans: list[SPAN] = []
-
-    async def look() -> None:
-        while len(found) < images:
-            found.update({n: s for n, s in (await server.spans()).items() if n not in known})
-            await asyncio.sleep(LOOK_SECONDS)
-
-    try:
-        async with asyncio.timeout(plan.patience), asyncio.TaskGroup() as group:
-            group.create_task(look(), name="look")
-            yield spans
-    except TimeoutError:
-        raise CommandError(
-            f"{len(found)} of {images} images were seen in {plan.patience:g} s"
-        ) from None
-    spans.extend(found.values())

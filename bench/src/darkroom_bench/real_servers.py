@@ -1,7 +1,8 @@
 """Real ComfyUI and InvokeAI servers, as the benchmark `real` sees them.
 
 Both write down when they began and ended each piece of work of their queue, and that is what is
-measured: the same for work from Darkroom and for work that is queued there directly.
+measured: of work that is queued there directly by asking the server, of work from Darkroom by
+its `.out`, since the agent removes what it has stored.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from contracts.kinds import RuntimeType
 from darkroom_cli.errors import CommandError
 
 SEEDS: Final = itertools.count(1)  # no graph is made twice: servers keep what they know
-NEWEST: Final = 16
 SPAN = tuple[float, float]
 
 
@@ -39,7 +39,7 @@ class Server(Protocol):
         """What it computes on, and its version."""
 
     async def spans(self) -> dict[str, SPAN]:
-        """When it began and ended, in seconds, by its own name for the work; the newest few."""
+        """When it began and ended, in seconds, by its own name for the work."""
 
     async def graph(self, picture: Picture) -> dict[str, Any]:
         """A piece of work in its own form."""
@@ -61,15 +61,10 @@ class ComfyUi:
         return f"ComfyUI {version} on {stats['devices'][0]['name']}"
 
     async def spans(self) -> dict[str, SPAN]:
-        """Of its history, from which the agent takes each prompt a while after its end."""
-        history = await _json(self.http, "/history", max_items=NEWEST)
-        found = {}
-        for name, entry in history.items():
-            told = {what: data.get("timestamp") for what, data in entry["status"]["messages"]}
-            if "execution_success" in told:
-                start, end = told["execution_start"], told["execution_success"]
-                found[name] = (start / 1000, end / 1000)
-        return found
+        """Of its history."""
+        history = await _json(self.http, "/history")
+        told = {name: span_of(entry["status"]) for name, entry in history.items()}
+        return {name: span for name, span in told.items() if span}
 
     async def graph(self, picture: Picture) -> dict[str, Any]:
         """A prompt in the form of its API."""
@@ -86,6 +81,14 @@ class ComfyUi:
         answer = await self.http.post("/prompt", json=body)
         if not answer.is_success:
             raise CommandError(f"ComfyUI refused a prompt: {answer.text[:300]}")
+
+
+def span_of(status: Mapping[str, Any]) -> SPAN | None:
+    """When ComfyUI began and ended a prompt, by its status; None if it did not go well."""
+    told = {what: data.get("timestamp") for what, data in status["messages"]}
+    if "execution_success" not in told:
+        return None
+    return told["execution_start"] / 1000, told["execution_success"] / 1000
 
 
 def _node(kind: str, **inputs: Any) -> dict[str, Any]:
@@ -128,7 +131,7 @@ class InvokeAi:
         return f"InvokeAI {version['version']}"
 
     async def spans(self) -> dict[str, SPAN]:
-        """Of the items of its queue, which the agent deletes a while after their end."""
+        """Of the items of its queue."""
         items = await _json(self.http, "/api/v1/queue/default/list_all")
         return {
             str(item["item_id"]): (_seconds(item["started_at"]), _seconds(item["completed_at"]))

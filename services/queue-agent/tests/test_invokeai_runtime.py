@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -62,6 +63,10 @@ async def test_graph_gives_the_images_of_its_last_nodes(http: RuntimeHttp, form:
     assert set(document) == {"code", "prompt_id", "outputs", "status"}
     assert document["prompt_id"] == str(item["item_id"])
     assert document["outputs"]["small"][0]["width"] == 32
+    [started, ended] = document["status"]["messages"]
+    assert (started[0], ended[0]) == ("execution_start", "execution_success")
+    assert abs(ended[1]["timestamp"] / 1000 - time.time()) < 600
+    assert started[1]["timestamp"] <= ended[1]["timestamp"]
 
 
 async def test_image_that_is_only_shown_again_counts_once(http: RuntimeHttp) -> None:

@@ -31,6 +31,8 @@ class Item:
     prepared: dict[str, str] = field(default_factory=dict)  # prepared id: id in the graph
     session_id: str = field(default_factory=lambda: str(uuid4()))
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
 
     @property
     def ended(self) -> bool:
@@ -51,7 +53,9 @@ class Item:
             "error_type": error_type,
             "error_message": error_message,
             "error_traceback": None,
-            "created_at": self.created_at.isoformat(),
+            "created_at": _written(self.created_at),
+            "started_at": _written(self.started_at),
+            "completed_at": _written(self.completed_at),
             "queue_id": "default",
             "field_values": None,
             "session": self._session(),
@@ -69,6 +73,11 @@ class Item:
             "prepared_source_mapping": self.prepared,
             "source_prepared_mapping": {source: [one] for one, source in self.prepared.items()},
         }
+
+
+def _written(moment: datetime | None) -> str | None:
+    """As the server's SQLite writes it: `STRFTIME('%Y-%m-%d %H:%M:%f')`."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if moment else None
 
 
 class SessionQueue:
@@ -114,6 +123,7 @@ class SessionQueue:
 
     async def _run(self, item: Item) -> None:
         item.status, self._running = "in_progress", item
+        item.started_at = datetime.now(UTC)
         async with self._gpu.work(str(item.item_id)):
             for node in item.batch.graph.order():
                 if item.ended:
@@ -121,7 +131,7 @@ class SessionQueue:
                 await self._run_node(item, node)
         self._running = None
         if not item.ended:
-            item.status = "completed"
+            item.status, item.completed_at = "completed", datetime.now(UTC)
 
     async def _run_node(self, item: Item, node: str) -> None:
         prepared = str(uuid4())

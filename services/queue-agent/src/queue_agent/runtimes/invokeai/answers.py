@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from contracts.state import Progress
@@ -91,6 +92,15 @@ class Item:
             outputs.setdefault(node, []).append(result)
         return outputs
 
+    def messages(self) -> list[tuple[str, dict[str, int]]]:
+        """When it began and ended, as ComfyUI tells it: in milliseconds since 1970."""
+        told = {
+            "execution_start": self.shown.get("started_at"),
+            "execution_success": self.shown.get("completed_at"),
+        }
+        moments = {what: _milliseconds(at) for what, at in told.items()}
+        return [(what, {"timestamp": moment}) for what, moment in moments.items() if moment]
+
     @property
     def _session(self) -> Mapping[str, Any]:
         return mapping(self.shown.get("session"))
@@ -143,3 +153,11 @@ def _names(result: Mapping[str, Any]) -> Iterator[str]:
         name = mapping(image).get("image_name")
         if is_image_name(name):
             yield str(name)
+
+
+def _milliseconds(moment: object) -> int:
+    """Since 1970, of a time that the server's database wrote, in UTC; 0 of anything else."""
+    try:
+        return round(datetime.fromisoformat(str(moment)).replace(tzinfo=UTC).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return 0

@@ -254,5 +254,5 @@ def _answer(item: Item) -> dict[str, Any]:
     return {
         "prompt_id": str(item.item_id),
         "outputs": item.outputs(),
-        "status": {"status_str": "success", "completed": True, "messages": []},
+        "status": {"status_str": "success", "completed": True, "messages": item.messages()},
     }
