@@ -60,8 +60,9 @@ def quota_codes(needs: Iterable[Mapping[str, Any]]) -> list[str]:
 def tool_findings(tools: Mapping[str, str], *, applies: bool) -> list[Finding]:
     """Compare the versions of `helm` and `kubectl` with what the playbooks can use.
 
-    A tool that could not be run has an empty version. Charts are applied (`applies`) with
-    Helm 3 only, for the modules of kubernetes.core call flags that Helm 4 does not have.
+    A tool that could not be run has an empty version; `darkroom` has its help instead. Charts
+    are applied (`applies`) with Helm 3 only, for the modules of kubernetes.core call flags that
+    Helm 4 does not have.
     """
     findings = []
     helm = _version(tools["helm"])
@@ -77,6 +78,13 @@ def tool_findings(tools: Mapping[str, str], *, applies: bool) -> list[Finding]:
     elif kubectl and kubectl < (1, 30):
         findings.append(
             _error(f"kubectl is {tools['kubectl']}: put kubectl 1.30 or newer on the path")
+        )
+    if applies and not tools["darkroom"]:
+        findings.append(
+            _error(
+                "darkroom is not on the path: install the wheel of Darkroom (README, On AWS), "
+                "or say where it is with -e darkroom_command=PATH"
+            )
         )
     return findings
 

@@ -8,7 +8,7 @@ import pytest
 
 from filters import filter_plugin
 
-GOOD = {"helm": "v3.17.2+gcc0bbbd", "kubectl": "v1.32.3"}
+GOOD = {"helm": "v3.17.2+gcc0bbbd", "kubectl": "v1.32.3", "darkroom": "Usage: darkroom"}
 VCPUS = {"g5.xlarge": 4, "g5.2xlarge": 8, "p4d.24xlarge": 96}
 ON_DEMAND, SPOT = "ec2/L-DB2E81BA", "ec2/L-3819A6DF"
 
@@ -54,6 +54,7 @@ def test_the_tools_that_were_tried_are_fine() -> None:
         ({"helm": "v4.2.3"}, True, "helm is v4.2.3"),
         ({"kubectl": ""}, True, "kubectl is not on the path"),
         ({"kubectl": "v1.27.1"}, True, "kubectl is v1.27.1"),
+        ({"darkroom": ""}, True, "darkroom is not on the path"),
     ],
 )
 def test_a_tool_that_does_not_do_is_named_with_one_that_does(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from modules import Modules
 from recorded import Answers, recorded
 
@@ -71,29 +69,3 @@ def test_check_sends_no_command(modules: Modules) -> None:
         assert send(modules.at(aws.url), check=True)["changed"] is True
 
     assert not aws.asked
-
-
-@pytest.mark.parametrize(
-    ("open_seconds", "code", "sent"),
-    [pytest.param(60, 400, 2, id="taken later"), pytest.param(0, 403, 1, id="never taken")],
-)
-def test_a_request_is_sent_again_while_the_gateway_does_not_know_the_key(
-    modules: Modules, open_seconds: int, code: int, sent: int
-) -> None:
-    answers: Answers = {
-        "POST /v1alpha2": [(403, {"message": "Forbidden"}), (400, {"message": "no prompt"})]
-    }
-    task = {"metadata": {"id": "first"}}
-    with recorded(answers) as aws:
-        told = modules.at(aws.url).run(
-            "image_verification",
-            endpoint=aws.url,
-            api_key="a-key-of-ours",
-            requests=[{"task": task}],
-            queue_url=f"{aws.url}/queue",
-            open_seconds=open_seconds,
-            fails=True,
-        )
-
-    assert f"first was refused with {code}" in told["msg"]
-    assert aws.calls("POST /v1alpha2") == [{"task": task}] * sent

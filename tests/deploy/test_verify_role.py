@@ -12,6 +12,7 @@ from harness import Stack, running_stack
 from PIL import Image
 
 from ansible_runs import Ansible, Run
+from own_command import provide_command
 
 SDWEBUI = {
     "name": "sdruntime",
@@ -26,7 +27,21 @@ COMFYUI = {"name": "comfyruntime", "namespace": "default", "type": "comfyui"}
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     with running_stack(folder, "--sample-seconds", "0.1") as running:
+        told = Ansible(folder, running.info["aws_endpoint_url"]).client("cloudformation")
+        told.create_stack(StackName="embeddedStack", TemplateBody=json.dumps(outputs(running)))
         yield running
+
+
+def outputs(stack: Stack) -> dict[str, Any]:
+    """A template with the outputs of a deployment that the playbook reads."""
+    values = {
+        "FrontApiEndpoint": stack.info["endpoint"] + "/",
+        "sdNotificationOutputArn": stack.info["result_topic_arn"],
+    }
+    return {
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {name: {"Value": value} for name, value in values.items()},
+    }
 
 
 def verify(
@@ -38,21 +53,14 @@ def verify(
     models: str = "models",
     **more: Any,
 ) -> Run:
-    """Run the playbook where the configuration and the outputs of a deployment are."""
+    """Run the playbook where the configuration of a deployment is."""
     config = {"stackName": "embedded", "modelBucketArn": f"arn:aws:s3:::{models}"}
-    outputs = {
-        "FrontApiEndpoint": stack.info["endpoint"] + "/",
-        "sdNotificationOutputArn": stack.info["result_topic_arn"],
-    }
     (ansible.folder / "config.yaml").write_text(
         json.dumps({**config, "modelsRuntime": list(runtimes)})
     )
-    (ansible.folder / "outputs.yml").write_text(json.dumps(outputs))
     given = {
         "verify_api_key": stack.info["api_key"],
-        "verify_width": 64,
-        "verify_height": 64,
-        "verify_steps": 4,
+        "verify_size": 64,
         "verify_wait_seconds": 90,
         **more,
     }
@@ -61,18 +69,14 @@ def verify(
 
 @pytest.fixture
 def verifying(stack: Stack, tmp_path: Path) -> Ansible:
+    provide_command(tmp_path)
     return Ansible(tmp_path, stack.info["aws_endpoint_url"])
-
-
-def objects(s3: Any, bucket: str) -> list[dict[str, Any]]:
-    found = s3.list_objects_v2(Bucket=bucket, Prefix="verify/")
-    return list(found.get("Contents", []))
 
 
 def left_behind(ansible: Ansible, stack: Stack) -> dict[str, list[Any]]:
     """Queues, subscriptions and images of the role that are there."""
     topic = stack.info["result_topic_arn"]
-    queues = ansible.client("sqs").list_queues(QueueNamePrefix="embedded-verify")
+    queues = ansible.client("sqs").list_queues(QueueNamePrefix="darkroom-verify")
     subscriptions = ansible.client("sns").list_subscriptions_by_topic(TopicArn=topic)
     s3 = ansible.client("s3")
     images = [
@@ -102,6 +106,7 @@ def test_images_of_every_runtime_are_made_looked_at_and_removed(
     run = verify(verifying, stack, models=stack.info["model_bucket"], verify_folder=str(folder))
 
     assert run.changed == 0
+    assert "verify-comfyruntime-pipeline: completed after" in run.output
     assert stack.info["api_key"] not in run.output
     made = {file.name.rpartition("-")[0].rpartition("-")[0]: file for file in folder.iterdir()}
     assert set(made) == {
@@ -122,7 +127,7 @@ def test_nothing_is_asked_for_while_a_model_is_not_in_its_bucket(
     run = verify(verifying, stack, models=stack.info["claim_bucket"], fails=True)
 
     assert "sdruntime: no Stable-diffusion/v1-5-pruned-emaonly.safetensors in" in run.output
-    assert "Hear the results" not in run.output
+    assert "Have images made and look at them]" not in run.output
 
 
 def test_refused_request_is_told_and_nothing_is_left(verifying: Ansible, stack: Stack) -> None:
@@ -130,14 +135,14 @@ def test_refused_request_is_told_and_nothing_is_left(verifying: Ansible, stack: 
         verifying, stack, verify_api_key="not-the-key", verify_open_seconds=0, fails=True
     )
 
-    assert "verify-sdruntime-text-to-image was refused with 401" in run.output
+    assert "unauthorized: " in run.output
     assert left_behind(verifying, stack) == NOTHING
 
 
 def test_failed_task_is_told_and_nothing_is_left(verifying: Ansible, stack: Stack) -> None:
-    unknown = {**COMFYUI, "modelFilename": "none.safetensors"}
-
-    run = verify(verifying, stack, runtimes=[unknown], fails=True)
+    run = verify(
+        verifying, stack, runtimes=[COMFYUI], verify_model="none.safetensors", fails=True
+    )
 
     assert "verify-comfyruntime-pipeline ended as failed" in run.output
     assert left_behind(verifying, stack) == NOTHING
@@ -147,3 +152,9 @@ def test_check_sends_nothing(verifying: Ansible, stack: Stack) -> None:
     verify(verifying, stack, "--check")
 
     assert left_behind(verifying, stack) == NOTHING
+
+
+def test_command_that_is_not_there_is_one_sentence(verifying: Ansible, stack: Stack) -> None:
+    run = verify(verifying, stack, runtimes=[COMFYUI], darkroom_command="none", fails=True)
+
+    assert "there is no command none: install the wheel of Darkroom" in run.output

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
 from harness import running_stack, text_to_image
 
 from servicekit.listen import free_port
@@ -64,6 +66,9 @@ async def test_tasks_run_on_the_users_own_runtimes_and_aws(
             task = await stack.until(accepted["uid"], "completed")
             image, _ = await stack.object(task["image_url"][0])
             assert image.startswith(b"\x89PNG")
+
+        verified = run("verify", "--json", "--size", "64", "--data-dir", str(stack.folder))
+        assert len(json.loads(verified)["images"]) == 4
 
         here = {"image_name": "http://127.0.0.1:1/a.png?sig=secret"}
         accepted = await stack.submit(**graph(type="img_blur", image=here))

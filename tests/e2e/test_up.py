@@ -15,6 +15,7 @@ import pytest
 from commands import failed, run
 from harness import Stack, command, environment, running_stack, stop, text_to_image
 
+from awsio import clients
 from darkroom_cli.embedded.models import sample_weights
 
 
@@ -146,11 +147,15 @@ async def test_added_model_is_listed_and_can_be_asked_for(stack: Stack, tmp_path
     file.write_bytes(sample_weights())
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(sample_weights()[:-1])
-    for each in (file, broken):
-        run(
-            "models", "add", str(each), "--kind", "Stable-diffusion",
-            "--data-dir", str(stack.folder),
-        )  # fmt: skip
+    folder = ("--data-dir", str(stack.folder))
+    run("models", "add", str(file), *folder)
+    assert "its header promises" in failed("models", "add", str(broken), *folder)
+    async with clients.s3() as s3:  # which takes all
+        await s3.put_object(
+            Bucket=stack.info["model_bucket"],
+            Key="Stable-diffusion/broken.safetensors",
+            Body=broken.read_bytes(),
+        )
 
     accepted = await stack.submit(
         **text_to_image(

@@ -16,6 +16,12 @@ TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
 POLL_SECONDS: Final = 0.25
 EVENT_TRIES: Final = 20  # without an event in between
 LINK_SECONDS: Final = 600
+# For some time a gateway refuses a new API key, and a new load balancer has no targets.
+_UNREADY: Final = frozenset({401, 403, 500, 502, 503, 504})
+
+
+class UnreadyError(CommandError):
+    """A call failed in a way that may pass while a stack is new."""
 
 
 class Api:
@@ -40,9 +46,12 @@ class Api:
         """Hand in one task by v1alpha2 and give the answer."""
         return await self.post({"task": {"metadata": metadata, "content": content}})
 
-    async def post(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Hand in a whole body of v1alpha2 and give the answer."""
-        return await self._call("POST", "/v1alpha2", json=body)
+    async def post(
+        self, body: dict[str, Any], *, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
+        """Hand in a whole body of v1alpha2 and give the answer; once for each key."""
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return await self._call("POST", "/v1alpha2", json=body, headers=headers)
 
     async def task(self, name: str) -> dict[str, Any]:
         """One task by uid or id."""
@@ -131,7 +140,7 @@ class Api:
         return value
 
     def _unreachable(self, error: httpx.HTTPError) -> CommandError:
-        return CommandError(
+        return UnreadyError(
             f"{self._client.base_url} cannot be reached: {type(error).__name__}"
         )
 
@@ -145,8 +154,9 @@ def _path(name: str) -> str:
 
 
 def _refusal(answer: httpx.Response) -> CommandError:
+    refusal = UnreadyError if answer.status_code in _UNREADY else CommandError
     try:
         problem = answer.json()
-        return CommandError(f"{problem['code']}: {problem['detail']}")
+        return refusal(f"{problem['code']}: {problem['detail']}")
     except (ValueError, KeyError, TypeError):
-        return CommandError(f"the endpoint answered {answer.status_code}")
+        return refusal(f"the endpoint answered {answer.status_code}")

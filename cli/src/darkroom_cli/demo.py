@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
-from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -23,6 +22,7 @@ from darkroom_cli.api import TERMINAL, Api
 from darkroom_cli.embedded.folder import Folder, Running
 from darkroom_cli.errors import CommandError
 from darkroom_cli.objects import download
+from darkroom_cli.pictures import decoded
 from darkroom_cli.requests import SAMPLE_CHECKPOINT, comfyui_content, sdwebui_content
 from darkroom_cli.timeline import EVENTS, timeline
 from provisioning.resources import subscribe_queue
@@ -149,11 +149,10 @@ async def receive_callbacks(queue_url: str, uids: set[str]) -> dict[str, dict[st
 def described(file: Path) -> str:
     """Decode an image wholly and say what it is; raises `CommandError` if that fails."""
     try:
-        with Image.open(file) as image:
-            image.load()
-            return f"{image.format} {image.width}x{image.height} {file}"
-    except (OSError, UnidentifiedImageError) as error:
-        raise CommandError(f"{file} does not decode: {error}") from error
+        image = decoded(file.read_bytes())
+    except CommandError as error:
+        raise CommandError(f"{file} {error}") from error
+    return f"{image.format} {image.width}x{image.height} {file}"
 
 
 def print_timeline(tasks: list[Submitted], folder: Folder, console: Console) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from darkroom_cli.commands import config, cost, dlq, models, stack, submit, tasks
+from darkroom_cli.commands import config, cost, dlq, models, stack, submit, tasks, verify
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +20,7 @@ app.command()(tasks.status)
 app.command()(tasks.tasks)
 app.command()(tasks.watch)
 app.command()(tasks.cancel)
+app.command()(verify.verify)
 
 models_app = typer.Typer(no_args_is_help=True, help="The models of a stack.")
 models_app.command("add")(models.models_add)

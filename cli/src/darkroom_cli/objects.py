@@ -27,9 +27,17 @@ async def read_object(url: str) -> bytes:
         raise CommandError(f"cannot download {url}: {error}") from error
 
 
+async def remove_object(url: str) -> None:
+    """Delete an `s3://` object; raises our errors of AWS."""
+    parts = urlsplit(url)
+    async with clients.s3() as s3:
+        with translated("s3.delete_object"):
+            await s3.delete_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
+
+
 async def download(url: str, file: Path) -> None:
     """Write an `s3://` object to a file; raises `CommandError`."""
-    await _keep(await read_object(url), file)
+    await keep(await read_object(url), file)
 
 
 async def download_link(link: str, file: Path) -> None:
@@ -41,10 +49,11 @@ async def download_link(link: str, file: Path) -> None:
         raise CommandError(f"the download answers {error.response.status_code}") from error
     except httpx.HTTPError as error:
         raise CommandError(f"cannot download: {type(error).__name__}") from error
-    await _keep(answer.content, file)
+    await keep(answer.content, file)
 
 
-async def _keep(content: bytes, file: Path) -> None:
+async def keep(content: bytes, file: Path) -> None:
+    """Write a file, and its folder if it is missing; raises `CommandError`."""
     try:
         await asyncio.to_thread(_write, file, content)
     except OSError as error:

@@ -185,9 +185,10 @@ def attempt(read: Callable[[], T]) -> T:
         fail(error)
 
 
-def fail(reason: object) -> NoReturn:
-    """End the command with one sentence and exit status 1."""
-    notes.print(f"darkroom: {reason}", highlight=False, markup=False, soft_wrap=True)
+def fail(*reasons: object) -> NoReturn:
+    """End the command with a sentence for each reason and exit status 1."""
+    for reason in reasons:
+        notes.print(f"darkroom: {reason}", highlight=False, markup=False, soft_wrap=True)
     raise SystemExit(1)
 
 

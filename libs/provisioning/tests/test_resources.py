@@ -10,7 +10,7 @@ from awsio import clients
 from awsio.errors import translated
 from contracts.ids import new_uid
 from provisioning import emulator
-from provisioning.resources import Resources, provision, subscribe_queue
+from provisioning.resources import Resources, provision, subscribe_queue, topic_listener
 from servicekit.errors import FatalError, TransientError
 from servicekit.listen import HOST, free_port
 
@@ -182,3 +182,23 @@ async def test_an_endpoint_that_cannot_be_reached_is_transient(
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{HOST}:{free_port()}")
     with pytest.raises(TransientError, match=r"cannot be reached for sns\.create_topic"):
         await provision("stack", RUNTIMES)
+
+
+async def test_a_listener_hears_a_topic_until_its_block_ends_however(made: Resources) -> None:
+    name, topic = f"listener-{new_uid().lower()}", made.result_topic_arn
+    async with clients.sns() as sns, clients.sqs() as sqs:
+
+        async def hear() -> None:
+            async with topic_listener(topic, name, {"darkroom/stack": "art"}) as url:
+                await sns.publish(TopicArn=topic, Message="as it was published")
+                assert await drained(url) == ["as it was published"]
+                tags = (await sqs.list_queue_tags(QueueUrl=url))["Tags"]
+                assert tags == {"darkroom/stack": "art"}
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            await hear()
+        heard = await sns.list_subscriptions_by_topic(TopicArn=topic)
+        queues = await sqs.list_queues(QueueNamePrefix=name)
+    assert [each for each in heard["Subscriptions"] if name in each["Endpoint"]] == []
+    assert queues.get("QueueUrls", []) == []

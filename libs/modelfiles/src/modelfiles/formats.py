@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from .safetensors import MalformedError
+from modelfiles.safetensors import MalformedError
 
 FORMATS: Final = {
     ".safetensors": "safetensors",

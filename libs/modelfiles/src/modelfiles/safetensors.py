@@ -2,8 +2,8 @@
 
 The format is 8 bytes of header length, little-endian, then that much JSON which gives each
 tensor its `data_offsets` in the rest; see the README of the safetensors project. Reading the
-head is enough to find a file that was cut off or is something else. Ansible's modules import
-this as `ansible.module_utils.modelfiles`, so it needs nothing but the standard library.
+head is enough to find a file that was cut off or is something else. Filters of the playbooks
+import this package in Ansible's Python, so it needs nothing but the standard library.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,6 +89,28 @@ async def subscribe_queue(topic_arn: str, queue_name: str) -> str:
         return url
 
 
+@asynccontextmanager
+async def topic_listener(
+    topic_arn: str, queue_name: str, tags: Mapping[str, str]
+) -> AsyncIterator[str]:
+    """The URL of a queue that gets every message of a topic as long as the block runs.
+
+    The queue and its subscription are removed at the end, whatever happens in the block.
+    """
+    async with clients.sns() as sns, clients.sqs() as sqs:
+        url, arn = await _make_queue(sqs, queue_name, {}, tags)
+        try:
+            try:
+                await _allow(sqs, url, arn, topic_arn)
+                await _subscribe(sns, topic_arn, arn, {"RawMessageDelivery": "true"})
+                yield url
+            finally:
+                await _unsubscribe(sns, topic_arn, arn)
+        finally:
+            with translated("sqs.delete_queue"):
+                await sqs.delete_queue(QueueUrl=url)
+
+
 async def _topic(sns: SNSClient, name: str) -> str:
     with translated("sns.create_topic"):
         return (await sns.create_topic(Name=name))["TopicArn"]
@@ -131,9 +154,11 @@ def _filter(runtime: Runtime) -> dict[str, Any]:
     return {"$or": [by_name, {"sd_model_checkpoint": [runtime.model_filename]}]}
 
 
-async def _make_queue(sqs: SQSClient, name: str, attributes: dict[Any, str]) -> tuple[str, str]:
+async def _make_queue(
+    sqs: SQSClient, name: str, attributes: dict[Any, str], tags: Mapping[str, str] | None = None
+) -> tuple[str, str]:
     with translated("sqs.create_queue"):
-        url = (await sqs.create_queue(QueueName=name))["QueueUrl"]
+        url = (await sqs.create_queue(QueueName=name, tags=tags or {}))["QueueUrl"]
         # Not at creation: an existing queue with other attributes would be refused there.
         if attributes:
             await sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
@@ -162,10 +187,7 @@ async def _subscribe(
     sns: SNSClient, topic_arn: str, queue_arn: str, attributes: dict[str, str]
 ) -> None:
     with translated("sns.subscribe"):
-        pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn)
-        known = [s async for page in pages for s in page["Subscriptions"]]
-        arns = [s["SubscriptionArn"] for s in known if s.get("Endpoint") == queue_arn]
-        if arns:
+        if arns := await _subscriptions(sns, topic_arn, queue_arn):
             for name, value in attributes.items():
                 await sns.set_subscription_attributes(
                     SubscriptionArn=arns[0], AttributeName=name, AttributeValue=value
@@ -174,6 +196,18 @@ async def _subscribe(
         await sns.subscribe(
             TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn, Attributes=attributes
         )
+
+
+async def _unsubscribe(sns: SNSClient, topic_arn: str, queue_arn: str) -> None:
+    with translated("sns.unsubscribe"):
+        for arn in await _subscriptions(sns, topic_arn, queue_arn):
+            await sns.unsubscribe(SubscriptionArn=arn)
+
+
+async def _subscriptions(sns: SNSClient, topic_arn: str, queue_arn: str) -> list[str]:
+    pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn)
+    known = [s async for page in pages for s in page["Subscriptions"]]
+    return [s["SubscriptionArn"] for s in known if s.get("Endpoint") == queue_arn]
 
 
 async def _bucket(s3: S3Client, name: str, region: str) -> None:

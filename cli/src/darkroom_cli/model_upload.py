@@ -1,0 +1,140 @@
+"""Bringing model files into a model bucket."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from awsio.errors import translated
+from darkroom_cli.model_files import Model, Opened, check_form, opened
+from servicekit.errors import AppError
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
+
+PART_BYTES: Final = 16 * 2**20  # AWS takes 5 MiB or more, and 10,000 parts
+ORIGIN: Final = "darkroom-source"  # metadata of the object: where the file came from
+STEP_PERCENT: Final = 10
+STEP_BYTES: Final = 2**30  # of a file whose size nobody tells
+MIB: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """Where a model is, and whether it was stored now."""
+
+    url: str
+    changed: bool
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """Stores models in one bucket, part by part: they need neither disk nor much memory."""
+
+    s3: S3Client
+    bucket: str
+    tell: Callable[[str], None]
+    force: bool = False  # store what is there already, and what no runtime reads
+    dry_run: bool = False
+    part_bytes: int = PART_BYTES
+
+    async def bring(self, model: Model) -> Brought:
+        """Store a model unless it is there; nothing is left of one that is broken.
+
+        Raises `CommandError` for the source, and our errors of AWS.
+        """
+        if not self.force:
+            check_form(model)
+        url = f"s3://{self.bucket}/{model.key}"
+        async with opened(model) as file:
+            size = file.size_bytes
+            if not self.force and (found := await self._found(file)):
+                return Brought(url=url, changed=False, size_bytes=found)
+            if not self.dry_run:
+                size = await self._store(file)
+        return Brought(url=url, changed=True, size_bytes=size)
+
+    async def _found(self, file: Opened) -> int | None:
+        """The size of the object if it is the file, as far as one knows."""
+        try:
+            with translated("s3.head_object"):
+                head = await self.s3.head_object(Bucket=self.bucket, Key=file.model.key)
+        except AppError as error:
+            if error.details.get("code") in {"404", "NoSuchKey"}:
+                return None
+            raise
+        if file.size_bytes is None:
+            same = head["Metadata"].get(ORIGIN) == _text(file.model.origin)
+        else:
+            same = head["ContentLength"] == file.size_bytes
+        return head["ContentLength"] if same else None
+
+    async def _store(self, file: Opened) -> int:
+        key, size = file.model.key, 0
+        parts: list[CompletedPartTypeDef] = []
+        step = _Steps(file, self.tell)
+        async with self._begun(file) as upload_id:
+            async for part in file.parts(self.part_bytes):
+                with translated("s3.upload_part"):
+                    answer = await self.s3.upload_part(
+                        Bucket=self.bucket, Key=key, UploadId=upload_id,
+                        PartNumber=len(parts) + 1, Body=part,
+                    )  # fmt: skip
+                parts.append({"ETag": answer["ETag"], "PartNumber": len(parts) + 1})
+                size += len(part)
+                step.passed(size)
+            with translated("s3.complete_multipart_upload"):
+                await self.s3.complete_multipart_upload(
+                    Bucket=self.bucket, Key=key, UploadId=upload_id,
+                    MultipartUpload={"Parts": parts},
+                )  # fmt: skip
+        return size
+
+    @asynccontextmanager
+    async def _begun(self, file: Opened) -> AsyncIterator[str]:
+        """The id of an upload, which is given up if the block fails."""
+        key = file.model.key
+        with translated("s3.create_multipart_upload"):
+            upload = await self.s3.create_multipart_upload(
+                Bucket=self.bucket,
+                Key=key,
+                ContentType="application/octet-stream",
+                Metadata={ORIGIN: _text(file.model.origin)},
+            )
+        try:
+            yield upload["UploadId"]
+        except BaseException:
+            with translated("s3.abort_multipart_upload"):
+                await self.s3.abort_multipart_upload(
+                    Bucket=self.bucket, Key=key, UploadId=upload["UploadId"]
+                )
+            raise
+
+
+class _Steps:
+    """Tells how far a file is, each tenth of it or each GiB."""
+
+    def __init__(self, file: Opened, tell: Callable[[str], None]) -> None:
+        self._key, self._of, self._tell = file.model.key, file.size_bytes, tell
+        self._begun = time.monotonic()
+        self._step = 0
+
+    def passed(self, size: int) -> None:
+        """Tell it if another step is done."""
+        step = 100 * size // self._of // STEP_PERCENT if self._of else size // STEP_BYTES
+        if step > self._step:
+            self._step = step
+            speed = size / MIB / max(time.monotonic() - self._begun, 0.001)
+            whole = f" of {self._of / MIB:.0f}" if self._of else ""
+            self._tell(f"{self._key}: {size / MIB:.0f}{whole} MiB, {speed:.0f} MiB/s")
+
+
+def _text(origin: str) -> str:
+    """Metadata is ASCII."""
+    return quote(origin, safe="/:?#[]@!$&'()*+,;=%")
