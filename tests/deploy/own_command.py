@@ -10,8 +10,10 @@ from pathlib import Path
 
 def provide_command(folder: Path) -> None:
     """Put `darkroom` into the folder of tools of an `Ansible` that works in `folder`."""
+    # Ansible starts it in another folder.
+    packages = os.pathsep.join(str(Path(path).resolve()) for path in sys.path)
     words = [
-        *("env", f"PYTHONPATH={os.pathsep.join(sys.path)}"),
+        *("env", f"PYTHONPATH={packages}"),
         *(sys.executable, "-m", "darkroom_cli.main"),
     ]
     file = folder / "bin" / "darkroom"
