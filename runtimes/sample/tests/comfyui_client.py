@@ -18,7 +18,7 @@ Event = tuple[str, dict[str, Any]]
 @asynccontextmanager
 async def listen(runtime: str, client_id: str) -> AsyncIterator[ClientConnection]:
     url = f"{runtime.replace('http', 'ws')}/ws?clientId={client_id}"
-    async with connect(url, open_timeout=10) as socket:
+    async with connect(url, open_timeout=60) as socket:
         yield socket
 
 

@@ -226,7 +226,7 @@ async def test_grpc_refuses_as_for_one_task(
 ) -> None:
     async with rpc(world) as stub:
         call = stub.WatchTask(
-            tasks_pb2.WatchTaskRequest(id=id), metadata=(("x-api-key", key),), timeout=10
+            tasks_pb2.WatchTaskRequest(id=id), metadata=(("x-api-key", key),), timeout=60
         )
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()

@@ -178,7 +178,7 @@ class Readiness:
 
     async def until(self, ready: bool) -> None:
         wanted = health_pb2.HealthCheckResponse.SERVING
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             async for told in self._told:
                 if (told.status == wanted) is ready:
                     break

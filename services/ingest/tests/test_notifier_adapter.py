@@ -60,7 +60,7 @@ async def test_a_watch_outlives_a_restart_of_the_notifier() -> None:
     before = FakeNotifierService("running", 3)  # type: ignore[abstract]  # no other call
     after = FakeNotifierService("completed", 8)  # type: ignore[abstract]  # no other call
     async with channel(address) as opened, asyncio.timeout(60):
-        notifier = GrpcNotifier(opened, timeout=20 * SECOND)
+        notifier = GrpcNotifier(opened, timeout=60 * SECOND)
         watches = Watches(notifier, limit=1, patience=20 * SECOND)
         async with aclosing(watches.follow(UID, 0)) as changes:
             async with serving_notifier(address, before):

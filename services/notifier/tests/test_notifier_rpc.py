@@ -161,7 +161,7 @@ async def test_a_running_task_is_cancelled_by_its_agent(
     settle = notifier_pb2.SettleCancelRequest(uid=UID)
     left = await stub.SettleCancel(settle, timeout=60)
     ended = await stub.FinishTask(
-        notifier_pb2.FinishTaskRequest(uid=UID, attempt=1, cancelled=True), timeout=5
+        notifier_pb2.FinishTaskRequest(uid=UID, attempt=1, cancelled=True), timeout=60
     )
     settled = await stub.SettleCancel(settle, timeout=60)
     assert (left.cancelled, ended.committed, settled.cancelled) == (False, True, True)

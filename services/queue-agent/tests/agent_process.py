@@ -128,7 +128,7 @@ async def send(made: Resources, sent: TaskMessage) -> None:
 
 async def logs(process: asyncio.subprocess.Process, message: str) -> None:
     assert process.stderr is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while json.loads(await process.stderr.readline())["message"] != message:
             pass
 
@@ -140,7 +140,7 @@ async def left(made: Resources) -> list[str]:
 
 
 async def ready(port: int) -> None:
-    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(120):
         while True:
             try:
                 async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:

@@ -51,10 +51,10 @@ async def test_task_goes_from_the_queue_into_the_bucket(aws: str, sdwebui_url: s
     ):
         await ready(port)
         await send(made, sent)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             end = await servicer.ends.get()
         process.send_signal(signal.SIGTERM)
-        _, logged = await asyncio.wait_for(process.communicate(), 60)
+        _, logged = await asyncio.wait_for(process.communicate(), 120)
 
     assert process.returncode == 0
     assert end.uid == sent.uid
@@ -91,11 +91,11 @@ async def test_a_task_is_done_though_no_cluster_takes_the_marks_of_the_pod(
     ):
         await ready(port)
         await send(made, message(bucket=made.output_bucket, content=content))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             end = await servicer.ends.get()
         await logs(process, "the pod cannot be marked")
         process.send_signal(signal.SIGTERM)
-        _, logged = await asyncio.wait_for(process.communicate(), 60)
+        _, logged = await asyncio.wait_for(process.communicate(), 120)
 
     assert process.returncode == 0
     assert not end.HasField("error")
@@ -122,13 +122,13 @@ async def test_stopped_process_gives_its_task_back_long_before_the_lease_ends(
         ) as process,
     ):
         await send(made, sent)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while not await busy(session, sdwebui_url):  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         await until(lambda: bool(servicer.released))
-        await asyncio.wait_for(process.communicate(), 60)
-        async with asyncio.timeout(60):
+        await asyncio.wait_for(process.communicate(), 120)
+        async with asyncio.timeout(120):
             while await busy(session, sdwebui_url):  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.05)
 
@@ -188,7 +188,7 @@ async def test_run_that_never_ends_is_ended_by_its_own_limit(
     ):
         sent = message(bucket=made.output_bucket, content=content, timeout_seconds=1)
         await send(made, sent)
-        end = await asyncio.wait_for(servicer.ends.get(), 60)
+        end = await asyncio.wait_for(servicer.ends.get(), 120)
 
     assert (end.error.code, end.error.retryable) == ("timeout", True)
     assert servicer.released == []
@@ -254,8 +254,8 @@ async def test_invokeai_has_its_models_before_a_task_and_keeps_none_of_its_image
         ),
         runtime_http(url) as http,
     ):
-        end = await asyncio.wait_for(servicer.ends.get(), 60)
-        async with asyncio.timeout(60):
+        end = await asyncio.wait_for(servicer.ends.get(), 120)
+        async with asyncio.timeout(120):
             while await items(http, f"{sent.uid}-1"):
                 pass
 
@@ -269,7 +269,7 @@ async def test_process_without_its_queue_ends_with_an_error(aws: str, sdwebui_ur
         notifier(Servicer()) as target,
         agent(queue_url=missing, runtime_url=sdwebui_url, notifier_target=target) as process,
     ):
-        _, logged = await asyncio.wait_for(process.communicate(), 60)
+        _, logged = await asyncio.wait_for(process.communicate(), 120)
 
     assert process.returncode == 1
     assert logged.splitlines()[-1].startswith(b"queue-agent: AWS refused sqs.receive")

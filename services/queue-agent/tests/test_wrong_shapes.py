@@ -120,7 +120,7 @@ async def _run(kind: str, runtime: ImageRuntime, wanted: Job) -> Generated | Exc
         assert 0 <= progress.step <= progress.total <= MOST
 
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             made = await runtime.run(await runtime.encode(wanted), report)
     except FINISHED as error:
         if isinstance(error, TaskFailedError):

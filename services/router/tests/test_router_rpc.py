@@ -182,7 +182,7 @@ async def test_tasks_are_listed_newest_first_with_a_cursor(
 
     first = await stub.ListTasks(router_pb2.ListTasksRequest(limit=2), timeout=60)
     rest = await stub.ListTasks(
-        router_pb2.ListTasksRequest(limit=2, before_uid=first.next_before_uid), timeout=5
+        router_pb2.ListTasksRequest(limit=2, before_uid=first.next_before_uid), timeout=60
     )
 
     assert [task.uid for task in first.tasks] == newest_first[:2]

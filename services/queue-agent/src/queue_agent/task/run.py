@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -59,20 +60,21 @@ class Runner:
         self, task: Task, job: Job, report: Report, slot: RuntimeSlot
     ) -> Generated:
         limit = self._limit(task, job).total_seconds()
-        # What a runtime says may repeat a prompt: it belongs into the `.out`, not into a trace.
-        with tracer.start_as_current_span(
-            "run", record_exception=False, set_status_on_exception=False
-        ):
-            try:
-                async with asyncio.timeout(None) as deadline:
-                    work = self.runtime.run(job, report, slot.release_early, slot.start)
-                    return await run_with(work, _time_limit(slot, deadline, limit))
-            except TimeoutError as error:
-                raise TaskFailedError(
-                    f"the runtime took longer than {limit:g} s",
-                    code=TIMEOUT,
-                    retryable=True,
-                ) from error
+        handed_over = time.time_ns()
+        try:
+            async with asyncio.timeout(None) as deadline:
+                work = self.runtime.run(job, report, slot.release_early, slot.start)
+                return await run_with(work, _time_limit(slot, deadline, limit))
+        except TimeoutError as error:
+            raise TaskFailedError(
+                f"the runtime took longer than {limit:g} s",
+                code=TIMEOUT,
+                retryable=True,
+            ) from error
+        finally:
+            # Made afterwards: the runtime would wait for it. No error is recorded, since what a
+            # runtime says may repeat a prompt: it belongs into the `.out`, not into a trace.
+            tracer.start_span("run", start_time=handed_over).end()
 
     def _limit(self, task: Task, job: Job) -> timedelta:
         asked = task.message.timeout_seconds
