@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleFilterError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "libs" / "deployment" / "src"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "libs" / "modelfiles" / "src"))
 
-from deployment.check import check
-from deployment.normalise import normalised
+if TYPE_CHECKING:
+    from deployment.check import Checked
 
 DOCUMENTATION = """
 name: deployment
@@ -30,7 +30,7 @@ def deployment_findings(
     `allowed`, `line` (null for a mapping) and `text`, one sentence with all of them. Errors
     come first; a file without errors may be deployed.
     """
-    return [finding.as_dict() for finding in check(config, region).findings]
+    return [finding.as_dict() for finding in _checked(config, region).findings]
 
 
 def deployment_normalised(
@@ -44,10 +44,19 @@ def deployment_normalised(
     `chart_version` and `values` (for the chart). Fails with the errors of
     `deployment_findings`, if any.
     """
+    from deployment.normalise import normalised
+
     try:
-        return normalised(check(config, region))
+        return normalised(_checked(config, region))
     except ValueError as error:
         raise AnsibleFilterError(f"the configuration cannot be deployed: {error}") from error
+
+
+def _checked(config: str | Mapping[str, object], region: str | None) -> Checked:
+    # Ansible loads the filters for each of some 200 tasks, and most of them need none of this.
+    from deployment.check import check
+
+    return check(config, region)
 
 
 class FilterModule:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ STACKS = {
     f"{TRIO}-image-cache",
     "TrioStack",
 }
+OPTIONS: dict[str, Any] = {"network_nat": "single", "messaging_input_buckets": ["inputs"]}
 OUTPUT, CLAIMS = (f"{TRIO}-{kind}-{ACCOUNT}-{REGION}" for kind in ("output", "claims"))
 DATA = {f"table {TRIO}-ledger", f"bucket {OUTPUT}", f"bucket {CLAIMS}", f"bucket {TRIO}-models"}
 
@@ -46,14 +48,13 @@ class Runs:
 @pytest.fixture(scope="module")
 def runs(ansible: Ansible) -> Runs:
     """A check, two runs and another check."""
-    options: dict[str, Any] = {"network_nat": "single", "messaging_input_buckets": ["inputs"]}
     configure(ansible)
     return Runs(
-        before=run(ansible, "--check", **options),
+        before=run(ansible, "--check", **OPTIONS),
         nothing=made(ansible),
-        first=run(ansible, **options),
-        second=run(ansible, **options),
-        after=run(ansible, "--check", **options),
+        first=run(ansible, **OPTIONS),
+        second=run(ansible, **OPTIONS),
+        after=run(ansible, "--check", **OPTIONS),
     )
 
 
@@ -116,10 +117,6 @@ def test_a_stack_of_somebody_else_is_left_alone(site: Site) -> None:
 
     assert f"a CloudFormation stack {name} that Darkroom did not make" in refused.output
     cloudformation.delete_stack(StackName=name)
-
-
-def test_one_role_is_run_by_its_tag(site: Site) -> None:
-    assert run(site.ansible, "--tags", "registry").changed == 0
 
 
 def test_a_cluster_would_take_every_object_that_is_rendered(site: Site) -> None:
@@ -337,7 +334,28 @@ def test_a_runtime_that_is_no_longer_in_the_configuration_goes(
 
 
 @pytest.fixture(scope="module")
-def refused(site: Site, without_comfy: Run) -> Run:
+def added(site: Site, without_comfy: Run) -> Run:
+    """A run of one role and what it needs, with a runtime that is not there."""
+    (site.ansible.folder / "rendered" / "runtimes" / "comfy.yaml").unlink()
+    configure(site.ansible)
+    return run(site.ansible, "--tags", "runtimes", **OPTIONS)
+
+
+def test_a_runtime_that_is_added_changes_nothing_else(site: Site, added: Run) -> None:
+    assert set(site.stacks()) == STACKS
+    assert added.changed == 2, added.output
+    assert re.search(r"Deploy trio-runtime-comfy\] \*+\nchanged: ", added.output)
+    assert (site.ansible.folder / "rendered" / "runtimes" / "comfy.yaml").is_file()
+
+
+def test_a_task_reaches_the_runtime_that_is_added(site: Site, added: Run) -> None:
+    site.publish(runtime="comfy")
+
+    assert site.receive("comfy") == [{"runtime": "comfy"}]
+
+
+@pytest.fixture(scope="module")
+def refused(site: Site, added: Run) -> Run:
     """A teardown while a task waits."""
     site.publish(runtime="anymodel")
     return teardown(site.ansible, fails=True)
