@@ -182,7 +182,7 @@ async def test_prompt_ends_at_its_limit(http: RuntimeHttp, agent: Agent) -> None
 async def test_limit_counts_from_when_the_server_begins(
     http: RuntimeHttp, agent: Agent
 ) -> None:
-    await http.post("/prompt", json={"prompt": slow(10)})
+    await http.post("/prompt", json={"prompt": slow(30)})
     await until(lambda: works(http))
     start = time.monotonic()
 

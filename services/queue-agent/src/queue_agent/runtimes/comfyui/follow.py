@@ -22,7 +22,8 @@ from queue_agent.runtimes.turn import Turn
 FRAME_BYTES: Final = 64 * 2**20  # previews of large images come as one frame
 END_POLL: Final = timedelta(milliseconds=15)
 END_WITHIN: Final = timedelta(seconds=2)
-MISSED_WITHIN: Final = timedelta(seconds=0.1)  # of ends told before the websocket was open
+MISSED_WITHIN: Final = timedelta(seconds=0.1)  # of ends told while no websocket was open
+LISTEN_WITHIN: Final = timedelta(seconds=1)
 _ENDS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 
@@ -33,18 +34,41 @@ class Signs:
         self.progress = progress
         self.turn = Turn(started)
         self.sent = sent
+        self.submitted = False
         self.wake = asyncio.Event()  # there may be an end to see
         self.hurry_until = 0.0
+        self.tried = asyncio.Event()  # to open a websocket
+
+    async def open(self) -> None:
+        """Return when what happens to a prompt will be told, as far as this server tells it.
+
+        Otherwise its end might be missed, and the history would have to be looked into often:
+        each look takes from the time in which Python can work on the prompt itself.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LISTEN_WITHIN.total_seconds()):
+                await self.tried.wait()
+
+    def connect(self) -> None:
+        """Record that a websocket is open."""
+        self.sent.connect()
+        self.tried.set()
+        if self.submitted:
+            self.look(within=MISSED_WITHIN)
 
     def look(self, within: timedelta) -> None:
         """Have the history looked into often: it has an end a little after it was told."""
         self.hurry_until = asyncio.get_running_loop().time() + within.total_seconds()
         self.wake.set()
 
+    @property
+    def hurries(self) -> bool:
+        """Whether an end was told just now."""
+        return asyncio.get_running_loop().time() < self.hurry_until
+
     def pause(self, usual: timedelta) -> float:
         """How many seconds the history is left alone if nothing is heard."""
-        hurries = asyncio.get_running_loop().time() < self.hurry_until
-        return min(usual, END_POLL if hurries else usual).total_seconds()
+        return min(usual, END_POLL if self.hurries else usual).total_seconds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +99,13 @@ class Follower:
                 async with self.http.session.ws_connect(
                     "/ws", params={"clientId": prompt_id}, max_msg_size=FRAME_BYTES
                 ) as socket:
-                    signs.sent.connect()
-                    signs.look(within=MISSED_WITHIN)
+                    signs.connect()
                     async for frame in socket:
                         if frame.type is aiohttp.WSMsgType.TEXT:
                             _hear(frame.data, prompt_id, report, signs)
                         elif frame.type is aiohttp.WSMsgType.BINARY:
                             await signs.sent.take(frame.data)
+            signs.tried.set()
             await asyncio.sleep(self.poll.total_seconds())
 
     async def entry(self, prompt_id: str) -> dict[str, Any] | None:
@@ -96,12 +120,6 @@ class Follower:
         body = mapping(answer.body)
         return _ids(body.get("queue_running")), _ids(body.get("queue_pending"))
 
-    async def knows(self, prompt_id: str) -> bool:
-        """Whether the server has taken a prompt, whatever became of it."""
-        if await self.entry(prompt_id):
-            return True
-        return await self._is_there(prompt_id)
-
     async def _wait(self, prompt_id: str, signs: Signs) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         heard = loop.time()
@@ -111,7 +129,7 @@ class Follower:
                 async with asyncio.timeout(self.silence.total_seconds()):
                     if entry := await self.entry(prompt_id):
                         return entry
-                    known = await self._is_there(prompt_id, signs.turn)
+                    known = signs.hurries or await self.knows(prompt_id, signs.turn)
             except (RuntimeSilentError, TimeoutError):
                 if loop.time() - heard >= self.silence.total_seconds():
                     raise RuntimeLostError("the runtime fell silent") from None
@@ -124,8 +142,8 @@ class Follower:
                 async with asyncio.timeout(signs.pause(self.poll)):
                     await signs.wake.wait()
 
-    async def _is_there(self, prompt_id: str, turn: Turn | None = None) -> bool:
-        """Whether the server still has a prompt that has not ended; `turn` hears how far."""
+    async def knows(self, prompt_id: str, turn: Turn | None = None) -> bool:
+        """Whether the server has taken a prompt, ended or not; `turn` hears how far it is."""
         running, waiting = await self.queued()
         if turn and prompt_id in running:
             turn.begun()

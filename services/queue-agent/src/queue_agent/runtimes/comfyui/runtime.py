@@ -148,8 +148,10 @@ class ComfyUiRuntime:
         """The history entry of a prompt that went well, from its submission on."""
         await signs.sent.ready(self.silence)
         async with self._order:  # prompts run in the order in which they are queued
-            await self._drop_earlier(job)
-            await self._submit(job, prompt_id)
+            await signs.open()
+            signs.submitted = True
+            if not await self._has_taken(job, prompt_id):
+                await self._submit(job, prompt_id)
         with self.loaded.run(_model_files(job)):
             entry = await self._follower.ended(prompt_id, signs)
             check_ending(entry)
@@ -170,8 +172,6 @@ class ComfyUiRuntime:
         return Follower(http=self.http, poll=self.poll, silence=self.silence)
 
     async def _submit(self, job: Job, prompt_id: str) -> None:
-        if await self._follower.knows(prompt_id):
-            return
         ready = job if job.request is not None else await self.encode(job)
         try:
             answer = await self.http.post("/prompt", body=ready.request)
@@ -197,11 +197,12 @@ class ComfyUiRuntime:
             await self._drop(prompt_id)
             raise partial_refusal(answer)
 
-    async def _drop_earlier(self, job: Job) -> None:
-        """Drop what an agent that died has left here of the same task."""
+    async def _has_taken(self, job: Job, prompt_id: str) -> bool:
+        """Whether it is here already; earlier attempts that a dead agent left are dropped."""
         running, waiting = await self._follower.queued()
         for other in earlier_prompts(job.uid, job.attempt) & (running | waiting):
             await self._drop(other)
+        return prompt_id in running | waiting or bool(await self._follower.entry(prompt_id))
 
     async def _drop(self, prompt_id: str) -> None:
         await self.http.post("/queue", json={"delete": [prompt_id]})
