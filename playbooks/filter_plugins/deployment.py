@@ -15,6 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "libs" / "modelfile
 if TYPE_CHECKING:
     from deployment.check import Checked
 
+Images = Mapping[str, Mapping[str, str]]
+"""Images that were built: `repository`, `tag` and `digest` by the type of their runtime."""
+
 DOCUMENTATION = """
 name: deployment
 short_description: Check and read the configuration file
@@ -22,7 +25,9 @@ short_description: Check and read the configuration file
 
 
 def deployment_findings(
-    config: str | Mapping[str, object], region: str | None = None
+    config: str | Mapping[str, object],
+    region: str | None = None,
+    images: Images | None = None,
 ) -> list[dict[str, Any]]:
     """What is wrong with the text of a file, or with the mapping read from it.
 
@@ -30,11 +35,13 @@ def deployment_findings(
     `allowed`, `line` (null for a mapping) and `text`, one sentence with all of them. Errors
     come first; a file without errors may be deployed.
     """
-    return [finding.as_dict() for finding in _checked(config, region).findings]
+    return [finding.as_dict() for finding in _checked(config, region, images or {}).findings]
 
 
 def deployment_normalised(
-    config: str | Mapping[str, object], region: str | None = None
+    config: str | Mapping[str, object],
+    region: str | None = None,
+    images: Images | None = None,
 ) -> dict[str, Any]:
     """The fact `deployment` of the text of a file, or of the mapping read from it.
 
@@ -47,16 +54,16 @@ def deployment_normalised(
     from deployment.normalise import normalised
 
     try:
-        return normalised(_checked(config, region))
+        return normalised(_checked(config, region, images or {}))
     except ValueError as error:
         raise AnsibleFilterError(f"the configuration cannot be deployed: {error}") from error
 
 
-def _checked(config: str | Mapping[str, object], region: str | None) -> Checked:
+def _checked(config: str | Mapping[str, object], region: str | None, images: Images) -> Checked:
     # Ansible loads the filters for each of some 200 tasks, and most of them need none of this.
     from deployment.check import check
 
-    return check(config, region)
+    return check(config, region, images)
 
 
 class FilterModule:

@@ -148,6 +148,9 @@ env:
   - name: INVOKEAI_OUTPUTS_DIR
     value: /var/darkroom/outputs
   {{- end }}
+  {{- else }}
+  - name: PORT
+    value: {{ $port | quote }}
   {{- end }}
   - name: EXTRA_CMD_ARG
     value: {{ include "runtime.arguments" . | quote }}

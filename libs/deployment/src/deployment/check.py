@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
-from deployment import document, original, rules, runtime_rules, schema
+from deployment import built_images, document, original, rules, runtime_rules, schema
 from deployment.document import Document
 from deployment.findings import Finding, Level
 
@@ -31,15 +32,21 @@ class Checked:
         return tuple(each for each in self.findings if each.level is Level.WARNING)
 
 
-def check(source: Source, region: str | None = None) -> Checked:
+def check(
+    source: Source,
+    region: str | None = None,
+    images: Mapping[str, built_images.Image] = MappingProxyType({}),
+) -> Checked:
     """The values and findings of a YAML text or a mapping; never raises.
 
-    Without a region, rules about its partition and its name's length are left out.
+    Without a region, rules about its partition and its name's length are left out. `images` are
+    those that were built, by the type of their runtime.
     """
     read = document.read(source)
     values = read.values
     if not isinstance(values, dict) or any(not each.path for each in read.findings):
         return Checked({}, tuple(read.findings))
+    built_images.take(values, images)
     unread = {each.path for each in read.findings if each.level is Level.ERROR}
     found = [each for each in _findings(values, region) if each.path not in unread]
     if not any(each.level is Level.ERROR for each in [*read.findings, *found]):
