@@ -113,17 +113,13 @@ def _checkout(server: Server, source: Path) -> Path:
 
 def _is_there(server: Server, place: Place, wish: Wish) -> bool:
     """Whether just that is installed; raises `CommandError` if something else is in the way."""
-    from darkroom_cli.runtimes.installed import installed, is_strange, unfinished
+    from darkroom_cli.runtimes.installed import installed, is_strange
 
     if is_strange(place):
         raise CommandError(f"{place.path} holds something else; choose an empty --dir")
-    finished = installed(place)
-    found = finished or unfinished(place)
-    if found is None:
-        return False
-    same = (found.name, found.device, found.source) == (server.name, wish.device, wish.source)
-    if same and (wish.source or found.version == wish.version):
-        return finished is not None
+    found = installed(place)
+    if found is None or found.fits(server, wish):
+        return found is not None
     raise CommandError(
         f"{place.path} holds {found.name} {found.version} for {found.device}, from"
         f" {found.source or 'its maker'}: `darkroom runtime remove {found.name}"

@@ -29,6 +29,11 @@ class Installed(BaseModel):
     source: Path | None = None
     done: tuple[str, ...] = ()  # the titles of steps, while it is unfinished
 
+    def fits(self, server: Server, wish: Wish) -> bool:
+        """Whether it is what is asked for; a checkout has the version that it has."""
+        same = (self.name, self.device, self.source) == (server.name, wish.device, wish.source)
+        return same and (wish.source is not None or self.version == wish.version)
+
     def wish(self) -> Wish:
         """What was asked for."""
         return Wish(version=self.version, device=self.device, source=self.source)

@@ -72,28 +72,31 @@ def venv_maker(server: Server) -> tuple[str, ...]:
 
     uv fetches one that is missing. Raises `CommandError` if there is neither.
     """
-    if uv := shutil.which("uv"):
-        return (uv, "venv", "--seed", "--python", server.pythons[0])
-    for version in server.pythons:
-        python = shutil.which(f"python{version}")
-        if python and _makes_venvs(python):
-            return (python, "-m", "venv")
-    own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if own in server.pythons and _makes_venvs(sys.executable):
-        return (sys.executable, "-m", "venv")
+    uv = shutil.which("uv")
+    python = _python(server, "" if uv else "import ensurepip, venv")
+    if uv:
+        return (uv, "venv", "--seed", "--python", python or server.pythons[0])
+    if python:
+        return (python, "-m", "venv")
     raise CommandError(
         f"{server.title} needs Python {' or '.join(server.pythons)} with venv, and none is on"
         " the path: `pip install uv` brings a command that fetches it"
     )
 
 
-def _makes_venvs(python: str) -> bool:
+def _python(server: Server, code: str) -> str | None:
+    """A Python for the server that is here and runs that code, the best first."""
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    named = [shutil.which(f"python{version}") for version in server.pythons]
+    here = [*named, sys.executable if own in server.pythons else None]
+    return next((python for python in here if python and _runs(python, code)), None)
+
+
+def _runs(python: str, code: str) -> bool:
+    command = [python, "-c", code]
     try:
         call = subprocess.run(  # noqa: S603  # a Python of the user's own path
-            [python, "-c", "import ensurepip, venv"],
-            capture_output=True,
-            timeout=CALL_SECONDS,
-            check=False,
+            command, capture_output=True, timeout=CALL_SECONDS, check=False
         )
     except (OSError, subprocess.SubprocessError):
         return False

@@ -28,7 +28,7 @@ Tell = Callable[[str], None]
 
 STOP_SECONDS: Final = 10
 LINE_BYTES: Final = 2**16
-LINES_KEPT: Final = 50
+LINES_KEPT: Final = 200  # comfy-cli puts a long traceback below the cause
 
 # What programs say, and the sentence for it; the first that fits, since pip says that it finds
 # no version where it finds no index.
@@ -50,12 +50,16 @@ _CAUSES: Final = (
 async def install(server: Server, place: Place, wish: Wish, tell: Tell) -> Installed:
     """Do the steps that are not done yet, and give what is installed then.
 
-    Raises `CommandError` when one fails; the next call goes on with it.
+    Raises `CommandError` when one fails; the next call goes on with it, or begins anew if it
+    wishes for something else.
     """
     with held(place):
-        begun = unfinished(place) or Installed(
+        begun = Installed(
             name=server.name, version=wish.version, device=wish.device, source=wish.source
         )
+        before = unfinished(place)
+        if before and before.fits(server, wish):
+            begun = before
         write_unfinished(place, begun)
         for step in server.steps(place, wish):
             if step.title in begun.done:
