@@ -41,7 +41,8 @@ _CAUSES: Final = (
         "the network can't be reached: check it, and HTTPS_PROXY",
     ),
     (
-        r"No matching distribution found|there is no version of|Remote branch .* not found",
+        r"No matching distribution found|there is no version of|Remote branch .* not found"
+        r"|version may not exist",
         "there is no such version",
     ),
 )
