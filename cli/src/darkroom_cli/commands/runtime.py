@@ -207,6 +207,8 @@ def runtime_list(
     rows = attempt(lambda: _rows(folder or []))
     if as_json:
         show_json(rows)
+    elif not rows:
+        say("none is installed: `darkroom runtime install NAME`")
     else:
         show_rows(rows, "name", "version", "device", "state", "folder", wrapped="folder")
 

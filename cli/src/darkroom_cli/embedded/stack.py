@@ -15,7 +15,7 @@ from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime
 from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder, Running
-from darkroom_cli.embedded.models import seed_models
+from darkroom_cli.embedded.models import remove_sample, seed_models
 from darkroom_cli.embedded.processes import Announce, Processes, Program
 from darkroom_cli.embedded.programs import HOST, STACK, Addresses, Attached
 from darkroom_cli.errors import CommandError
@@ -193,8 +193,8 @@ async def _provision(
             resources = await provision(
                 STACK, (each.runtime for each in attached), region=aws["AWS_REGION"]
             )
-            if not any(each.served for each in attached):  # it is no model to them
-                await seed_models(resources.model_bucket)
+            real = any(each.served for each in attached)
+            await (remove_sample if real else seed_models)(resources.model_bucket)
     except AppError as error:
         raise CommandError(f"AWS at {aws['AWS_ENDPOINT_URL']}: {error}") from error
     except TimeoutError:
