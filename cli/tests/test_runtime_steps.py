@@ -79,13 +79,13 @@ async def test_what_another_wish_has_left_unfinished_is_begun_anew(place: Place)
     first = place.path / "first"
 
     def steps(_place: Place, wanted: Wish) -> tuple[Step, ...]:
-        fail = "import sys; sys.exit(sys.argv[1] == '9')"
+        fail = "import sys; sys.exit(sys.argv[1] == '9.0')"
         return step("count", COUNT, str(first)), step("get it", fail, wanted.version)
 
     server = small_server(steps)
     with pytest.raises(CommandError, match="could not get it"):
-        await install(server, place, wish("9"), lambda _: None)
-    await install(server, place, wish("1"), lambda _: None)
+        await install(server, place, wish("9.0"), lambda _: None)
+    await install(server, place, wish("1.0"), lambda _: None)
 
     assert first.read_text() == "xx"
 
@@ -111,6 +111,15 @@ async def test_broken_off_step_leaves_no_process_and_begins_anew(place: Place) -
     assert installed(place)
 
 
+async def test_server_that_does_not_tell_its_version_is_not_installed(place: Place) -> None:
+    server = small_server(lambda _place, _wish: ())
+
+    with pytest.raises(CommandError, match="Small does not tell its version"):
+        await install(server, place, wish("odd"), lambda _: None)
+
+    assert installed(place) is None
+
+
 async def test_step_that_takes_too_long_is_ended(place: Place) -> None:
     place.path.mkdir()
     limit = timedelta(seconds=0.5)
@@ -128,6 +137,7 @@ async def test_step_that_takes_too_long_is_ended(place: Place) -> None:
             "WARNING: Retrying after NewConnectionError\nERROR: No matching distribution found",
             "the network can't be reached",
         ),
+        ("cause: Failed to fetch: `https://x.example/whl/cpu/torch/`", "PyTorch's own index"),
         ("fatal: unable to access 'x': Could not resolve host: y", "the network can't be"),
         ("fatal: Remote branch v9 not found in upstream origin", "there is no such version"),
         ("Because there is no version of invokeai==9.9.9", "there is no such version"),

@@ -37,9 +37,16 @@ ANSWERS = """
 """
 
 
-def installed_at(folder: Path, name: str = "comfyui", device: Device = Device.CPU) -> None:
-    folder.mkdir(parents=True)
-    write_installed(Place(folder), Installed(name=name, version="1.0", device=device))
+def installed_at(
+    folder: Path,
+    name: str = "comfyui",
+    device: Device = Device.CPU,
+    source: Path | None = None,
+) -> None:
+    (folder / "venv" / "bin").mkdir(parents=True)
+    (folder / "venv" / "bin" / "python").touch()
+    about = Installed(name=name, version="1.0", device=device, source=source)
+    write_installed(Place(folder), about)
 
 
 def attached_at(folder: Path, monkeypatch: pytest.MonkeyPatch, launched: str) -> Attached:
@@ -73,6 +80,18 @@ def test_server_that_is_not_installed_is_told_with_the_command(tmp_path: Path) -
     place = tmp_path / "runtimes" / "comfyui"
     remedy = f"install it with `darkroom runtime install comfyui --dir {place}`"
     assert str(caught.value).endswith(remedy)
+
+
+@pytest.mark.parametrize("gone", ["place/venv/bin/python", "checkout"])
+def test_server_of_which_something_is_gone_is_told_with_the_remedy(
+    tmp_path: Path, gone: str
+) -> None:
+    (tmp_path / "checkout").touch()
+    installed_at(tmp_path / "place", source=tmp_path / "checkout")
+    (tmp_path / gone).unlink()
+
+    with pytest.raises(CommandError, match=f"{gone} is gone; remove what is left with"):
+        parse_servers([f"comfyui={tmp_path / 'place'}"], tmp_path)
 
 
 def test_two_runtimes_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from awsio import clients
 from awsio.errors import translated
 from darkroom_cli.requests import SAMPLE_CHECKPOINT
 
-
 KEY: Final = f"Stable-diffusion/{SAMPLE_CHECKPOINT}"
 
 

@@ -42,6 +42,12 @@ def served_from(server: Server, place: Place) -> Served:
             f"--with {server.name}: {server.title} is not installed in {place.path}; install it"
             f" with `darkroom runtime install {server.name} --dir {place.path}`"
         )
+    for needed in filter(None, (Path(place.python), found.source)):
+        if not needed.exists():
+            raise CommandError(
+                f"--with {server.name}: {needed} is gone; remove what is left with `darkroom"
+                f" runtime remove {server.name} --dir {place.path}` and install it again"
+            )
     gone = found.device is Device.CUDA and nvidia_driver() is None
     device = Device.CPU if gone else found.device
     return Served(server=server, place=place, wish=found.wish(), device=device)

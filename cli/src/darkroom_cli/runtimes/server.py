@@ -116,7 +116,7 @@ class Server:
     cpu_gigabytes: int
     marker: str = ""  # a file by which a checkout of it is known
     steps: Callable[[Place, Wish], tuple[Step, ...]]
-    version_call: Callable[[Place, Wish], Step]  # its last line is the version
+    version_call: Callable[[Place, Wish], Step]  # prints it on a line
     launch: Callable[[Place, Wish, Serving], Launch]
 
     @property

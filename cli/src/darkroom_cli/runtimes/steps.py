@@ -28,12 +28,18 @@ Tell = Callable[[str], None]
 
 STOP_SECONDS: Final = 10
 LINE_BYTES: Final = 2**16
+_VERSION: Final = re.compile(r"v?(\d+(?:\.\w+)+[\w.+-]*)")
 LINES_KEPT: Final = 200  # comfy-cli puts a long traceback below the cause
 
 # What programs say, and the sentence for it; the first that fits, since pip says that it finds
 # no version where it finds no index.
 _CAUSES: Final = (
     (r"No space left on device|Disk quota exceeded|os error 28", "there is no room left"),
+    (
+        r"Failed to fetch.*/whl/(cpu|cu|rocm)",
+        "PyTorch's own index can't be reached: check the network, or set UV_TORCH_BACKEND= to"
+        " nothing, which takes the PyTorch of the package index",
+    ),
     (
         r"resolve host|name resolution|dns error|NewConnectionError|Network is unreachable"
         r"|No route to host|Connection refused|timed out|ConnectTimeout|ReadTimeout"
@@ -71,7 +77,10 @@ async def install(server: Server, place: Place, wish: Wish, tell: Tell) -> Insta
             begun = begun.model_copy(update={"done": (*begun.done, step.title)})
             write_unfinished(place, begun)
         said = await run_step(server.version_call(place, wish), place.log, tell)
-        version = said[-1].removeprefix("v") if said else wish.version
+        versions = [found[1] for line in said if (found := _VERSION.fullmatch(line.strip()))]
+        if not versions:
+            raise CommandError(f"{server.title} does not tell its version (log: {place.log})")
+        version = versions[-1]
         finished = begun.model_copy(update={"version": version, "done": ()})
         write_installed(place, finished)
         return finished
