@@ -71,6 +71,14 @@ class Folder:
         """The log file of one process."""
         return self.path / "logs" / f"{name}.log"
 
+    def written_by(self, name: str) -> Path:
+        """The folder that a server which this stack starts may write to."""
+        return self.path / "servers" / name
+
+    def objects(self, bucket: str) -> Path:
+        """The folder in which the emulator keeps the objects of a bucket, as files."""
+        return self.aws / "objects" / "000000000000" / bucket
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[int]:
         """Make the folder and hold it; gives a descriptor that children must inherit.
