@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from darkroom_cli.commands import config, cost, dlq, models, stack, submit, tasks, verify
+from darkroom_cli.commands import (
+    config,
+    cost,
+    dlq,
+    models,
+    models_get,
+    stack,
+    submit,
+    tasks,
+    verify,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +34,7 @@ app.command()(verify.verify)
 
 models_app = typer.Typer(no_args_is_help=True, help="The models of a stack.")
 models_app.command("add")(models.models_add)
+models_app.command("get")(models_get.models_get)
 models_app.command("list")(models.models_list)
 app.add_typer(models_app, name="models")
 
