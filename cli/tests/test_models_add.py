@@ -167,7 +167,7 @@ def test_model_of_a_file_goes_up_in_parts_and_its_way_is_told(
     assert asyncio.run(bring()).url == f"s3://{bucket.name}/Lora/mine.safetensors"
     assert bucket.head("Lora/mine.safetensors")["ETag"].strip('"').endswith("-3")
     assert [line.rpartition(",")[0] for line in told] == [
-        f"Lora/mine.safetensors: {done} of 12 MiB" for done in (5, 10, 12)
+        f"Lora/mine.safetensors to {bucket.name}: {done} of 12 MiB" for done in (5, 10, 12)
     ]
 
 

@@ -9,17 +9,19 @@ import shutil
 from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 import httpx
 import pytest
 from model_server import ModelServer, Served, running, weights
+from rich.console import Console
 
 from darkroom_cli.errors import CommandError
 from darkroom_cli.models.files import Model, model
 from darkroom_cli.models.folder import FolderStore
 from darkroom_cli.models.part import held
-from darkroom_cli.models.progress import Passed, lines
+from darkroom_cli.models.progress import Passed, lines, shown_on
 from darkroom_cli.models.server import ATTEMPTS, redirected
 
 TOKEN = "a-token-that-nobody-sees"  # noqa: S105  # of the test's own server
@@ -93,7 +95,7 @@ async def test_fetch_that_is_stopped_goes_on_in_the_next_run(fetching: Fetching)
     begun = asyncio.Event()
 
     @contextmanager
-    def shown(name: str, size_bytes: int | None) -> Iterator[Passed]:
+    def shown(name: str, size_bytes: int | None, start: int = 0) -> Iterator[Passed]:
         yield lambda done: begun.set()
 
     fetching.serve(breaks=[1000])
@@ -380,3 +382,28 @@ async def test_disk_that_is_full_midway_keeps_the_part(fetching: Fetching) -> No
     assert await fetching.fetch()
     assert fetching.server.ranges() == [None, "bytes=5000-"]
     assert fetching.files() == WHOLE
+
+
+async def test_speed_of_what_goes_on_counts_only_what_came_now(fetching: Fetching) -> None:
+    fetching.serve(breaks=[SIZE - 10] + [0] * ATTEMPTS)
+    await fetching.refused()
+    fetching.told.clear()
+
+    await fetching.fetch()
+
+    here = [line for line in fetching.told if "as far as it is here" in line]
+    assert here
+    (last,) = [line for line in fetching.told if line not in here]
+    assert last.endswith("of 0 MiB, 0 MiB/s")
+
+
+def test_terminal_shows_a_bar() -> None:
+    screen = StringIO()
+
+    with shown_on(Console(file=screen, force_terminal=True), pytest.fail)(
+        "a.pth", 10
+    ) as passed:
+        passed(10)
+
+    assert "a.pth" in screen.getvalue()
+    assert "10/10 bytes" in screen.getvalue()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from darkroom_cli.errors import CommandError
+from darkroom_cli.models.checks import Check
 from darkroom_cli.models.files import Model, check_form
 from darkroom_cli.models.part import Part, held
 from darkroom_cli.models.progress import Shown
@@ -89,10 +90,9 @@ class FolderStore:
         check = file.check()
         try:
             part.begin(file.model, file.version, file.start)
-            with self.shown(file.model.key, file.size_bytes) as passed:
-                async for block in part.kept():
-                    check.take(block)
-                    passed(check.taken)
+            if file.start:
+                await self._look_at(part, file, check)
+            with self.shown(file.model.key, file.size_bytes, file.start) as passed:
                 async for block in file.blocks:
                     check.take(block)
                     await part.add(block)
@@ -103,6 +103,13 @@ class FolderStore:
             raise
         except OSError as error:
             raise CommandError(f"{part.path}: {error.strerror or error}") from error
+
+    async def _look_at(self, part: Part, file: Opened, check: Check) -> None:
+        """Check what there is already, which takes a while of a large file."""
+        with self.shown(f"{file.model.key}, as far as it is here", file.start) as passed:
+            async for block in part.kept():
+                check.take(block)
+                passed(check.taken)
 
     def _check_room(self, file: Opened) -> None:
         free = shutil.disk_usage(self.root).free

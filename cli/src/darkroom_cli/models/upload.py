@@ -76,7 +76,7 @@ class Upload:
     async def _store(self, file: Opened) -> int:
         key = file.model.key
         async with self._begun(file) as upload_id:
-            with self.shown(key, file.size_bytes) as passed:
+            with self.shown(f"{key} to {self.bucket}", file.size_bytes) as passed:
                 size, parts = await self._send(file, upload_id, passed)
             with translated("s3.complete_multipart_upload"):
                 await self.s3.complete_multipart_upload(
