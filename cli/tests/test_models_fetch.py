@@ -22,7 +22,7 @@ from darkroom_cli.models.files import Model, model
 from darkroom_cli.models.folder import FolderStore
 from darkroom_cli.models.part import held
 from darkroom_cli.models.progress import Passed, lines, shown_on
-from darkroom_cli.models.server import ATTEMPTS, redirected
+from darkroom_cli.models.server import ATTEMPTS, PROGRESS_BYTES, Version, redirected
 
 TOKEN = "a-token-that-nobody-sees"  # noqa: S105  # of the test's own server
 CONTENT = weights()
@@ -124,7 +124,34 @@ async def test_part_that_has_all_bytes_is_finished(fetching: Fetching, size: int
 
     assert await fetching.fetch()
 
+    assert fetching.server.ranges()[-1] == f"bytes={SIZE - 1}-"
     assert fetching.files() == WHOLE
+
+
+async def test_part_that_cannot_be_told_from_a_changed_file_is_of_no_use(
+    fetching: Fetching,
+) -> None:
+    fetching.serve(etag=None)
+    target = fetching.root / "Stable-diffusion/a.safetensors"
+    with held(target) as part:
+        part.begin(fetching.wanted(), Version(size_bytes=SIZE), 0)
+        await part.add(b"x" * 1000)
+
+    assert await fetching.fetch()
+
+    assert fetching.server.ranges() == [None]
+    assert fetching.files() == WHOLE
+
+
+async def test_connections_that_bring_something_each_are_never_too_many(
+    fetching: Fetching,
+) -> None:
+    large = weights(12 * 2**20)
+    fetching.serve(content=large, breaks=[PROGRESS_BYTES] * 10)
+
+    assert await fetching.fetch()
+
+    assert len(fetching.server.asked) == 11
 
 
 async def test_file_that_has_changed_since_is_fetched_anew(fetching: Fetching) -> None:
@@ -143,7 +170,7 @@ async def test_file_that_has_changed_since_is_fetched_anew(fetching: Fetching) -
         {"ranges": False},
         {"etag": None},
         {"etag": 'W/"weak"'},
-        {"content_range": "bytes 0-9/10"},
+        {"content_range": f"bytes 0-{SIZE - 1}/{SIZE}"},
         {"content_range": f"bytes 1000-{SIZE - 1}/{SIZE + 1}"},
         {"content_range": "lines 1000-"},
     ],
@@ -155,6 +182,7 @@ async def test_server_that_does_not_continue_a_file_sends_it_anew(
 
     assert await fetching.fetch()
 
+    assert fetching.server.ranges()[-1] is None
     assert fetching.files() == WHOLE
 
 
@@ -173,6 +201,7 @@ async def test_starting_over_has_an_end(
 
     assert reason in await fetching.refused()
     assert len(fetching.server.asked) <= 6
+    assert fetching.files() == {}
 
 
 async def test_server_that_breaks_off_again_and_again_is_given_up_and_the_part_is_kept(

@@ -69,14 +69,15 @@ class FolderStore:
 
     async def _whole(self, model: Model, part: Part) -> None:
         """Fill the part; nothing is kept of what is not the file."""
-        for _ in range(STARTS - 1):
+        for start in range(1, STARTS + 1):
             try:
                 await self._go_on(model, part)
             except StartOverError:
                 part.clear()
+                if start == STARTS:
+                    raise
             else:
                 return
-        await self._go_on(model, part)
 
     async def _go_on(self, model: Model, part: Part) -> None:
         start, version = part.begun(model)
