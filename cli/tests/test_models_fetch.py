@@ -212,8 +212,7 @@ async def test_server_that_breaks_off_again_and_again_is_given_up_and_the_part_i
     told = await fetching.refused()
 
     assert told == (
-        f"{SIZE} bytes were promised and 1000 came, after {ATTEMPTS} attempts;"
-        " run it again to go on"
+        f"{SIZE} bytes were promised and 1000 came, after {ATTEMPTS} attempts; run it again"
     )
     assert len(fetching.server.asked) == 1 + ATTEMPTS - 1
     assert fetching.files()["Stable-diffusion/a.safetensors.part"] == CONTENT[:1000]
@@ -323,6 +322,27 @@ async def test_file_of_the_hub_comes_with_the_token_and_the_sum_of_the_hub(
     other = model("hf:art/one@v2/a.safetensors", filename="b.safetensors")
     assert f"its sha256 is {SUM}, not {'0' * 64}" in await fetching.refused(other)
     assert all(TOKEN not in str(headers) for path, headers in server.asked if path == "/cdn")
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "sent"),
+    [
+        ("hf:art/one/a.pth", {}, {"authorization": f"Bearer {TOKEN}"}),
+        ("https://hub.example/art/a.pth", {}, {"authorization": f"Bearer {TOKEN}"}),
+        ("https://hub.example/art/a.pth", {"Authorization": "own"}, {"Authorization": "own"}),
+        ("https://hub.example.org/art/a.pth", {}, {}),
+        ("http://hub.example/art/a.pth", {}, {}),
+        ("https://models.example/hub.example/a.pth", {}, {}),
+        ("a.pth", {}, {}),
+    ],
+)
+def test_token_of_the_hub_is_for_its_host_only(
+    source: str, given: dict[str, str], sent: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.example")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+
+    assert model(source, headers=given).headers == sent
 
 
 async def test_model_with_terms_names_its_page_and_the_variable(

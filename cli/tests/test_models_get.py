@@ -200,6 +200,7 @@ def test_add_takes_the_hub_and_a_sum(
         (("hf:art/a.pth",), "hf:art/a.pth: must look like hf:OWNER/NAME/FILE"),
         (("tiny", "--to", ".", "--bucket", "art"), "choose either --to or --bucket"),
         (("https://models.example/a.pth", "--sha256", "0"), "a sha256 must be 64 hexadecimal"),
+        (("https://[models/a.pth",), "the source is no URL"),
         (("https://models.example/",), "the name '' must be one name without /"),
         (("https://models.example/a.pth", "--headers-file", "/none"), "--headers-file /none: "),
     ],

@@ -61,12 +61,12 @@ def model(
 
     Its name is the last part of its source if it is given none.
     """
-    path = urlsplit(source).path if is_url(source) else source
-    name = filename or path.rpartition("/")[2]
+    name = filename or _path_of(source).rpartition("/")[2]
     given = dict(headers or {})
     if source.startswith(hub.SCHEME):
         source = hub.address_of(source)
-        given = {**hub.token_header(), **given}
+    if hub.is_hub(source) and "authorization" not in map(str.lower, given):
+        given.update(hub.token_header())
     for what, value in (("folder", folder), ("name", name)):
         if not value or "/" in value or value.startswith("."):
             raise CommandError(f"the {what} {value!r} must be one name without /")
@@ -74,6 +74,13 @@ def model(
         source=source, folder=folder, filename=name, headers=given,
         sha256=_sum(sha256), size_bytes=size_bytes,
     )  # fmt: skip
+
+
+def _path_of(source: str) -> str:
+    try:
+        return urlsplit(source).path if is_url(source) else source
+    except ValueError:
+        raise CommandError("the source is no URL") from None
 
 
 def _sum(sha256: str | None) -> str | None:

@@ -14,10 +14,12 @@ _OPEN_RAIL_TEXT: Final = "https://huggingface.co/spaces/CompVis/stable-diffusion
 _CATALOGUES: Final = {
     # Read from the hub: lengths and `X-Linked-ETag` of its answers.
     "tachi": "github.com/tachikomared/tachi-studio .../electron/services/sd-cpp-models.ts",
+    # The same for the small one.
+    "lunery": "github.com/mike007jd/lunerylab-studio my-app/lib/hf-model-catalog.ts",
     # Revisions, sums and licences, as the hub publishes them.
     "trials": "github.com/employment-waiting-room/final-project evaluation/image_trials.md",
     "swarm": "github.com/mcmonkeyprojects/SwarmUI src/Text2Image/CommonModels.cs",
-    "gallery": "github.com/traynor1987/Private-gallery- ModelCatalog.kt",
+    "gallery": "github.com/traynor1987/Private-gallery- .../core/editor/local/ModelCatalog.kt",
 }
 
 
@@ -71,7 +73,7 @@ KNOWN: Final = (
         sha256="e9476a13728cd75d8279f6ec8bad753a66a1957ca375a1464dc63b37db6e3916",
         licence=_OPEN_RAIL,
         licence_url=_OPEN_RAIL_TEXT,
-        sources=(_CATALOGUES["swarm"], _CATALOGUES["gallery"]),
+        sources=(_CATALOGUES["swarm"], _CATALOGUES["lunery"], _CATALOGUES["gallery"]),
     ),
     KnownModel(
         name="sd-turbo",

@@ -50,7 +50,7 @@ class InBucket:
         await self.downloads.fetch(model)
         copy = self.downloads.path_of(model)
         brought = await self.upload.bring(replace(model, fetched=copy))
-        copy.unlink()
+        copy.unlink(missing_ok=True)  # another run may have had it, too
         return brought
 
 

@@ -61,8 +61,8 @@ class ServedFile:
     version: Version = field(default_factory=Version)
     start: int = 0  # where its blocks begin
     pause_seconds: float = PAUSE_SECONDS
-    _answer: httpx.Response | None = None
-    _failures: int = 0
+    _answer: httpx.Response | None = field(default=None, init=False)
+    _failures: int = field(default=0, init=False)
 
     async def connect(self) -> None:
         """Have it coming; sets `version`, and `start` to 0 if the server begins there."""
@@ -114,7 +114,7 @@ class ServedFile:
         """Wait before the next attempt; raises `CommandError` after the last."""
         self._failures += 1
         if self._failures == ATTEMPTS:
-            told = f"{missing or error}, after {ATTEMPTS} attempts; run it again to go on"
+            told = f"{missing or error}, after {ATTEMPTS} attempts; run it again"
             raise CommandError(f"{self.model.origin}: {told}")
         doubled = self.pause_seconds * 2 ** (self._failures - 1)
         await asyncio.sleep(min(max(doubled, error.pause_seconds), PAUSE_CAP_SECONDS))
