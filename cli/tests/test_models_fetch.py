@@ -411,6 +411,18 @@ async def test_room_is_looked_for_first(
     assert fetching.files() == {}
 
 
+async def test_room_that_a_part_of_it_has_counts(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetching.serve(etag='"old"', breaks=[1000] + [0] * ATTEMPTS)
+    await fetching.refused()
+    usage = namedtuple("usage", ["free"])
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(SIZE - 1000))
+    fetching.serve(etag='"new"')
+
+    assert await fetching.fetch()
+
+
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

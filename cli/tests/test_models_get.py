@@ -124,6 +124,15 @@ def test_stack_that_does_not_run_has_the_model_later(hub: ModelServer, tmp_path:
     assert _files(tmp_path / "downloads") == []
 
 
+def test_sample_of_that_name_in_a_stack_is_replaced(hub: ModelServer, tmp_path: Path) -> None:
+    sample = tmp_path / "aws/objects/000000000000/darkroom-models" / KEY
+    sample.parent.mkdir(parents=True)
+    sample.write_bytes(b"sample")
+
+    assert brought("tiny", "--data-dir", tmp_path)["changed"]
+    assert sample.read_bytes() == CONTENT
+
+
 def test_stack_that_was_started_meanwhile_has_the_model_with_the_next_run(
     hub: ModelServer, tmp_path: Path
 ) -> None:

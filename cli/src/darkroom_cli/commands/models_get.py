@@ -49,7 +49,7 @@ def models_get(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME|URL|hf:OWNER/NAME/FILE]",
+            metavar="NAME|URL|hf:OWNER/NAME/FILE",
             help="A model of the list, a URL, or a file of the model hub "
             "(hf:OWNER/NAME@REVISION/FILE for a revision).",
             show_default=False,

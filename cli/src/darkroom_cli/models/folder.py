@@ -42,29 +42,14 @@ class FolderStore:
         if not self.force:
             check_form(model)
         with held(self.path_of(model)) as part:
-            if await self.is_there(model, part.target):
-                return False
+            if not self.force and part.target.exists():
+                if await is_model(model, part.target):
+                    return False
+                raise CommandError(
+                    f"{part.target} is there and is another file; --force replaces it"
+                )
             await self._whole(model, part)
             part.finish()
-        return True
-
-    async def is_there(self, model: Model, target: Path) -> bool:
-        """Whether a file is that model, as far as one knows; by force it never is.
-
-        Raises `CommandError` for another file.
-        """
-        if self.force or (size := _size(target)) is None:
-            return False
-        wanted = Version(size_bytes=model.size_bytes, sha256=model.sha256)
-        if wanted == Version():
-            async with opened(model) as served:
-                wanted = served.version
-        same = wanted.size_bytes in {None, size}
-        if same and wanted.sha256:
-            async with opened(replace(model, fetched=target)) as file:
-                same = await _sum(file) == wanted.sha256
-        if not same:
-            raise CommandError(f"{target} is there and is another file; --force replaces it")
         return True
 
     async def _whole(self, model: Model, part: Part) -> None:
@@ -87,7 +72,7 @@ class FolderStore:
             await self._fill(part, file)
 
     async def _fill(self, part: Part, file: Opened) -> None:
-        self._check_room(file)
+        self._check_room(part, file)
         check = file.check()
         try:
             part.begin(file.model, file.version, file.start)
@@ -112,9 +97,9 @@ class FolderStore:
                 check.take(block)
                 passed(check.taken)
 
-    def _check_room(self, file: Opened) -> None:
+    def _check_room(self, part: Part, file: Opened) -> None:
         free = shutil.disk_usage(self.root).free
-        needed = (file.size_bytes or 0) - file.start
+        needed = (file.size_bytes or 0) - part.size_bytes  # which is kept, or overwritten
         if needed > free:
             raise CommandError(
                 f"{self.root} has room for {free / GB:.1f} GB, and {file.model.filename} needs"
@@ -122,8 +107,16 @@ class FolderStore:
             )
 
 
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.exists() else None
+async def is_model(model: Model, file: Path) -> bool:
+    """Whether a file is that model, by its sum or its size, as far as one knows them."""
+    wanted = Version(size_bytes=model.size_bytes, sha256=model.sha256)
+    if wanted == Version():
+        async with opened(model) as served:
+            wanted = served.version
+    async with opened(replace(model, fetched=file)) as found:
+        if wanted.size_bytes not in {None, found.size_bytes}:
+            return False
+        return wanted.sha256 is None or await _sum(found) == wanted.sha256
 
 
 async def _sum(file: Opened) -> str:

@@ -34,6 +34,11 @@ class Part:
         return _part_of(self.target)
 
     @property
+    def size_bytes(self) -> int:
+        """How much of the file there is."""
+        return os.fstat(self.file.fileno()).st_size
+
+    @property
     def _about(self) -> Path:
         return self.path.with_name(f"{self.path.name}.json")
 
@@ -46,7 +51,7 @@ class Part:
             return 0, Version()
         if about.get("origin") != model.origin or version.validator is None:
             return 0, Version()
-        size = os.fstat(self.file.fileno()).st_size
+        size = self.size_bytes
         # The last byte is asked for again: a server refuses a range of nothing.
         known = size if version.size_bytes is None else min(size, version.size_bytes - 1)
         return max(known, 0), version
@@ -80,7 +85,7 @@ class Part:
 
     def leave(self) -> None:
         """Leave nothing behind if there is nothing to go on with."""
-        if not os.fstat(self.file.fileno()).st_size:
+        if not self.size_bytes:
             self.path.unlink(missing_ok=True)
             self._about.unlink(missing_ok=True)
 

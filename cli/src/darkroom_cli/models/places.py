@@ -9,7 +9,7 @@ from darkroom_cli.embedded.folder import Folder
 from darkroom_cli.embedded.programs import STACK
 from darkroom_cli.errors import CommandError
 from darkroom_cli.models.files import Model
-from darkroom_cli.models.folder import FolderStore
+from darkroom_cli.models.folder import FolderStore, is_model
 from darkroom_cli.models.upload import Brought, Upload, metadata_of
 from provisioning.emulator import bucket_folder, move_in
 from provisioning.resources import model_bucket_of
@@ -66,7 +66,7 @@ class InStoppedStack:
         bucket = model_bucket_of(STACK)
         target = bucket_folder(self.folder.aws, bucket) / model.key
         url = f"s3://{bucket}/{model.key}"
-        if await self.downloads.is_there(model, target):
+        if not self.downloads.force and target.exists() and await is_model(model, target):
             return Brought(url=url, changed=False, size_bytes=target.stat().st_size)
         await self.downloads.fetch(model)
         copy = self.downloads.path_of(model)
