@@ -19,8 +19,9 @@ from awsio import clients
 from contracts.ids import new_uid
 from darkroom_cli.errors import CommandError
 from darkroom_cli.main import app
-from darkroom_cli.model_files import headers_of, listed_models, model
-from darkroom_cli.model_upload import Brought, Upload
+from darkroom_cli.models.files import headers_of, listed_models, model
+from darkroom_cli.models.progress import lines
+from darkroom_cli.models.upload import Brought, Upload
 
 TOKEN = "a-token-that-nobody-sees"  # noqa: S105  # of the test's own server
 MIB = 2**20
@@ -158,13 +159,15 @@ def test_model_of_a_file_goes_up_in_parts_and_its_way_is_told(
 
     async def bring() -> Brought:
         async with clients.s3() as s3:
-            upload = Upload(s3=s3, bucket=bucket.name, tell=told.append, part_bytes=5 * MIB)
+            upload = Upload(
+                s3=s3, bucket=bucket.name, shown=lines(told.append), part_bytes=5 * MIB
+            )
             return await upload.bring(model(str(file), folder="Lora"))
 
     assert asyncio.run(bring()).url == f"s3://{bucket.name}/Lora/mine.safetensors"
     assert bucket.head("Lora/mine.safetensors")["ETag"].strip('"').endswith("-3")
     assert [line.rpartition(",")[0] for line in told] == [
-        f"Lora/mine.safetensors: {done} of 12 MiB" for done in (5, 10, 12)
+        f"Lora/mine.safetensors to {bucket.name}: {done} of 12 MiB" for done in (5, 10, 12)
     ]
 
 

@@ -9,6 +9,7 @@ from darkroom_cli.commands import (
     cost,
     dlq,
     models,
+    models_get,
     runtime,
     stack,
     submit,
@@ -34,6 +35,7 @@ app.command()(verify.verify)
 
 models_app = typer.Typer(no_args_is_help=True, help="The models of a stack.")
 models_app.command("add")(models.models_add)
+models_app.command("get")(models_get.models_get)
 models_app.command("list")(models.models_list)
 app.add_typer(models_app, name="models")
 
