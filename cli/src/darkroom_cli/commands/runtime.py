@@ -36,7 +36,7 @@ def runtime_install(
         str, typer.Option(help="What it computes on: auto, cpu, cuda, rocm or mps.")
     ] = "auto",
     version: Annotated[
-        str | None, typer.Option(help="Its version.", show_default="the one that is tested")
+        str | None, typer.Option(help="Its version.", show_default="a pinned one")
     ] = None,
     source: Annotated[
         Path | None,
