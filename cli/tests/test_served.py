@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from darkroom_cli.embedded import programs
+from darkroom_cli.embedded import sweep as sweeping
 from darkroom_cli.embedded.folder import Folder
 from darkroom_cli.embedded.processes import Processes, Program
 from darkroom_cli.embedded.programs import Addresses, Attached
-from darkroom_cli.embedded.sweep import sweep
 from darkroom_cli.errors import CommandError
 from darkroom_cli.main import app
 from darkroom_cli.runtime_option import parse_runtimes, parse_servers
@@ -198,6 +198,27 @@ def test_agent_of_a_started_server_registers_the_models_of_the_bucket(
     assert folders["queue-agent-canvas"] == ""
 
 
+async def test_sweep_goes_on_after_a_file_that_the_server_removed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[object] = []
+
+    def failing(folders: object) -> None:
+        swept.append(folders)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(sweeping, "sweep", failing)
+    monkeypatch.setattr(sweeping, "EVERY_SECONDS", 0)
+    async with asyncio.timeout(60):
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(sweeping.keep_swept([tmp_path]))
+            while len(swept) < 2:  # noqa: ASYNC110  # it tells nobody
+                await asyncio.sleep(0.01)
+            task.cancel()
+
+    assert swept[:2] == [[tmp_path], [tmp_path]]
+
+
 def test_sweep_removes_what_is_old_and_then_the_oldest_of_too_much(tmp_path: Path) -> None:
     (tmp_path / "output" / "deep").mkdir(parents=True)
     for name, age, size in (("old", 100, 1), ("b", 20, 10), ("deep/c", 10, 10), ("d", 0, 10)):
@@ -206,7 +227,7 @@ def test_sweep_removes_what_is_old_and_then_the_oldest_of_too_much(tmp_path: Pat
         changed = file.stat().st_mtime - age
         os.utime(file, (changed, changed))
 
-    sweep([tmp_path / "output", tmp_path / "none"], kept_seconds=50, kept_bytes=25)
+    sweeping.sweep([tmp_path / "output", tmp_path / "none"], kept_seconds=50, kept_bytes=25)
 
     left = sorted(file.name for file in tmp_path.rglob("*") if file.is_file())
     assert left == ["c", "d"]

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from darkroom_cli.runtimes.server import Place, Server, Wish
 
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
-DEVICES = ("auto", "cpu", "cuda", "rocm", "mps")
 
 Name = Annotated[str, typer.Argument(help="comfyui, invokeai or sdwebui.", show_default=False)]
 Dir = Annotated[
@@ -37,7 +36,7 @@ def runtime_install(
         str, typer.Option(help="What it computes on: auto, cpu, cuda, rocm or mps.")
     ] = "auto",
     version: Annotated[
-        str | None, typer.Option(help="Its version.", show_default="the one that is tested")
+        str | None, typer.Option(help="Its version.", show_default="a pinned one")
     ] = None,
     source: Annotated[
         Path | None,
@@ -86,11 +85,11 @@ def _wanted(
     from darkroom_cli.runtimes.installed import place_of
     from darkroom_cli.runtimes.known import server_named
     from darkroom_cli.runtimes.machine import device_for
-    from darkroom_cli.runtimes.server import Wish
+    from darkroom_cli.runtimes.server import Device, Wish
 
     server = server_named(name)
-    if device not in DEVICES:
-        raise CommandError(f"--device {device}: must be one of {', '.join(DEVICES)}")
+    if device not in (devices := ("auto", *Device)):
+        raise CommandError(f"--device {device}: must be one of {', '.join(devices)}")
     if version is not None and source is not None:
         raise CommandError("--version and --source: a checkout has its own version")
     if version is not None and not VERSION.fullmatch(version):
@@ -180,10 +179,10 @@ async def _install(server: Server, place: Place, wish: Wish) -> None:
     with stop_on_signals() as stop:
         finished = await unless(stop, install(server, place, wish, say))
     say(f"{server.title} {finished.version} is installed in {place.path}")
-    say(f"start it: {start_command(server, place)}")
+    say(f"start it: {_start_command(server, place)}")
 
 
-def start_command(server: Server, place: Place) -> str:
+def _start_command(server: Server, place: Place) -> str:
     """The command that starts a server in a stack."""
     from darkroom_cli.embedded.folder import default_folder
     from darkroom_cli.runtimes.installed import place_of

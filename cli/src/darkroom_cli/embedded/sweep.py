@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,8 @@ KEPT_BYTES: Final = 5 * 10**9
 async def keep_swept(folders: Iterable[Path]) -> None:
     """Sweep folders now and again, until cancelled."""
     while True:
-        await asyncio.to_thread(sweep, folders)
+        with suppress(OSError):  # the server removes files and folders, too
+            await asyncio.to_thread(sweep, folders)
         await asyncio.sleep(EVERY_SECONDS)
 
 
