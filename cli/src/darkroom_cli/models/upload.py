@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
 PART_BYTES: Final = 16 * 2**20  # AWS takes 5 MiB or more, and 10,000 parts
+PARTS_AT_ONCE: Final = 4
 ORIGIN: Final = "darkroom-source"  # metadata of the object: where the file came from
 
 
@@ -88,18 +90,32 @@ class Upload:
     async def _send(
         self, file: Opened, upload_id: str, passed: Passed
     ) -> tuple[int, list[CompletedPartTypeDef]]:
-        size = 0
-        parts: list[CompletedPartTypeDef] = []
-        async for part in file.parts(self.part_bytes):
+        """Send the parts, some at once: the size of them all, and what S3 made of each."""
+        room = asyncio.Semaphore(PARTS_AT_ONCE)
+        sent = 0
+
+        async def send(number: int, part: bytes) -> CompletedPartTypeDef:
+            nonlocal sent
             with translated("s3.upload_part"):
                 answer = await self.s3.upload_part(
                     Bucket=self.bucket, Key=file.model.key, UploadId=upload_id,
-                    PartNumber=len(parts) + 1, Body=part,
+                    PartNumber=number, Body=part,
                 )  # fmt: skip
-            parts.append({"ETag": answer["ETag"], "PartNumber": len(parts) + 1})
-            size += len(part)
-            passed(size)
-        return size, parts
+            room.release()
+            sent += len(part)
+            passed(sent)
+            return {"ETag": answer["ETag"], "PartNumber": number}
+
+        tasks: list[asyncio.Task[CompletedPartTypeDef]] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                async for part in file.parts(self.part_bytes):
+                    await room.acquire()
+                    number = len(tasks) + 1
+                    tasks.append(group.create_task(send(number, part), name=f"part {number}"))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return sent, [task.result() for task in tasks]
 
     @asynccontextmanager
     async def _begun(self, file: Opened) -> AsyncIterator[str]:
