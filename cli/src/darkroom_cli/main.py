@@ -7,6 +7,7 @@ import typer
 from darkroom_cli.commands import (
     config,
     cost,
+    demo,
     dlq,
     models,
     models_get,
@@ -24,7 +25,7 @@ app = typer.Typer(
     help="Requests for images in, images in S3 and a callback out.",
     epilog="Try it: `darkroom demo`. Keep it running: `darkroom up`.",
 )
-app.command()(stack.demo)
+app.command()(demo.demo)
 app.command()(stack.up)
 app.command()(submit.submit)
 app.command()(tasks.status)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -104,8 +105,10 @@ def models_get(
     if to is not None and bucket is not None:
         fail("choose either --to or --bucket")
     headers = attempt(lambda: headers_in(headers_file))
-    wanted = attempt(lambda: _wanted(source, kind, name, headers, sha256, accept_licence))
-    run(_get(wanted, to, bucket, force, as_json, data_dir))
+    wanted = attempt(
+        lambda: wanted_model(source, kind, name, headers, sha256, accept_licence=accept_licence)
+    )
+    run(fetch(wanted, to, bucket, force, as_json, data_dir))
 
 
 def _show_known(as_json: bool) -> None:
@@ -125,14 +128,16 @@ def _show_known(as_json: bool) -> None:
             out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _wanted(
+def wanted_model(
     source: str,
-    kind: str,
-    name: str | None,
-    headers: dict[str, str],
-    sha256: str | None,
+    kind: str = "Stable-diffusion",
+    name: str | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    sha256: str | None = None,
+    *,
     accept_licence: bool,
 ) -> Model:
+    """The model that a source names; asks for its licence. Raises `CommandError`."""
     from darkroom_cli.models.files import is_url, model
     from darkroom_cli.models.hub import SCHEME
     from darkroom_cli.models.known import KNOWN
@@ -169,14 +174,15 @@ def _may_ask() -> bool:
     return sys.stdin.isatty()
 
 
-async def _get(
+async def fetch(
     wanted: Model,
-    to: Path | None,
-    bucket: str | None,
-    force: bool,
-    as_json: bool,
-    data_dir: Path | None,
+    to: Path | None = None,
+    bucket: str | None = None,
+    force: bool = False,
+    as_json: bool = False,
+    data_dir: Path | None = None,
 ) -> None:
+    """Have a model in a folder, a bucket or the stack of `data_dir`; raises `CommandError`."""
     with stop_on_signals() as stop:
         async with _place(to, bucket, force, data_dir) as place:
             done = await unless(stop, place.bring(wanted))

@@ -78,6 +78,17 @@ def runtime_install(
     run(_install(server, place, wish))
 
 
+def have_installed(spec: str, *, accepted: bool) -> None:
+    """Install the server of SERVER[=DIR] as `runtime install` does, unless there is one."""
+    from darkroom_cli.runtimes.installed import installed
+
+    name, _, folder = spec.partition("=")
+    directory = Path(folder) if folder else None
+    _, place, _ = attempt(lambda: _wanted(name, directory, "auto", None, None))
+    if attempt(lambda: installed(place)) is None:
+        runtime_install(name, directory, "auto", accepted=accepted)
+
+
 def _wanted(
     name: str, folder: Path | None, device: str, version: str | None, source: Path | None
 ) -> tuple[Server, Place, Wish]:

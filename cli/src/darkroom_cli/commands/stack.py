@@ -1,16 +1,13 @@
-"""`darkroom demo` and `darkroom up`: the whole stack on this machine."""
+"""`darkroom up`: the whole stack on this machine."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from darkroom_cli.errors import CommandError
-from darkroom_cli.interruption import unless
 from darkroom_cli.terminal import DataDir, attempt, folder_of, out, run, say
 from servicekit.lifecycle import stop_on_signals
 
@@ -18,29 +15,6 @@ if TYPE_CHECKING:
     from darkroom_cli.embedded.folder import Folder, Running
     from darkroom_cli.embedded.programs import Attached
     from darkroom_cli.embedded.stack import Options
-
-
-def demo(data_dir: DataDir = None) -> None:
-    """Run everything once: two tasks in, two images and their callbacks out.
-
-    Starts an AWS emulator, the five services and sample runtimes as processes on free ports of
-    127.0.0.1, shows what happens, and stops it all. The sample runtimes draw pictures; no model
-    is run.
-
-    Example: darkroom demo --data-dir ./demo
-    """
-    run(_demo(folder_of(data_dir or Path(mkdtemp(prefix="darkroom-demo-")))))
-
-
-async def _demo(folder: Folder) -> None:
-    from darkroom_cli.demo import demonstrate
-    from darkroom_cli.embedded.stack import Options, stack
-
-    options = Options(folder=folder)
-    with stop_on_signals() as stop:
-        async with stack(options, say, stop) as running:
-            await unless(stop, demonstrate(running, folder, out))
-    out.print(f"images and logs are in {folder.path}", highlight=False, soft_wrap=True)
 
 
 def up(
