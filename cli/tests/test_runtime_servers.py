@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from darkroom_cli.errors import CommandError
-from darkroom_cli.runtimes import machine
+from darkroom_cli.runtimes import machine, sdwebui
 from darkroom_cli.runtimes.known import SERVERS, server_named
 from darkroom_cli.runtimes.server import Device, Launch, Place, Serving, Wish
 
+IMAGES = Path(__file__).resolve().parents[2] / "runtimes"
 CHECKOUT = Path("/sources")
 VENV = "/place/venv/bin"
 
@@ -62,6 +63,16 @@ def test_comfyui_finds_models_by_the_folders_of_the_original_and_its_own() -> No
     assert "Lora" in models["loras"].split("\n")
     words = launch("comfyui").command
     assert words[words.index("--extra-model-paths-config") + 1] == str(path)
+
+
+def test_images_find_models_in_the_folders_that_a_stack_has() -> None:
+    (here,) = (yaml.safe_load(text) for text in launch("comfyui").texts.values())
+    image = yaml.safe_load((IMAGES / "comfyui" / "extra_model_paths.yaml").read_text())
+    start = (IMAGES / "sdwebui" / "start.sh").read_text()
+
+    assert image["darkroom"] == here["darkroom"] | {"base_path": "/opt/ml/code/models"}
+    for option, name in sdwebui.FOLDERS.items():
+        assert f'{option} "$models/{name}"' in start
 
 
 def test_sd_webui_finds_models_by_options_and_reads_them_without_mmap() -> None:

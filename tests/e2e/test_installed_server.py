@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import struct
 import sys
@@ -11,6 +12,10 @@ from pathlib import Path
 
 from commands import failed, run
 from harness import running_stack
+
+from darkroom_cli.embedded.folder import Folder
+from darkroom_cli.embedded.programs import STACK
+from provisioning.resources import model_bucket_of
 
 HEAD = b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
 
@@ -48,19 +53,52 @@ def installed(folder: Path) -> Path:
     return place
 
 
+def model(path: Path) -> Path:
+    """The least that is a model file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack("<Q", len(HEAD)) + HEAD + bytes(4))
+    return path
+
+
+def test_demo_with_a_real_server_makes_an_image_and_another_from_it(tmp_path: Path) -> None:
+    place, data = installed(tmp_path), tmp_path / "data"
+    models = Folder(data).objects(model_bucket_of(STACK))
+    model(models / "Stable-diffusion" / "mine.safetensors")
+    server = ("--with", f"comfyui={place}", "--model", "mine.safetensors")
+
+    said = run("demo", "--real", *server, "--data-dir", str(data))
+
+    shown = re.findall(r"^(.*): PNG 512x512 (\S+); \d+\.\d s on cpu$", said, re.MULTILINE)
+    assert [title for title, _ in shown] == ["text-to-image", "image-to-image"]
+    first, second = (Path(file).read_bytes() for _, file in shown)
+    assert first.startswith(b"\x89PNG")
+    assert first != second
+
+
+def test_demo_names_the_models_that_it_can_fetch(tmp_path: Path) -> None:
+    server = ("--with", f"comfyui={installed(tmp_path)}", "--model", "other.safetensors")
+
+    said = failed("demo", "--real", *server, "--data-dir", str(tmp_path / "data"))
+
+    assert "other.safetensors: is none of sd15, sd15-fp16, sd-turbo, sdxl" in said
+
+
+def test_options_of_a_real_demo_are_refused_without_it() -> None:
+    assert "--with, --model and --yes are for --real" in failed("demo", "--yes")
+
+
 def test_installed_server_draws_with_the_models_of_the_bucket_and_is_kept_up(
     tmp_path: Path,
 ) -> None:
     place = installed(tmp_path)
-    model = tmp_path / "mine.safetensors"
-    model.write_bytes(struct.pack("<Q", len(HEAD)) + HEAD + bytes(4))
+    mine = model(tmp_path / "mine.safetensors")
 
     with running_stack(tmp_path / "up", "--with", f"comfyui={place}") as stack:
         where = ("--data-dir", str(stack.folder))
         assert list(stack.info["queues"]) == ["comfyui"]
         assert "comfyui computes on the CPU: an image takes minutes" in stack.said()
-        run("models", "add", str(model), *where)
-        words = ("--runtime", "comfyui", "--prompt", "a fox", "--checkpoint", model.name)
+        run("models", "add", str(mine), *where)
+        words = ("--runtime", "comfyui", "--prompt", "a fox", "--checkpoint", mine.name)
         run("submit", *words, "--out", str(tmp_path / "first.png"), *where)
 
         stack.find(str(tmp_path / "checkout" / "main.py")).kill()

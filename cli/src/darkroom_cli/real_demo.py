@@ -123,9 +123,7 @@ async def demonstrate_real(
     print_timeline(tasks, folder, console)
 
 
-async def _submit(
-    api: Api, plan: Plan, name: str, prompt: str, image: str | None
-) -> Submitted:
+async def _submit(api: Api, plan: Plan, name: str, prompt: str, image: str | None) -> Submitted:
     metadata = {
         "id": name,
         "runtime": plan.runtime,

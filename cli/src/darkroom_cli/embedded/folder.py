@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.runtimes import Runtime, RuntimesFile
 from darkroom_cli.errors import CommandError
+from provisioning.emulator import bucket_folder
 
 
 def default_folder() -> Path:
@@ -77,7 +78,7 @@ class Folder:
 
     def objects(self, bucket: str) -> Path:
         """The folder in which the emulator keeps the objects of a bucket, as files."""
-        return self.aws / "objects" / "000000000000" / bucket
+        return bucket_folder(self.aws, bucket)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[int]:

@@ -11,7 +11,7 @@ from darkroom_cli.errors import CommandError
 from darkroom_cli.models.files import Model
 from darkroom_cli.models.folder import FolderStore, is_model
 from darkroom_cli.models.upload import Brought, Upload, metadata_of
-from provisioning.emulator import bucket_folder, move_in
+from provisioning.emulator import move_in
 from provisioning.resources import model_bucket_of
 
 
@@ -64,7 +64,7 @@ class InStoppedStack:
     async def bring(self, model: Model) -> Brought:
         """Fetch it, and move it to where the stack's emulator keeps its objects."""
         bucket = model_bucket_of(STACK)
-        target = bucket_folder(self.folder.aws, bucket) / model.key
+        target = self.folder.objects(bucket) / model.key
         url = f"s3://{bucket}/{model.key}"
         if not self.downloads.force and target.exists() and await is_model(model, target):
             return Brought(url=url, changed=False, size_bytes=target.stat().st_size)
