@@ -348,7 +348,8 @@ def test_names_are_whole_in_a_narrow_terminal(
 
 
 @pytest.mark.parametrize(
-    "command", ["submit", "status", "tasks", "verify", "models list", "models add"]
+    "command",
+    ["submit", "status", "tasks", "verify", "models list", "models add", "models get"],
 )
 def test_help_has_an_example(command: str) -> None:
     text = " ".join(call(*command.split(), "--help").stdout.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import struct
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,8 +20,9 @@ from awsio import clients
 from contracts.ids import new_uid
 from darkroom_cli.errors import CommandError
 from darkroom_cli.main import app
-from darkroom_cli.model_files import headers_of, listed_models, model
-from darkroom_cli.model_upload import Brought, Upload
+from darkroom_cli.models.files import headers_of, listed_models, model
+from darkroom_cli.models.progress import lines
+from darkroom_cli.models.upload import Brought, Upload
 
 TOKEN = "a-token-that-nobody-sees"  # noqa: S105  # of the test's own server
 MIB = 2**20
@@ -100,6 +102,14 @@ class Bucket:
     def head(self, key: str) -> dict[str, Any]:
         return asyncio.run(self._call("head_object", Key=key))
 
+    def content(self, key: str) -> bytes:
+        async def read() -> bytes:
+            async with clients.s3() as s3:
+                answer = await s3.get_object(Bucket=self.name, Key=key)
+                return await answer["Body"].read()
+
+        return asyncio.run(read())
+
     def uploads(self) -> list[Any]:
         """The uploads that were begun and neither completed nor aborted."""
         return list(asyncio.run(self._call("list_multipart_uploads")).get("Uploads", []))
@@ -153,19 +163,24 @@ def test_model_of_a_file_goes_up_in_parts_and_its_way_is_told(
     bucket: Bucket, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.safetensors"
-    file.write_bytes(weights(12 * MIB))
+    content = weights(12 * MIB)[: -12 * MIB] + os.urandom(12 * MIB)
+    file.write_bytes(content)
     told: list[str] = []
 
     async def bring() -> Brought:
         async with clients.s3() as s3:
-            upload = Upload(s3=s3, bucket=bucket.name, tell=told.append, part_bytes=5 * MIB)
+            upload = Upload(
+                s3=s3, bucket=bucket.name, shown=lines(told.append), part_bytes=5 * MIB
+            )
             return await upload.bring(model(str(file), folder="Lora"))
 
     assert asyncio.run(bring()).url == f"s3://{bucket.name}/Lora/mine.safetensors"
     assert bucket.head("Lora/mine.safetensors")["ETag"].strip('"').endswith("-3")
-    assert [line.rpartition(",")[0] for line in told] == [
-        f"Lora/mine.safetensors: {done} of 12 MiB" for done in (5, 10, 12)
-    ]
+    assert bucket.content("Lora/mine.safetensors") == content
+    told_of = f"Lora/mine.safetensors to {bucket.name}: "
+    assert len(told) == 3
+    assert [line.startswith(told_of) for line in told] == [True] * 3
+    assert told[-1].startswith(f"{told_of}12 of 12 MiB")
 
 
 @pytest.mark.parametrize(

@@ -125,14 +125,16 @@ async def show_progress(api: Api, tasks: list[Submitted], console: Console) -> N
                 group.create_task(follow(task), name=f"follow-{task.id}")
 
 
-async def receive_callbacks(queue_url: str, uids: set[str]) -> dict[str, dict[str, Any]]:
+async def receive_callbacks(
+    queue_url: str, uids: set[str], seconds: float = CALLBACK_SECONDS
+) -> dict[str, dict[str, Any]]:
     """The callback of each task, by uid; raises `CommandError` if one does not come."""
     found: dict[str, dict[str, Any]] = {}
-    deadline = time.monotonic() + CALLBACK_SECONDS
+    deadline = time.monotonic() + seconds
     async with clients.sqs() as sqs:
         while uids - found.keys():
             if time.monotonic() > deadline:
-                raise CommandError(f"no callback after {CALLBACK_SECONDS} s")
+                raise CommandError(f"no callback after {seconds:g} s")
             with translated("sqs.receive"):
                 answer = await sqs.receive_message(
                     QueueUrl=queue_url, WaitTimeSeconds=1, MaxNumberOfMessages=10

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from darkroom_cli.commands import config, cost, dlq, models, stack, submit, tasks, verify
+from darkroom_cli.commands import (
+    config,
+    cost,
+    demo,
+    dlq,
+    models,
+    models_get,
+    runtime,
+    stack,
+    submit,
+    tasks,
+    verify,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,7 +25,7 @@ app = typer.Typer(
     help="Requests for images in, images in S3 and a callback out.",
     epilog="Try it: `darkroom demo`. Keep it running: `darkroom up`.",
 )
-app.command()(stack.demo)
+app.command()(demo.demo)
 app.command()(stack.up)
 app.command()(submit.submit)
 app.command()(tasks.status)
@@ -24,8 +36,17 @@ app.command()(verify.verify)
 
 models_app = typer.Typer(no_args_is_help=True, help="The models of a stack.")
 models_app.command("add")(models.models_add)
+models_app.command("get")(models_get.models_get)
 models_app.command("list")(models.models_list)
 app.add_typer(models_app, name="models")
+
+runtime_app = typer.Typer(
+    no_args_is_help=True, help="Servers that make real images, installed."
+)
+runtime_app.command("install")(runtime.runtime_install)
+runtime_app.command("list")(runtime.runtime_list)
+runtime_app.command("remove")(runtime.runtime_remove)
+app.add_typer(runtime_app, name="runtime")
 
 dlq_app = typer.Typer(no_args_is_help=True, help="Messages that were given up.")
 dlq_app.command("list")(dlq.dlq_list)

@@ -1,15 +1,21 @@
-"""The `--runtime NAME=TYPE@URL[,model=FILE][,dynamic]` option of `darkroom up`."""
+"""`--runtime NAME=TYPE@URL[,model=FILE][,dynamic]` and `--with SERVER[=DIR]` of `up`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime
-from darkroom_cli.embedded.programs import Attached
+from darkroom_cli.embedded.programs import HOST, Attached
 from darkroom_cli.errors import CommandError
+from darkroom_cli.runtimes.installed import place_of
+from darkroom_cli.runtimes.known import server_named
+from darkroom_cli.runtimes.served import served_from
+from servicekit.listen import free_port
 
 FORM = "NAME=TYPE@URL[,model=FILE][,dynamic]"
 
@@ -24,6 +30,28 @@ def parse_runtimes(texts: Sequence[str]) -> tuple[Attached, ...]:
             raise CommandError(f"--runtime {text}: another runtime has the name '{name}'")
         found[name] = attached
     return tuple(found.values())
+
+
+def parse_servers(
+    texts: Sequence[str], home: Path, others: Sequence[Attached] = ()
+) -> tuple[Attached, ...]:
+    """The installed servers that all options name, on free ports; raises `CommandError`."""
+    names = {each.runtime.name for each in others}
+    found = []
+    for text in texts:
+        name, _, folder = text.partition("=")
+        if name in names:
+            raise CommandError(f"--with {text}: another runtime has the name '{name}'")
+        names.add(name)
+        server = server_named(name)
+        served = served_from(server, place_of(server, home, Path(folder) if folder else None))
+        dynamic = (
+            server.type is RuntimeType.SDWEBUI
+        )  # the others are told a model by each graph
+        runtime = Runtime(name=name, type=server.type, dynamic_model=dynamic)
+        url = f"http://{HOST}:{free_port()}"
+        found.append(Attached(runtime=runtime, url=url, served=served))
+    return tuple(found)
 
 
 def parse_runtime(text: str) -> Attached:

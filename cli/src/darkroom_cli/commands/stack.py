@@ -1,44 +1,20 @@
-"""`darkroom demo` and `darkroom up`: the whole stack on this machine."""
+"""`darkroom up`: the whole stack on this machine."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom_cli.interruption import unless
+from darkroom_cli.errors import CommandError
 from darkroom_cli.terminal import DataDir, attempt, folder_of, out, run, say
 from servicekit.lifecycle import stop_on_signals
 
 if TYPE_CHECKING:
     from darkroom_cli.embedded.folder import Folder, Running
+    from darkroom_cli.embedded.programs import Attached
     from darkroom_cli.embedded.stack import Options
-
-
-def demo(data_dir: DataDir = None) -> None:
-    """Run everything once: two tasks in, two images and their callbacks out.
-
-    Starts an AWS emulator, the five services and sample runtimes as processes on free ports of
-    127.0.0.1, shows what happens, and stops it all. The sample runtimes draw pictures; no model
-    is run.
-
-    Example: darkroom demo --data-dir ./demo
-    """
-    run(_demo(folder_of(data_dir or Path(mkdtemp(prefix="darkroom-demo-")))))
-
-
-async def _demo(folder: Folder) -> None:
-    from darkroom_cli.demo import demonstrate
-    from darkroom_cli.embedded.stack import Options, stack
-
-    options = Options(folder=folder)
-    with stop_on_signals() as stop:
-        async with stack(options, say, stop) as running:
-            await unless(stop, demonstrate(running, folder, out))
-    out.print(f"images and logs are in {folder.path}", highlight=False, soft_wrap=True)
 
 
 def up(
@@ -46,8 +22,18 @@ def up(
         list[str] | None,
         typer.Option(
             help="A runtime that runs already: NAME=TYPE@URL, followed by ,model=FILE or "
-            ",dynamic as it needs. Repeat for more. Without any, sample runtimes are started.",
+            ",dynamic as it needs. Repeat for more. Without any, and without --with, sample "
+            "runtimes are started.",
             metavar="SPEC",
+        ),
+    ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            help="A server to start that `darkroom runtime install` has installed: comfyui, "
+            "invokeai or sdwebui, with =DIR if it is elsewhere. Repeat for more.",
+            metavar="SERVER[=DIR]",
         ),
     ] = None,
     aws_endpoint_url: Annotated[
@@ -83,21 +69,37 @@ def up(
     darkroom up --runtime mine=sdwebui@http://127.0.0.1:7860,dynamic
 
     darkroom up --runtime comfy=comfyui@http://127.0.0.1:8188 --port 9000 --json
+
+    darkroom up --with comfyui
     """
     from darkroom_cli.embedded.stack import Options
-    from darkroom_cli.runtime_option import parse_runtimes
 
     options = Options(
         folder=folder_of(data_dir),
         host=host,
         port=port,
         grpc_port=grpc_port,
-        attached=attempt(lambda: parse_runtimes(runtime or [])),
+        attached=attempt(lambda: _attached(runtime or [], with_ or [], aws_endpoint_url)),
         aws_endpoint_url=aws_endpoint_url,
         seconds_per_image=sample_seconds,
         allow_loopback_inputs=allow_loopback_inputs,
     )
     run(_up(options, as_json=as_json))
+
+
+def _attached(
+    runtimes: list[str], servers: list[str], aws_endpoint_url: str | None
+) -> tuple[Attached, ...]:
+    from darkroom_cli.embedded.folder import default_folder
+    from darkroom_cli.runtime_option import parse_runtimes, parse_servers
+
+    if servers and aws_endpoint_url:
+        raise CommandError(
+            "--with needs the models as files, which --aws-endpoint-url has not: start the"
+            " server yourself and name it with --runtime"
+        )
+    attached = parse_runtimes(runtimes)
+    return (*attached, *parse_servers(servers, default_folder(), attached))
 
 
 async def _up(options: Options, *, as_json: bool) -> None:

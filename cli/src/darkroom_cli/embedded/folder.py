@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.runtimes import Runtime, RuntimesFile
 from darkroom_cli.errors import CommandError
+from provisioning.emulator import bucket_folder
 
 
 def default_folder() -> Path:
@@ -70,6 +71,14 @@ class Folder:
     def log(self, name: str) -> Path:
         """The log file of one process."""
         return self.path / "logs" / f"{name}.log"
+
+    def written_by(self, name: str) -> Path:
+        """The folder that a server which this stack starts may write to."""
+        return self.path / "servers" / name
+
+    def objects(self, bucket: str) -> Path:
+        """The folder in which the emulator keeps the objects of a bucket, as files."""
+        return bucket_folder(self.aws, bucket)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[int]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from darkroom_cli.embedded.sweep import keep_swept
 from darkroom_cli.errors import CommandError
 
 READY_SECONDS: Final = 90
@@ -33,13 +34,18 @@ class Program:
     """One process of the stack, as it should run."""
 
     name: str
-    module: str  # run as `python -m module`
+    module: str = ""  # of ours, run as `python -m module`
     arguments: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()  # instead: a program with just the variables it is given
+    directory: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     log: Path
     unready: Unready
     waits_for: str = ""  # what it may have to wait for, once it is ready
     waits: Unready | None = None  # why it waits for that
+    restarts: int | None = None  # in a row, before it is given up; None: for ever
+    settled_seconds: float = LAST_BACKOFF_SECONDS  # alive for so long, it may die anew
+    swept: tuple[Path, ...] = ()  # folders whose old files are removed
 
 
 class Processes:
@@ -99,6 +105,8 @@ class Processes:
                 if program.waits:
                     telling = self._tell_waiting(program.waits_for, program.waits)
                     group.create_task(telling, name=f"waits-{program.name}")
+                if program.swept:
+                    group.create_task(keep_swept(program.swept), name=f"sweep-{program.name}")
 
     async def stop(self) -> None:
         """End every process: a signal, then time to finish, then the hard way.
@@ -127,21 +135,20 @@ class Processes:
         with contextlib.suppress(OSError):
             if program.log.stat().st_size > LOG_BYTES:
                 program.log.unlink()
-        environment = {
+        ours = {
             **os.environ,
             # Inside an archive or a sandbox the packages are only on this process's path.
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "PYTHONUNBUFFERED": "1",
-            **program.environment,
         }
+        command = program.command or (sys.executable, "-m", program.module)
         try:
             with program.log.open("ab") as log:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    program.module,
+                    *command,
                     *program.arguments,
-                    env=environment,
+                    cwd=program.directory,
+                    env={**({} if program.command else ours), **program.environment},
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -187,12 +194,19 @@ class Processes:
             await asyncio.sleep(WAIT_POLL_SECONDS)
 
     async def _keep(self, program: Program) -> None:
-        loop, backoff = asyncio.get_running_loop(), FIRST_BACKOFF_SECONDS
+        loop, backoff, deaths = asyncio.get_running_loop(), FIRST_BACKOFF_SECONDS, 0
         while True:
             started = loop.time()
             status = await self._running[program.name].wait()
-            if loop.time() - started > LAST_BACKOFF_SECONDS:
-                backoff = FIRST_BACKOFF_SECONDS
+            if loop.time() - started > program.settled_seconds:
+                backoff, deaths = FIRST_BACKOFF_SECONDS, 0
+            deaths += 1
+            if program.restarts is not None and deaths > program.restarts:
+                self._announce(
+                    f"{program.name} ended {deaths} times in a row and is not started again:"
+                    f" {last_line(program.log)} (log: {program.log})"
+                )
+                return
             self._announce(
                 f"{program.name} ended with status {status}, restarted in {backoff:g} s"
                 f" (log: {program.log})"

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import httpx
 
@@ -13,6 +14,8 @@ from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime
 from darkroom_cli.embedded.folder import Folder
 from darkroom_cli.embedded.processes import Program, Unready
+from darkroom_cli.runtimes.environment import own_variables
+from darkroom_cli.runtimes.served import Served
 from provisioning import emulator
 from provisioning.resources import Resources
 from servicekit.listen import address, free_port
@@ -21,6 +24,8 @@ STACK = "darkroom"  # begins the names of what is made at AWS
 HOST = "127.0.0.1"
 SILENT = "does not answer"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+SERVER_RESTARTS = 5
+SERVER_SETTLED_SECONDS = 300  # one that can't start may load for minutes before it says so
 
 HEALTH_ROUTES = {
     RuntimeType.SDWEBUI: "/sdapi/v1/memory",
@@ -35,6 +40,7 @@ class Attached:
 
     runtime: Runtime
     url: str
+    served: Served | None = None  # started by the stack, with the models of its bucket
 
 
 def emulated_aws(port: int, folder: Folder) -> Program:
@@ -62,6 +68,30 @@ def sample_runtime(attached: Attached, folder: Folder, given: tuple[str, ...]) -
         arguments=("--type", attached.runtime.type, "--port", port, *given),
         log=folder.log(attached.runtime.name),
         unready=answering(attached.url + HEALTH_ROUTES[attached.runtime.type]),
+    )
+
+
+def served_runtime(attached: Attached, served: Served, folder: Folder, models: Path) -> Program:
+    """An installed server, whose folders and files are made now.
+
+    It counts as ready at once: it loads for long, and its agent says while it does.
+    """
+    name, port = attached.runtime.name, int(attached.url.rsplit(":", 1)[1])
+    launch = served.launched(port=port, models=models, files=folder.written_by(name))
+
+    async def ready() -> None:
+        return None
+
+    return Program(
+        name=name,
+        command=launch.command,
+        directory=launch.folder,
+        environment={**own_variables(), **launch.environment},
+        log=folder.log(name),
+        unready=ready,
+        restarts=SERVER_RESTARTS,
+        settled_seconds=SERVER_SETTLED_SECONDS,
+        swept=launch.swept,
     )
 
 
@@ -154,6 +184,7 @@ def services(
             runtime_url=each.url,
             model_filename=each.runtime.model_filename or "",
             dynamic_model=each.runtime.dynamic_model,
+            invokeai_models_folder=models if each.served else "",
             notifier_target=f"{HOST}:{addresses.notifier}",
             receive_wait="PT1S",  # a stop waits out the poll
             drain="PT5S",
@@ -162,6 +193,7 @@ def services(
         waits = f"runtime {each.runtime.name} at {each.url}"
         return replace(program, unready=_started(ready), waits_for=waits, waits=ready)
 
+    models = folder.objects(resources.model_bucket)
     agents = [agent(each) for each in attached]
     ingest = service(
         "ingest",

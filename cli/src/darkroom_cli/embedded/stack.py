@@ -15,12 +15,14 @@ from contracts.kinds import RuntimeType
 from contracts.runtimes import Runtime
 from darkroom_cli.embedded import programs
 from darkroom_cli.embedded.folder import Folder, Running
-from darkroom_cli.embedded.models import seed_models
+from darkroom_cli.embedded.models import remove_sample, seed_models
 from darkroom_cli.embedded.processes import Announce, Processes, Program
 from darkroom_cli.embedded.programs import HOST, STACK, Addresses, Attached
 from darkroom_cli.errors import CommandError
 from darkroom_cli.interruption import unless
 from darkroom_cli.requests import SAMPLE_CHECKPOINT
+from darkroom_cli.runtimes.installed import held
+from darkroom_cli.runtimes.server import Device
 from provisioning import emulator
 from provisioning.resources import Resources, provision
 from servicekit.errors import AppError
@@ -55,6 +57,9 @@ async def stack(
     """
     async with AsyncExitStack() as exits:
         lock = exits.enter_context(options.folder.locked())
+        for each in options.attached:
+            if each.served:
+                exits.enter_context(held(each.served.place, shared=True))
         check_address(options.host, options.port)
         check_address(options.host, options.grpc_port, "--grpc-port")
         processes = Processes(announce, lock, options.folder.write_processes)
@@ -101,9 +106,22 @@ async def _start(
     if not options.attached:
         given = _sample_arguments(options, resources)
         parts = [programs.sample_runtime(one, folder, given) for one in attached] + parts
+    parts = [*_servers(attached, folder, resources, announce), *parts]
     announce(f"starting {', '.join(part.name for part in parts)}")
     await processes.start(*parts)
     return [*started, *parts], _running(addresses, resources, api_key, aws)
+
+
+def _servers(
+    attached: tuple[Attached, ...], folder: Folder, resources: Resources, announce: Announce
+) -> list[Program]:
+    models, servers = folder.objects(resources.model_bucket), []
+    for each in attached:
+        if each.served:
+            servers.append(programs.served_runtime(each, each.served, folder, models))
+            if each.served.device is Device.CPU:
+                announce(f"{each.runtime.name} computes on the CPU: an image takes minutes")
+    return servers
 
 
 def _running(
@@ -175,7 +193,8 @@ async def _provision(
             resources = await provision(
                 STACK, (each.runtime for each in attached), region=aws["AWS_REGION"]
             )
-            await seed_models(resources.model_bucket)
+            real = any(each.served for each in attached)
+            await (remove_sample if real else seed_models)(resources.model_bucket)
     except AppError as error:
         raise CommandError(f"AWS at {aws['AWS_ENDPOINT_URL']}: {error}") from error
     except TimeoutError:
@@ -189,8 +208,8 @@ def _sample_arguments(options: Options, resources: Resources) -> tuple[str, ...]
     arguments: tuple[str, ...] = ("--checkpoint", SAMPLE_CHECKPOINT)
     if not options.aws_endpoint_url:
         # The emulator keeps objects as files: the bucket is the folder, as on a GPU node.
-        bucket = options.folder.aws / "objects" / "000000000000" / resources.model_bucket
-        arguments = ("--models-dir", str(bucket / "Stable-diffusion"))
+        models = options.folder.objects(resources.model_bucket)
+        arguments = ("--models-dir", str(models / "Stable-diffusion"))
     return (*arguments, "--seconds-per-image", str(options.seconds_per_image))
 
 

@@ -63,7 +63,8 @@ async def provision(
         for runtime in listed:
             url, parked_url = await _queue(sns, sqs, task_topic, name, runtime)
             queues[runtime.name], parked[runtime.name] = url, parked_url
-        buckets = {kind: f"{name}-{kind}" for kind in ("output", "models", "claims")}
+        buckets = {kind: f"{name}-{kind}" for kind in ("output", "claims")}
+        buckets["models"] = model_bucket_of(name)
         for bucket in buckets.values():
             await _bucket(s3, bucket, region)
         await _expire(s3, buckets["claims"], CLAIM_DAYS)
@@ -78,6 +79,11 @@ async def provision(
             model_bucket=buckets["models"],
             claim_bucket=buckets["claims"],
         )
+
+
+def model_bucket_of(name: str) -> str:
+    """The model bucket of the stack called `name`."""
+    return f"{name}-models"
 
 
 async def subscribe_queue(topic_arn: str, queue_name: str) -> str:

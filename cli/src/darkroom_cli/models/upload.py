@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from awsio.errors import translated
-from darkroom_cli.model_files import Model, Opened, check_form, opened
+from darkroom_cli.models.files import Model, check_form
+from darkroom_cli.models.progress import Passed, Shown
+from darkroom_cli.models.reading import Opened, opened
 from servicekit.errors import AppError
 
 if TYPE_CHECKING:
@@ -18,10 +20,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
 PART_BYTES: Final = 16 * 2**20  # AWS takes 5 MiB or more, and 10,000 parts
+PARTS_AT_ONCE: Final = 4
 ORIGIN: Final = "darkroom-source"  # metadata of the object: where the file came from
-STEP_PERCENT: Final = 10
-STEP_BYTES: Final = 2**30  # of a file whose size nobody tells
-MIB: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Upload:
 
     s3: S3Client
     bucket: str
-    tell: Callable[[str], None]
+    shown: Shown
     force: bool = False  # store what is there already, and what no runtime reads
     dry_run: bool = False
     part_bytes: int = PART_BYTES
@@ -70,31 +70,52 @@ class Upload:
                 return None
             raise
         if file.size_bytes is None:
-            same = head["Metadata"].get(ORIGIN) == _text(file.model.origin)
+            same = head["Metadata"] == metadata_of(file.model)
         else:
             same = head["ContentLength"] == file.size_bytes
         return head["ContentLength"] if same else None
 
     async def _store(self, file: Opened) -> int:
-        key, size = file.model.key, 0
-        parts: list[CompletedPartTypeDef] = []
-        step = _Steps(file, self.tell)
+        key = file.model.key
         async with self._begun(file) as upload_id:
-            async for part in file.parts(self.part_bytes):
-                with translated("s3.upload_part"):
-                    answer = await self.s3.upload_part(
-                        Bucket=self.bucket, Key=key, UploadId=upload_id,
-                        PartNumber=len(parts) + 1, Body=part,
-                    )  # fmt: skip
-                parts.append({"ETag": answer["ETag"], "PartNumber": len(parts) + 1})
-                size += len(part)
-                step.passed(size)
+            with self.shown(f"{key} to {self.bucket}", file.size_bytes) as passed:
+                size, parts = await self._send(file, upload_id, passed)
             with translated("s3.complete_multipart_upload"):
                 await self.s3.complete_multipart_upload(
                     Bucket=self.bucket, Key=key, UploadId=upload_id,
                     MultipartUpload={"Parts": parts},
                 )  # fmt: skip
         return size
+
+    async def _send(
+        self, file: Opened, upload_id: str, passed: Passed
+    ) -> tuple[int, list[CompletedPartTypeDef]]:
+        """Send the parts, some at once: the size of them all, and what S3 made of each."""
+        room = asyncio.Semaphore(PARTS_AT_ONCE)
+        sent = 0
+
+        async def send(number: int, part: bytes) -> CompletedPartTypeDef:
+            nonlocal sent
+            with translated("s3.upload_part"):
+                answer = await self.s3.upload_part(
+                    Bucket=self.bucket, Key=file.model.key, UploadId=upload_id,
+                    PartNumber=number, Body=part,
+                )  # fmt: skip
+            room.release()
+            sent += len(part)
+            passed(sent)
+            return {"ETag": answer["ETag"], "PartNumber": number}
+
+        tasks: list[asyncio.Task[CompletedPartTypeDef]] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                async for part in file.parts(self.part_bytes):
+                    await room.acquire()
+                    number = len(tasks) + 1
+                    tasks.append(group.create_task(send(number, part), name=f"part {number}"))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return sent, [task.result() for task in tasks]
 
     @asynccontextmanager
     async def _begun(self, file: Opened) -> AsyncIterator[str]:
@@ -105,7 +126,7 @@ class Upload:
                 Bucket=self.bucket,
                 Key=key,
                 ContentType="application/octet-stream",
-                Metadata={ORIGIN: _text(file.model.origin)},
+                Metadata=metadata_of(file.model),
             )
         try:
             yield upload["UploadId"]
@@ -117,24 +138,6 @@ class Upload:
             raise
 
 
-class _Steps:
-    """Tells how far a file is, each tenth of it or each GiB."""
-
-    def __init__(self, file: Opened, tell: Callable[[str], None]) -> None:
-        self._key, self._of, self._tell = file.model.key, file.size_bytes, tell
-        self._begun = time.monotonic()
-        self._step = 0
-
-    def passed(self, size: int) -> None:
-        """Tell it if another step is done."""
-        step = 100 * size // self._of // STEP_PERCENT if self._of else size // STEP_BYTES
-        if step > self._step:
-            self._step = step
-            speed = size / MIB / max(time.monotonic() - self._begun, 0.001)
-            whole = f" of {self._of / MIB:.0f}" if self._of else ""
-            self._tell(f"{self._key}: {size / MIB:.0f}{whole} MiB, {speed:.0f} MiB/s")
-
-
-def _text(origin: str) -> str:
-    """Metadata is ASCII."""
-    return quote(origin, safe="/:?#[]@!$&'()*+,;=%")
+def metadata_of(model: Model) -> dict[str, str]:
+    """What an object tells of where its model came from; metadata is ASCII."""
+    return {ORIGIN: quote(model.origin, safe="/:?#[]@!$&'()*+,;=%")}
