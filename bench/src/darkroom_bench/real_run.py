@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -99,6 +100,8 @@ async def measure(plan: Plan, folder: Path, announce: Announce) -> Found:
 async def _stack(plan: Plan, folder: Path, announce: Announce) -> AsyncIterator[Api]:
     attached = Attached(runtime=Runtime(name=RUNTIME, type=plan.kind), url=plan.url)
     options = Options(folder=Folder(folder / "stack"), attached=(attached,))
+    # All tasks are submitted at one moment.
+    os.environ |= {"INGEST_RATE_PER_SECOND": "1000", "INGEST_BURST": "1000"}
     async with (
         stack(options, announce) as running,
         Api(running.endpoint, running.api_key) as api,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rich.console import Console
@@ -29,7 +30,6 @@ from provisioning.resources import subscribe_queue
 
 PROMPT: Final = "a lighthouse at dusk, oil on canvas"
 ANOTHER_PROMPT: Final = "the same lighthouse in winter, snow, oil on canvas"
-SEED: Final = 7
 RUN_SECONDS: Final = 3600  # of one image, on a slow processor
 START_SECONDS: Final = 1800  # of the server, with its model
 
@@ -46,24 +46,26 @@ class Plan:
     size: int = 512
     steps: int = 16
     cfg: float = 7
+    # Another one each time: a server gives an image that it has made once out again.
+    seed: int = field(default_factory=lambda: secrets.randbelow(2**31))
 
     def content(self, prompt: str, image: str | None) -> dict[str, Any]:
         """The body of a task, with an image to begin with or without."""
         match self.kind:
             case RuntimeType.SDWEBUI:
                 return sdwebui_content(
-                    prompt, size=self.size, seed=SEED, image=image,
+                    prompt, size=self.size, seed=self.seed, image=image,
                     checkpoint=self.checkpoint, steps=self.steps,
                 )  # fmt: skip
             case RuntimeType.COMFYUI:
                 return comfyui_content(
-                    prompt, size=self.size, seed=SEED, checkpoint=self.checkpoint,
+                    prompt, size=self.size, seed=self.seed, checkpoint=self.checkpoint,
                     steps=self.steps, cfg=self.cfg, image=image,
                 )  # fmt: skip
             case RuntimeType.INVOKEAI:
                 name = self.checkpoint.rpartition(".")[0]
                 return invokeai_content(
-                    prompt, size=self.size, seed=SEED, steps=self.steps, cfg=self.cfg,
+                    prompt, size=self.size, seed=self.seed, steps=self.steps, cfg=self.cfg,
                     model={"name": name, "base": self.base, "type": "main"}, image=image,
                 )  # fmt: skip
 
