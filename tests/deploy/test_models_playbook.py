@@ -115,7 +115,7 @@ def test_several_models_and_a_header_with_a_token_that_is_not_shown(
     assert {"Lora/guarded.safetensors", "Stable-diffusion/own.safetensors"} < objects(
         bucket
     ).keys()
-    assert "Lora/guarded.safetensors: 1 of 1 MiB" in run.output
+    assert f"Lora/guarded.safetensors to {BUCKET}: 1 of 1 MiB" in run.output
     assert TOKEN not in checked.output + run.output
 
 
