@@ -105,7 +105,7 @@ def test_checkout_is_used_and_not_fetched() -> None:
     (requirements,) = [
         each for each in commands("comfyui", Device.CPU, CHECKOUT) if " -r " in each
     ]
-    assert requirements.endswith("--torch-backend cpu -r /sources/requirements.txt")
+    assert requirements.endswith("--torch-backend cpu -r /sources/requirements.txt requests")
     assert "git clone" not in " ".join(commands("sdwebui", Device.CPU, CHECKOUT))
     assert "git clone" in " ".join(commands("sdwebui", Device.CPU))
     assert commands("invokeai", Device.CPU, CHECKOUT)[2].endswith("-e /sources")

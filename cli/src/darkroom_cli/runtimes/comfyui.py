@@ -11,6 +11,8 @@ from contracts.kinds import RuntimeType
 from darkroom_cli.runtimes.environment import device_check, make_venv, pip_install, uv_install
 from darkroom_cli.runtimes.server import Device, Launch, Place, Server, Serving, Step, Wish
 
+# What it imports and its requirements do not name: others of them brought it once.
+MORE: Final = ("requests",)
 COMFY_CLI: Final = "comfy-cli==1.23.0"
 TEST_LIMIT: Final = timedelta(minutes=10)
 
@@ -46,10 +48,11 @@ def _steps(place: Place, wish: Wish) -> tuple[Step, ...]:
         requirements = str(wish.source / "requirements.txt")
         fill = (
             pip_install(place, "get uv", "uv"),
-            uv_install(place, wish, "install its requirements", "-r", requirements),
+            uv_install(place, wish, "install its requirements", "-r", requirements, *MORE),
         )
     else:
-        fill = (pip_install(place, "get comfy-cli", COMFY_CLI), _comfy(place, wish))
+        more = pip_install(place, "install what it does not name", *MORE)
+        fill = (pip_install(place, "get comfy-cli", COMFY_CLI), _comfy(place, wish), more)
     return (make_venv(place, wish), *fill, device_check(place, wish), _start_once(place, wish))
 
 
