@@ -44,7 +44,8 @@ def installed(folder: Path) -> Path:
     (checkout / "main.py").write_text(MAIN)
     python = place / "venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    path = os.pathsep.join(filter(None, sys.path))
+    # The server is started in another folder.
+    path = os.pathsep.join(str(Path(each).resolve()) for each in sys.path)
     words = f"PYTHONPATH={shlex.quote(path)} exec {shlex.quote(sys.executable)}"
     python.write_text(f'#!/bin/sh\n{words} "$@"\n')
     python.chmod(0o755)
