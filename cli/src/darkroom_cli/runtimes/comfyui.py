@@ -44,6 +44,7 @@ _GPU: Final = {
 
 
 def _steps(place: Place, wish: Wish) -> tuple[Step, ...]:
+    fill: tuple[Step, ...]
     if wish.source:
         requirements = str(wish.source / "requirements.txt")
         fill = (
