@@ -27,6 +27,7 @@ from provisioning.emulator import CREDENTIALS
 START_SECONDS = 300
 STOP_SECONDS = 300
 TASK_SECONDS = 300
+KEY_SECONDS = 120
 HOLD_FILE = "hold"
 
 

@@ -9,6 +9,7 @@ from contracts.ids import Uid
 from contracts.state import Progress, TaskState
 from ledger.dynamodb import DynamoDbLedger
 from ledger.items import to_item, to_record
+from ledger.port import OfRuntime
 from ledger.record import Record
 
 
@@ -44,7 +45,9 @@ async def test_a_rare_state_is_found_behind_many_records_of_another(
     before: Uid | None = None
     pages = 0
     while True:
-        page = await dynamodb.page(runtime, state=TaskState.RUNNING, limit=1, before=before)
+        page = await dynamodb.page(
+            OfRuntime(runtime=runtime), state=TaskState.RUNNING, limit=1, before=before
+        )
         found += page.records
         before = page.next_before
         pages += 1
@@ -74,6 +77,7 @@ def test_every_field_of_a_record_comes_back_from_its_item() -> None:
         interruptions=1,
         last_reason="stop",
         warnings=("another sampler",),
+        key="bot",
     )
     assert to_record(to_item(record)) == record
     assert to_record(to_item(new_record())).started_at is None

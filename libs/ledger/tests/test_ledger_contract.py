@@ -243,8 +243,9 @@ async def test_the_newest_submission_of_an_id_is_found(ledger: Ledger) -> None:
     task_id = TaskId(f"id-{new_uid()}")
     records = [await ledger.create(new_record(task_id=task_id)) for _ in range(3)]
     await ledger.create(new_record(task_id=f"{task_id}-other"))
-    assert await ledger.newest(task_id) == max(records, key=lambda record: record.uid)
+    await ledger.create(replace(new_record(task_id=task_id), tenant="another"))
+    assert await ledger.newest("studio", task_id) == max(records, key=lambda record: record.uid)
 
 
 async def test_an_id_without_a_submission_has_no_newest(ledger: Ledger) -> None:
-    assert await ledger.newest(TaskId(f"id-{new_uid()}")) is None
+    assert await ledger.newest("studio", TaskId(f"id-{new_uid()}")) is None

@@ -8,7 +8,7 @@ from ledger_fakes import DONE, NOW, new_record
 
 from contracts.ids import Uid, new_uid
 from contracts.state import TaskState
-from ledger.port import Ledger
+from ledger.port import Ledger, OfRuntime, OfTenant
 from ledger.record import Record
 
 RECORDS = 9
@@ -33,7 +33,9 @@ async def walk(
     before: Uid | None = None
     for turn in range(10 * RECORDS):
         limit = limits[turn % len(limits)]
-        page = await ledger.page(runtime, state=state, limit=limit, before=before)
+        page = await ledger.page(
+            OfRuntime(runtime=runtime), state=state, limit=limit, before=before
+        )
         assert len(page.records) <= limit
         found += page.records
         if page.next_before is None:
@@ -74,13 +76,15 @@ async def test_a_staged_task_is_listed_with_those_that_are_queued(ledger: Ledger
 
 async def test_the_last_page_has_no_cursor(ledger: Ledger) -> None:
     runtime, records = await filled(ledger, [False] * 4)
-    page = await ledger.page(runtime, state=None, limit=4, before=None)
+    page = await ledger.page(OfRuntime(runtime=runtime), state=None, limit=4, before=None)
     assert (page.records, page.next_before) == (tuple(records), None)
 
 
 async def test_records_of_other_runtimes_stay_out(ledger: Ledger) -> None:
     runtime, _ = await filled(ledger, [False])
-    page = await ledger.page(f"{runtime}-2", state=None, limit=5, before=None)
+    page = await ledger.page(
+        OfRuntime(runtime=f"{runtime}-2"), state=None, limit=5, before=None
+    )
     assert (page.records, page.next_before) == ((), None)
 
 
@@ -89,5 +93,26 @@ async def test_a_page_shows_records_as_they_ended(ledger: Ledger) -> None:
     ended, _ = await ledger.finish(record.uid, DONE, NOW)
     await ledger.mark_callback_sent(record.uid)
     assert ended is not None
-    page = await ledger.page(runtime, state=TaskState.COMPLETED, limit=1, before=None)
+    page = await ledger.page(
+        OfRuntime(runtime=runtime), state=TaskState.COMPLETED, limit=1, before=None
+    )
     assert page.records == (replace(ended, callback_due=False),)
+
+
+async def test_a_page_of_a_tenant_has_its_records_of_all_runtimes_or_of_one(
+    ledger: Ledger,
+) -> None:
+    tenant = f"tenant-{new_uid()}"
+    first, second = [
+        await ledger.create(replace(new_record(runtime=runtime), tenant=tenant))
+        for runtime in ("alpha", "beta")
+    ]
+    await ledger.create(new_record(runtime="alpha"))
+
+    for wanted, found in (
+        (OfTenant(tenant=tenant), (second, first)),
+        (OfTenant(tenant=tenant, runtime="alpha"), (first,)),
+        (OfTenant(tenant=f"{tenant}-2"), ()),
+    ):
+        page = await ledger.page(wanted, state=None, limit=5, before=None)
+        assert (page.records, page.next_before) == (found, None)

@@ -87,7 +87,7 @@ async def test_a_runtime_that_is_added_later_leaves_the_others_alone(aws: str) -
     assert {key: after[key] for key in before} == before
 
 
-async def test_a_table_of_an_older_release_gets_the_index_of_due_callbacks(aws: str) -> None:
+async def test_a_table_of_an_older_release_gets_the_indexes_that_it_lacks(aws: str) -> None:
     name = f"stack-{new_uid().lower()}"
     table = f"{name}-ledger"
     async with clients.dynamodb() as dynamodb:
@@ -100,10 +100,16 @@ async def test_a_table_of_an_older_release_gets_the_index_of_due_callbacks(aws: 
         for _ in range(2):
             await provision(name, [])
             described = await dynamodb.describe_table(TableName=table)
-            (index,) = described["Table"]["GlobalSecondaryIndexes"]
-            assert index["IndexName"] == "due"
-        answer = await dynamodb.scan(TableName=table, IndexName="due")
-        assert answer["Items"] == []
+            indexes = described["Table"]["GlobalSecondaryIndexes"]
+            assert {index["IndexName"] for index in indexes} == {
+                "by_tenant",
+                "by_tenant_id",
+                "by_runtime",
+                "due",
+            }
+            for index in indexes:
+                answer = await dynamodb.scan(TableName=table, IndexName=index["IndexName"])
+                assert answer["Items"] == []
 
 
 async def test_a_message_goes_to_the_queue_of_its_runtime_only(made: Resources) -> None:

@@ -19,13 +19,21 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from starlette.types import ASGIApp
 
 from contracts.ids import Uid
+from contracts.keys import KeyScope
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime
 from darkroom.task.v1.task_pb2 import TaskProgress, TaskRecord
 from darkroom.tasks.v1 import tasks_pb2_grpc
 from ingest.bodies import Bodies
-from ingest.domain import Accepted, Caller, Change, Idempotency, Submission, is_terminal
+from ingest.domain import (
+    Accepted,
+    Caller,
+    Change,
+    Idempotency,
+    Submission,
+    is_terminal,
+)
 from ingest.http.app import rest_app
 from ingest.http.problems import no_http
 from ingest.keys import Gate
@@ -69,6 +77,7 @@ TASK = TaskRecord(
     created_at=stamp(5, 678900),
     started_at=stamp(6),
     output_location="s3://outputbucket/output/test-t2i",
+    tenant="studio",
     progress=TaskProgress(step=1, total=3),
 )
 
@@ -101,7 +110,7 @@ class FakeRouter:
     serving: bool = True
 
     async def submit(
-        self, submission: Submission, tenant: str, idempotency: Idempotency | None = None
+        self, submission: Submission, caller: Caller, idempotency: Idempotency | None = None
     ) -> Accepted:
         self._fail()
         if idempotency is not None:
@@ -109,7 +118,7 @@ class FakeRouter:
             if held[0] != idempotency.fingerprint:
                 raise RejectedError("used for another request", code="idempotency_conflict")
             submission = held[1]
-        self.submitted.append((submission, tenant))
+        self.submitted.append((submission, caller.tenant))
         place = f"s3://outputbucket/{submission.prefix}/{submission.id}"
         return Accepted(
             uid=submission.uid,
@@ -117,37 +126,43 @@ class FakeRouter:
             output_location=place,
         )
 
-    async def cancel(self, id: str) -> TaskRecord:
-        task = await self.task(id)
+    async def cancel(self, id: str, caller: Caller) -> TaskRecord:
+        task = await self.task(id, caller)
         if is_terminal(task):
             raise RejectedError("the task has ended before", code="already_finished")
         return task_with(state=TaskState.CANCELLED)
 
-    async def links(self, uid: str, seconds: int) -> tuple[str, ...]:
+    async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
         self._fail()
         return (f"https://files/{uid}-1.png?{SIGNATURE}&s={seconds}", "https://files/x.out")
 
-    async def task(self, id: str) -> TaskRecord:
+    async def task(self, id: str, caller: Caller) -> TaskRecord:
         self._fail()
         for task in self.known:
-            if id in {task.uid, task.id}:
+            if id in {task.uid, task.id} and self._may_see(task, caller):
                 return task
         raise RejectedError("there is no such task", code="task_not_found")
 
     async def tasks(
-        self, *, runtime: str, state: TaskState | None, limit: int, before_uid: str
+        self,
+        caller: Caller,
+        *,
+        runtime: str,
+        state: TaskState | None,
+        limit: int,
+        before_uid: str,
     ) -> ListTasksResponse:
         self._fail()
+        known = [task for task in self.known if self._may_see(task, caller)]
         self.asked = {
             "runtime": runtime,
             "state": state,
             "limit": limit,
             "before_uid": before_uid,
         }
-        more = len(self.known) > limit
+        more = len(known) > limit
         return ListTasksResponse(
-            tasks=self.known[:limit],
-            next_before_uid=self.known[limit - 1].uid if more else "",
+            tasks=known[:limit], next_before_uid=known[limit - 1].uid if more else ""
         )
 
     async def runtimes(self) -> tuple[Runtime, ...]:
@@ -170,6 +185,9 @@ class FakeRouter:
 
     async def is_serving(self) -> bool:
         return self.serving
+
+    def _may_see(self, task: TaskRecord, caller: Caller) -> bool:
+        return caller.scope is KeyScope.ADMIN or task.tenant == caller.tenant
 
     def _fail(self) -> None:
         if self.error is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ingest_fakes import CALLER, KEY, WRONG_KEY, digest
 
+from contracts.keys import KeyScope
 from ingest.domain import Caller
 from ingest.keys import Gate, KeysFile, open_gate, watch_keys
 from ingest.throttle import Throttle, ThrottledError
@@ -35,7 +36,7 @@ def keys_file(path: Path) -> KeysFile:
 
 async def admits(gate: Gate, secret: str) -> bool:
     try:
-        await gate.admit([secret.encode()])
+        await gate.admit([secret.encode()], KeyScope.READ)
     except RejectedError as error:
         assert error.code == "unauthorized"  # noqa: PT017  # either outcome is right
         return False
@@ -72,10 +73,10 @@ async def test_key_of_the_file_is_admitted_with_its_limits(tmp_path: Path) -> No
     write(path, key("a", KEY, rate_per_second=2.5, burst=7), key("b", WRONG_KEY))
     gate = open_gate(keys_file(path))
 
-    assert await gate.admit([KEY.encode()]) == Caller(
+    assert await gate.admit([KEY.encode()], KeyScope.READ) == Caller(
         name="a", tenant="studio", rate_per_second=2.5, burst=7
     )
-    assert await gate.admit([WRONG_KEY.encode()]) == Caller(
+    assert await gate.admit([WRONG_KEY.encode()], KeyScope.READ) == Caller(
         name="b", tenant="studio", rate_per_second=30, burst=50
     )
 
@@ -85,7 +86,7 @@ async def test_key_of_the_file_is_admitted_with_its_limits(tmp_path: Path) -> No
 )
 async def test_anything_but_one_valid_key_is_refused(keys: list[bytes]) -> None:
     with pytest.raises(RejectedError, match="a valid x-api-key is needed"):
-        await Gate({digest(KEY): CALLER}).admit(keys)
+        await Gate({digest(KEY): CALLER}).admit(keys, KeyScope.READ)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,12 @@ async def test_anything_but_one_valid_key_is_refused(keys: list[bytes]) -> None:
         ("{", "Invalid JSON"),
         ('{"keys": [{"name": "a", "tenant": "t"}]}', "keys.0.sha256: Field required"),
         (f'{{"keys": [{{"name": "a", "tenant": "t", "sha256": "{KEY}"}}]}}', "keys.0.sha256"),
-        (json.dumps({"keys": [key("a", KEY), key("a", WRONG_KEY)]}), "the same name"),
+        (
+            json.dumps({"keys": [key("a", KEY), {**key("a", WRONG_KEY), "tenant": "b"}]}),
+            "two keys of different tenants have the same name",
+        ),
+        (json.dumps({"keys": [key("a", KEY, scope="all")]}), "keys.0.scope"),
+        (json.dumps({"keys": [key("a", KEY, expires_at="2026-01-02T03:04:05")]}), "timezone"),
         (json.dumps({"keys": [key("a", KEY), key("b", KEY)]}), "the same sha256"),
         (json.dumps({"keys": [key("a", KEY, burst=0)]}), "keys.0.burst"),
         (json.dumps({"keys": [key("a", KEY, rate_per_second=0)]}), "keys.0.rate_per_second"),
@@ -118,6 +124,31 @@ def test_broken_file_at_the_start_is_told_in_one_sentence(
 def test_missing_file_at_the_start_is_told_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(FatalError, match="cannot be used: No such file or directory"):
         open_gate(keys_file(tmp_path / "none.json"))
+
+
+@pytest.mark.parametrize(
+    ("scope", "good_for"),
+    [("read", {"read"}), ("submit", {"read", "submit"}), ("admin", set(KeyScope))],
+)
+async def test_key_is_good_for_what_its_scope_says(scope: str, good_for: set[str]) -> None:
+    gate = Gate({digest(KEY): replace(CALLER, scope=KeyScope(scope))})
+    for needs in KeyScope:
+        if needs in good_for:
+            await gate.admit([KEY.encode()], needs)
+            continue
+        with pytest.raises(RejectedError, match=f"needs a key of scope '{needs}'") as caught:
+            await gate.admit([KEY.encode()], needs)
+        assert caught.value.code == "forbidden"
+
+
+async def test_key_ends_when_it_expires(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    ends = {"expires_at": "2026-01-02T03:04:05Z"}, {"expires_at": "2126-01-02T03:04:05Z"}
+    write(path, key("a", KEY, **ends[0]), key("a", WRONG_KEY, **ends[1]))
+    gate = open_gate(keys_file(path))
+
+    assert not await admits(gate, KEY)
+    assert await admits(gate, WRONG_KEY)
 
 
 async def test_changed_file_changes_who_is_admitted(tmp_path: Path) -> None:
@@ -199,10 +230,10 @@ async def test_one_key_does_not_slow_another() -> None:
 async def test_key_that_stays_in_the_file_stays_throttled() -> None:
     slow = replace(CALLER, rate_per_second=0.1, burst=1)
     gate = Gate({digest(KEY): slow})
-    await gate.admit([KEY.encode()])
+    await gate.admit([KEY.encode()], KeyScope.READ)
 
     gate.replace({digest(KEY): slow, digest(WRONG_KEY): replace(slow, name="new")})
 
     with pytest.raises(ThrottledError):
-        await gate.admit([KEY.encode()])
+        await gate.admit([KEY.encode()], KeyScope.READ)
     assert await admits(gate, WRONG_KEY)

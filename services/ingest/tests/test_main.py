@@ -18,7 +18,7 @@ import httpx
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from ingest_fakes import KEY, UID, digest, stamp, v1alpha1, v1alpha2
+from ingest_fakes import CALLER, KEY, UID, digest, stamp, v1alpha1, v1alpha2
 
 from contracts.state import TaskState
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
@@ -262,6 +262,7 @@ async def test_router_gets_every_field_of_a_submission(tmp_path: Path) -> None:
         content_json=b'{"alwayson_scripts":{}}',
         checkpoint="m",
         tenant="studio",
+        key="a",
         timeout=Duration(seconds=1, nanos=500_000_000),
         inputs=router_pb2.Inputs(),
         previews="keep",
@@ -278,13 +279,13 @@ async def test_what_the_router_tells_arrives_as_it_is() -> None:
         neighbours(FakeRouterService(), Health()) as address,
         grpc_router(address) as router,
     ):
-        task = await router.task("a")
+        task = await router.task("a", CALLER)
         page = await router.tasks(
-            runtime="r", state=TaskState.FAILED, limit=7, before_uid="before"
+            CALLER, runtime="r", state=TaskState.FAILED, limit=7, before_uid="before"
         )
         [runtime] = await router.runtimes()
-        cancelled = await router.cancel("a")
-        links = await router.links(UID, 60)
+        cancelled = await router.cancel("a", CALLER)
+        links = await router.links(UID, 60, CALLER)
 
     assert (task.id, task.error.code, task.progress.total) == ("a", "c", 2)
     assert (page.tasks[0].id, page.tasks[0].uid) == ("r-failed-7", "before")
@@ -300,7 +301,7 @@ async def test_router_that_is_away_is_told_as_an_outage() -> None:
         models = GrpcModels(opened, timeout=SECOND)
         assert not await router.is_serving()
         with pytest.raises(TransientError):
-            await router.task("a")
+            await router.task("a", CALLER)
         with pytest.raises(TransientError):
             await models.models()
 
@@ -311,7 +312,7 @@ async def test_router_that_does_not_answer_in_time_is_told_as_an_outage() -> Non
         soon = timedelta(milliseconds=20)
         router = GrpcRouter(opened, timeout=soon, submit_timeout=soon)
         with pytest.raises(TransientError):
-            await router.submit(submission(), "t")
+            await router.submit(submission(), CALLER)
 
 
 def submission() -> Submission:

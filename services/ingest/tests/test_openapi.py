@@ -23,9 +23,9 @@ OPERATIONS = {
     ("/v1/models", "get"),
 }
 READ = {"200", "400", "401", "404", "405", "429", "500", "503"}
-SUBMIT = READ | {"409", "413", "415"}
+SUBMIT = READ | {"403", "409", "413", "415"}
 ALSO = {
-    ("/v1/tasks/{id}", "delete"): {"409"},
+    ("/v1/tasks/{id}", "delete"): {"403", "409"},
     ("/v1/tasks/{id}/events", "get"): {"204"},
 }
 

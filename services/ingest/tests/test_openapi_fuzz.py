@@ -33,7 +33,7 @@ from schemathesis.specs.openapi.checks import (
 
 from contracts.state import TaskState
 from darkroom.task.v1.task_pb2 import TaskError, TaskRecord
-from ingest.domain import Change
+from ingest.domain import Caller, Change
 from servicekit.errors import RejectedError
 
 # The server in the other thread draws ids of spans while a case is made.
@@ -62,7 +62,7 @@ ENDED = task_with(
 class ManyTasks(FakeRouter):
     """Has a running task for a third of all ids, an ended one for another, and none."""
 
-    async def task(self, id: str) -> TaskRecord:
+    async def task(self, id: str, caller: Caller) -> TaskRecord:
         if len(id) % 3 == 2:
             raise RejectedError("there is no such task", code="task_not_found")
         return TASK if len(id) % 3 else ENDED

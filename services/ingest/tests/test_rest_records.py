@@ -24,6 +24,8 @@ async def test_task_is_told_in_full(world: World) -> None:
         output_url="s3://b/p/done/x.out",
         error=TaskError(code="runtime_error", message="no", retryable=True),
         warnings=("another sampler",),
+        tenant="studio",
+        key="bot",
     )
     world.router.known.append(done)
     async with rest(world) as client:
@@ -50,11 +52,13 @@ async def test_task_is_told_in_full(world: World) -> None:
             "output_url": None,
             "error": None,
             "progress": {"step": 1, "total": 3, "percent": 33.3},
+            "tenant": "studio",
         }
     )
     answer = failed.json()
     assert answer["created_at"] == "2026-01-02T03:04:05.000Z"
     assert answer["warnings"] == ["another sampler"]
+    assert (answer["tenant"], answer["key"]) == ("studio", "bot")
     assert answer["error"] == {"code": "runtime_error", "message": "no", "retryable": True}
     assert (answer["context"], answer["progress"], answer["started_at"]) == (None, None, None)
 

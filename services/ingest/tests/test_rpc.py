@@ -333,6 +333,7 @@ async def test_task_is_told_in_full(world: World) -> None:
         "started_at": "2026-01-02T03:04:06Z",
         "output_location": "s3://outputbucket/output/test-t2i",
         "progress": {"step": 1, "total": 3, "percent": 33.3},
+        "tenant": "studio",
     }
     assert done.task.error.code == "runtime_error"
     assert list(done.task.warnings) == ["another sampler"]

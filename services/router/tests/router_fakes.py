@@ -14,7 +14,7 @@ from contracts.message import TaskMessage
 from contracts.runtimes import Runtime
 from ledger.memory import MemoryLedger
 from router.cancel import Cancel
-from router.domain import Claim, Held, Submission
+from router.domain import Claim, Held, Reader, Submission
 from router.links import LinkFiles
 from router.look_up import LookUp
 from router.submit import Submit
@@ -22,6 +22,7 @@ from router.submit_once import SubmitOnce
 from servicekit.errors import AppError, RejectedError, TransientError
 
 # In the future, or the emulator removes what has expired.
+READER = Reader(tenant="studio")
 NOW = datetime(2126, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEPT = timedelta(hours=24)
 FIXED = Runtime(name="fixed", type=RuntimeType.SDWEBUI, model_filename="v1-5.safetensors")
@@ -33,6 +34,7 @@ _TASK = Submission(
     uid=Uid("01JD0000000000000000000000"),
     id=TaskId("test-t2i"),
     tenant="studio",
+    key="bot",
     runtime="fixed",
     tasktype=TaskType.TEXT_TO_IMAGE,
     prefix=Prefix("output"),

@@ -24,6 +24,7 @@ from servicekit.rpc import channel, serving, translated
 if TYPE_CHECKING:
     from darkroom.router.v1.router_pb2_grpc import RouterServiceAsyncStub
 
+READER = router_pb2.Reader(tenant="studio")
 TOO_LONG = {"timeout": Duration(seconds=86401)}
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -61,6 +62,7 @@ def request(**changes: Any) -> router_pb2.SubmitTaskRequest:
         context_json='{"abc": 123}',
         content_json=b'{"prompt": "a dog"}',
         tenant="studio",
+        key="bot",
     )
     wanted.MergeFrom(router_pb2.SubmitTaskRequest(**changes))
     return wanted
@@ -131,7 +133,9 @@ async def test_a_queued_task_has_no_times_but_its_beginning(
 ) -> None:
     submitted = request()
     await stub.SubmitTask(submitted, timeout=60)
-    answer = await stub.GetTask(router_pb2.GetTaskRequest(id="test-t2i"), timeout=60)
+    answer = await stub.GetTask(
+        router_pb2.GetTaskRequest(id="test-t2i", reader=READER), timeout=60
+    )
     task = answer.task
     assert (task.uid, task.id, task.state) == (submitted.uid, "test-t2i", "queued")
     assert (task.context_json, task.attempt) == ('{"abc": 123}', 0)
@@ -148,7 +152,7 @@ async def test_a_task_is_shown_with_its_progress_and_then_with_its_failure(
     (uid,) = world.ledger.records
     await world.ledger.begin(uid, NOW)
     await world.ledger.report(uid, 1, Progress(step=3, total=20))
-    asked = router_pb2.GetTaskRequest(id=uid)
+    asked = router_pb2.GetTaskRequest(id=uid, reader=READER)
     running = (await stub.GetTask(asked, timeout=60)).task
     failure = Failure(code="runtime_error", message="no such sampler", retryable=True)
     result = Result(image_url=(), output_url="s3://b/x.out", error=failure)
@@ -166,7 +170,7 @@ async def test_a_task_is_shown_with_its_progress_and_then_with_its_failure(
 
 async def test_a_task_that_does_not_exist_is_not_found(stub: RouterServiceAsyncStub) -> None:
     with pytest.raises(RejectedError) as caught, translated("get"):
-        await stub.GetTask(router_pb2.GetTaskRequest(id="none"), timeout=60)
+        await stub.GetTask(router_pb2.GetTaskRequest(id="none", reader=READER), timeout=60)
     assert caught.value.code == "task_not_found"
 
 
@@ -180,9 +184,12 @@ async def test_tasks_are_listed_newest_first_with_a_cursor(
         await stub.SubmitTask(submitted, timeout=60)
     newest_first = sorted(uids, reverse=True)
 
-    first = await stub.ListTasks(router_pb2.ListTasksRequest(limit=2), timeout=60)
+    first = await stub.ListTasks(
+        router_pb2.ListTasksRequest(limit=2, reader=READER), timeout=60
+    )
     rest = await stub.ListTasks(
-        router_pb2.ListTasksRequest(limit=2, before_uid=first.next_before_uid), timeout=60
+        router_pb2.ListTasksRequest(limit=2, before_uid=first.next_before_uid, reader=READER),
+        timeout=60,
     )
 
     assert [task.uid for task in first.tasks] == newest_first[:2]
@@ -235,7 +242,7 @@ async def test_a_task_is_taken_back_by_the_clients_id(
     stub: RouterServiceAsyncStub, world: World
 ) -> None:
     submitted = await stub.SubmitTask(request(), timeout=60)
-    asked = router_pb2.CancelTaskRequest(id="test-t2i")
+    asked = router_pb2.CancelTaskRequest(id="test-t2i", reader=READER)
     answer = await stub.CancelTask(asked, timeout=60)
     assert (answer.task.uid, answer.task.state) == (submitted.uid, "cancelled")
     with pytest.raises(RejectedError) as caught, translated("cancel"):
@@ -248,7 +255,7 @@ async def test_files_are_linked(stub: RouterServiceAsyncStub, world: World) -> N
     (uid,) = world.ledger.records
     result = Result(image_url=("s3://b/1.png", "s3://b/2.png"), output_url="s3://b/x.out")
     await world.ledger.finish(uid, result, NOW)
-    asked = router_pb2.LinkFilesRequest(uid=submitted.uid, seconds=60)
+    asked = router_pb2.LinkFilesRequest(uid=submitted.uid, seconds=60, reader=READER)
     answer = await stub.LinkFiles(asked, timeout=60)
     assert list(answer.image_url) == [
         "https://b/1.png?seconds=60", "https://b/2.png?seconds=60"
@@ -271,3 +278,21 @@ async def test_wrong_links_are_refused(
     with pytest.raises(RejectedError) as caught, translated("link"):
         await stub.LinkFiles(router_pb2.LinkFilesRequest(**wrong), timeout=60)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("reader", [None, router_pb2.Reader(tenant="another")])
+async def test_who_is_not_of_the_tenant_finds_nothing_by_any_method(
+    stub: RouterServiceAsyncStub, reader: router_pb2.Reader | None
+) -> None:
+    uid = (await stub.SubmitTask(request(), timeout=60)).uid
+    listed = await stub.ListTasks(router_pb2.ListTasksRequest(limit=9, reader=reader))
+    assert list(listed.tasks) == []
+    for call in (
+        stub.GetTask(router_pb2.GetTaskRequest(id=uid, reader=reader)),
+        stub.GetTask(router_pb2.GetTaskRequest(id="test-t2i", reader=reader)),
+        stub.CancelTask(router_pb2.CancelTaskRequest(id=uid, reader=reader)),
+        stub.LinkFiles(router_pb2.LinkFilesRequest(uid=uid, seconds=60, reader=reader)),
+    ):
+        with pytest.raises(RejectedError) as caught, translated("look"):
+            await call
+        assert caught.value.code == "task_not_found"

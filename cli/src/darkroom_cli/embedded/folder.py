@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,15 @@ from pathlib import Path
 import typer
 from pydantic import BaseModel, ValidationError
 
+from contracts.keys import (
+    BrokenKeysError,
+    Key,
+    KeyScope,
+    digest_of,
+    new_key,
+    read_keys,
+    write_keys,
+)
 from contracts.runtimes import Runtime, RuntimesFile
 from darkroom_cli.errors import CommandError
 from provisioning.emulator import bucket_folder
@@ -114,15 +121,36 @@ class Folder:
         )
 
     def api_key(self) -> str:
-        """This folder's key, made at the first call; its hash is in the keys file."""
+        """This folder's key for everything, made at the first call; the keys file has its hash.
+
+        Raises `CommandError` if that file is broken.
+        """
         plain = self.path / "api-key"
         if not plain.exists():
-            self._write(plain, secrets.token_urlsafe(32))
+            self._write(plain, new_key())
         key = plain.read_text().strip()
-        digest = hashlib.sha256(key.encode()).hexdigest()
-        keys = {"keys": [{"name": "embedded", "tenant": "embedded", "sha256": digest}]}
-        self._write(self.api_keys_file, json.dumps(keys))
+        own = Key(
+            name="embedded",
+            tenant="embedded",
+            scope=KeyScope.ADMIN,
+            sha256=digest_of(key.encode()),
+        )
+        others = [each for each in self.keys() if each.name != own.name]
+        self.write_keys([own, *others])
         return key
+
+    def keys(self) -> list[Key]:
+        """The keys of the file; raises `CommandError` if it is broken."""
+        try:
+            return read_keys(self.api_keys_file.read_bytes())
+        except FileNotFoundError:
+            return []
+        except (OSError, BrokenKeysError) as error:
+            raise CommandError(f"{self.api_keys_file} cannot be used: {error}") from error
+
+    def write_keys(self, keys: list[Key]) -> None:
+        """Write the file, which ingest reads again."""
+        self._write(self.api_keys_file, write_keys(keys))
 
     def aws_port(self) -> int | None:
         """The port that the emulator had last; None before the first time."""

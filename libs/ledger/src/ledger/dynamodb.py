@@ -1,8 +1,8 @@
-"""`Ledger` on Amazon DynamoDB: one item a submission, three indexes, removal after 30 days."""
+"""`Ledger` on Amazon DynamoDB: one item a submission, four indexes, removal after 30 days."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +13,6 @@ from contracts.state import Progress, TaskState
 from ledger import transitions
 from ledger.expressions import (
     COMMON,
-    FOR_CLIENTS,
     NAMES,
     NEXT,
     NO,
@@ -27,28 +26,39 @@ from ledger.expressions import (
 )
 from ledger.items import (
     DUE_SINCE,
+    TENANT_ID,
     to_item,
     to_record,
     write_progress,
+    write_tenant_id,
     write_time,
 )
-from ledger.port import Page
+from ledger.port import OfTenant, Page, Wanted, wants
 from ledger.record import CANCELLED, Record, Result
 from ledger.transitions import DEFAULT_LIMITS, REASON_CHARACTERS, Limits
+from servicekit.errors import TransientError
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
-BY_ID: Final = "by_id"  # client's id, then uid
+BY_TENANT: Final = "by_tenant"  # tenant, then uid
+BY_TENANT_ID: Final = "by_tenant_id"  # tenant and client's id, then uid
 BY_RUNTIME: Final = "by_runtime"  # runtime, then uid
 DUE: Final = "due"  # callbacks to send; sparse, so reading it whole is cheap
 # A filter reads before it drops: this bounds what one page may cost.
 _QUERIES_A_PAGE = 10
+_KEYS_A_GET: Final = 100  # of BatchGetItem
+_TRIES: Final = 5
+
+
+def batched(uids: Sequence[Uid], size: int) -> Iterator[Sequence[Uid]]:
+    """Slices of that size; the last one may be smaller."""
+    return (uids[start : start + size] for start in range(0, len(uids), size))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DynamoDbLedger:
-    """Reads are consistent except through the indexes (`newest`, `page`)."""
+    """Reads are consistent, but the indexes may not have the newest uids (`newest`, `page`)."""
 
     client: DynamoDBClient
     table: str
@@ -104,60 +114,83 @@ class DynamoDbLedger:
             )
         return to_record(answer["Item"]) if "Item" in answer else None
 
-    async def newest(self, task_id: TaskId) -> Record | None:
-        with translated("dynamodb.query"):
-            answer = await self.client.query(
-                TableName=self.table,
-                IndexName=BY_ID,
-                KeyConditionExpression="#id = :id",
-                ExpressionAttributeNames={"#id": "id"},
-                ExpressionAttributeValues={":id": {"S": task_id}},
-                ScanIndexForward=False,
-                Limit=1,
-            )
-        return to_record(answer["Items"][0]) if answer["Items"] else None
+    async def newest(self, tenant: str, task_id: TaskId) -> Record | None:
+        key = write_tenant_id(tenant, task_id)
+        uids, _ = await self._uids(BY_TENANT_ID, TENANT_ID, key, limit=1, before=None)
+        return await self.get(uids[0]) if uids else None
 
     async def page(
-        self, runtime: str, *, state: TaskState | None, limit: int, before: Uid | None
+        self, wanted: Wanted, *, state: TaskState | None, limit: int, before: Uid | None
     ) -> Page:
+        index, value = (
+            (BY_TENANT, wanted.tenant)
+            if isinstance(wanted, OfTenant)
+            else (BY_RUNTIME, wanted.runtime)
+        )
+        attribute = index.removeprefix("by_")
         found: list[Record] = []
         for _ in range(_QUERIES_A_PAGE):
-            records, before = await self._query(runtime, state, limit - len(found) + 1, before)
-            found += records
+            uids, before = await self._uids(
+                index, attribute, value, limit=limit - len(found) + 1, before=before
+            )
+            records = await self._records(uids)
+            found += [
+                record
+                for record in records
+                if wants(wanted, record) and state in {None, record.state_for_clients}
+            ]
             if before is None or len(found) > limit:
                 break
         if len(found) > limit:
             return Page(records=tuple(found[:limit]), next_before=found[limit - 1].uid)
         return Page(records=tuple(found), next_before=before)
 
-    async def _query(
-        self, runtime: str, state: TaskState | None, limit: int, before: Uid | None
-    ) -> tuple[list[Record], Uid | None]:
-        names, condition = {"#runtime": "runtime"}, "#runtime = :runtime"
-        values: dict[str, Any] = {":runtime": {"S": runtime}}
-        extra: dict[str, Any] = {}
+    async def _uids(
+        self, index: str, attribute: str, value: str, *, limit: int, before: Uid | None
+    ) -> tuple[list[Uid], Uid | None]:
+        """Uids in an index, newest first, and the last one if there may be more."""
+        names, condition = {"#key": attribute}, "#key = :value"
+        values: dict[str, Any] = {":value": {"S": value}}
         if before:
             condition += " AND uid < :before"
             values[":before"] = {"S": before}
-        if state:
-            names["#state"] = "state"
-            extra["FilterExpression"] = wanted = FOR_CLIENTS.get(state, "#state = :state")
-            values |= mentioned({**COMMON, ":state": {"S": state}}, wanted)
         with translated("dynamodb.query"):
             answer = await self.client.query(
                 TableName=self.table,
-                IndexName=BY_RUNTIME,
+                IndexName=index,
                 KeyConditionExpression=condition,
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
+                ProjectionExpression="uid",
                 ScanIndexForward=False,
                 Limit=limit,
-                **extra,
             )
         last = answer.get("LastEvaluatedKey")
-        return [to_record(item) for item in answer["Items"]], (
+        return [Uid(item["uid"]["S"]) for item in answer["Items"]], (
             Uid(last["uid"]["S"]) if last else None
         )
+
+    async def _records(self, uids: Sequence[Uid]) -> list[Record]:
+        """The records of these uids that are there, in their order."""
+        found: dict[Uid, Record] = {}
+        for batch in batched(uids, _KEYS_A_GET):
+            asked: Any = {
+                self.table: {
+                    "Keys": [{"uid": {"S": uid}} for uid in batch],
+                    "ConsistentRead": True,
+                }
+            }
+            for _ in range(_TRIES):
+                with translated("dynamodb.batch_get_item"):
+                    answer = await self.client.batch_get_item(RequestItems=asked)
+                records = map(to_record, answer["Responses"].get(self.table, []))
+                found |= {record.uid: record for record in records}
+                asked = answer.get("UnprocessedKeys")
+                if not asked:
+                    break
+            else:
+                raise TransientError("DynamoDB did not give all records")
+        return [found[uid] for uid in uids if uid in found]
 
     async def begin(
         self,

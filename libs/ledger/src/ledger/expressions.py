@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from contracts.state import TaskState
 from ledger.items import DUE_SINCE, write_failure, write_texts, write_time
 from ledger.record import Result
 
@@ -18,10 +17,6 @@ RUNS = "#state = :running AND attempt = :attempt"
 STAGED = "attribute_not_exists(started_at)"
 # What clients are told is the state, but for what is only staged.
 QUEUED = f"(#state = :queued OR (#state = :running AND {STAGED}))"
-FOR_CLIENTS = {
-    TaskState.QUEUED: QUEUED,
-    TaskState.RUNNING: "#state = :running AND attribute_exists(started_at)",
-}
 NEXT = "#sequence = if_not_exists(#sequence, :one) + :one"
 COMMON = {":queued": {"S": "queued"}, ":running": {"S": "running"}, ":one": {"N": "1"}}
 YES, NO = {"BOOL": True}, {"BOOL": False}

@@ -14,6 +14,7 @@ from ledger.record import Record
 
 KEPT: Final = timedelta(days=30)
 DUE_SINCE: Final = "due_since"  # present only while the callback is due: key of a sparse index
+TENANT_ID: Final = "tenant_id"  # tenant and client's id: key of an index
 
 _TIMES = ("created_at", "started_at", "finished_at")
 _COUNTS = ("attempt", "sequence", "receives", "released_attempt", "failures", "interruptions")
@@ -33,6 +34,7 @@ def to_item(record: Record) -> dict[str, Any]:
             item[name] = {"S": write_time(moment)}
     for name in _COUNTS:
         item[name] = {"N": str(getattr(record, name))}
+    item[TENANT_ID] = {"S": write_tenant_id(record.tenant, record.id)}
     item["image_url"] = write_texts(record.image_url)
     item["callback_due"] = {"BOOL": record.callback_due}
     if record.callback_due and record.finished_at:
@@ -40,6 +42,7 @@ def to_item(record: Record) -> dict[str, Any]:
     item["cancel_requested"] = {"BOOL": record.cancel_requested}
     item["expires_at"] = {"N": str(int((record.created_at + KEPT).timestamp()))}
     optional = {
+        "key": record.key and {"S": record.key},
         "output_url": record.output_url and {"S": record.output_url},
         "error": record.error and write_failure(record.error),
         "progress": record.progress and write_progress(record.progress),
@@ -72,12 +75,18 @@ def to_record(item: Mapping[str, Any]) -> Record:
         progress=_read_progress(item["progress"]["M"]) if "progress" in item else None,
         callback_due=item["callback_due"]["BOOL"],
         # An item of an older release lacks these.
+        key=item.get("key", {}).get("S", ""),
         cancel_requested=item.get("cancel_requested", {}).get("BOOL", False),
         adopted="adopted" in item,
         last_reason=item.get("last_reason", {}).get("S", ""),
         warnings=_read_texts(item.get("warnings", {"L": []})),
         **{name: int(item[name]["N"]) for name in _COUNTS if name in item},
     )
+
+
+def write_tenant_id(tenant: str, task_id: TaskId) -> str:
+    """What tells the tasks of one tenant and client's id; no id has a `#`."""
+    return f"{tenant}#{task_id}"
 
 
 def write_time(moment: datetime) -> str:

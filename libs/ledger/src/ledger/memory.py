@@ -8,7 +8,7 @@ from datetime import datetime
 from contracts.ids import TaskId, Uid
 from contracts.state import OPEN, Progress, TaskState
 from ledger import transitions
-from ledger.port import Page
+from ledger.port import Page, Wanted, wants
 from ledger.record import CANCELLED, Record, Result
 from ledger.transitions import DEFAULT_LIMITS, Limits
 
@@ -40,18 +40,22 @@ class MemoryLedger:
     async def get(self, uid: Uid) -> Record | None:
         return self.records.get(uid)
 
-    async def newest(self, task_id: TaskId) -> Record | None:
-        found = [record for record in self.records.values() if record.id == task_id]
+    async def newest(self, tenant: str, task_id: TaskId) -> Record | None:
+        found = [
+            record
+            for record in self.records.values()
+            if (record.tenant, record.id) == (tenant, task_id)
+        ]
         return max(found, key=lambda record: record.uid, default=None)
 
     async def page(
-        self, runtime: str, *, state: TaskState | None, limit: int, before: Uid | None
+        self, wanted: Wanted, *, state: TaskState | None, limit: int, before: Uid | None
     ) -> Page:
         found = sorted(
             (
                 record
                 for record in self.records.values()
-                if record.runtime == runtime
+                if wants(wanted, record)
                 and (state is None or record.state_for_clients == state)
                 and (before is None or record.uid < before)
             ),

@@ -20,6 +20,31 @@ class Page:
     next_before: Uid | None  # where the next page begins; None after the last
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfTenant:
+    """The records of one tenant, or those of one runtime among them."""
+
+    tenant: str
+    runtime: str = ""  # empty: of all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfRuntime:
+    """The records of one runtime, whosever they are."""
+
+    runtime: str
+
+
+Wanted = OfTenant | OfRuntime
+
+
+def wants(wanted: Wanted, record: Record) -> bool:
+    """Whether a record is among those that are wanted."""
+    if isinstance(wanted, OfTenant) and record.tenant != wanted.tenant:
+        return False
+    return wanted.runtime in {"", record.runtime}
+
+
 class Ledger(Protocol):
     """The task records. Every method raises `TransientError` when they cannot be reached."""
 
@@ -48,16 +73,16 @@ class Ledger(Protocol):
         """The record of one submission, as of now."""
         ...
 
-    async def newest(self, task_id: TaskId) -> Record | None:
-        """The newest submission under a client's id; may lag a moment behind `create`."""
+    async def newest(self, tenant: str, task_id: TaskId) -> Record | None:
+        """A tenant's newest submission under its id; may lag a moment behind `create`."""
         ...
 
     async def page(
-        self, runtime: str, *, state: TaskState | None, limit: int, before: Uid | None
+        self, wanted: Wanted, *, state: TaskState | None, limit: int, before: Uid | None
     ) -> Page:
-        """Up to `limit` records of one runtime, older than `before`.
+        """Up to `limit` records that are wanted, older than `before`.
 
-        `state` is that for clients.
+        `state` is that for clients. A record that was just created may be missing.
         """
         ...
 

@@ -34,6 +34,7 @@ class Result:
 
 CANCELLED = Result(cancelled=True)
 POISONED: Final = "poisoned"  # code of the error of a task that was given up
+DIRECT: Final = "direct"  # the tenant of tasks that were published past ingest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class Record:
     prefix: Prefix
     context_json: str
     created_at: datetime
+    key: str = ""  # the name of the API key that it came with; empty if it came with none
     state: TaskState = TaskState.QUEUED  # running: an agent has it
     attempt: int = 0  # how often an agent has begun it
     started_at: datetime | None = None  # when the runtime began with the present attempt

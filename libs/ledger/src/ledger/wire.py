@@ -27,6 +27,8 @@ def to_wire(record: Record) -> TaskRecord:
         image_url=record.image_url,
         output_url=record.output_url or "",
         warnings=record.warnings,
+        tenant=record.tenant,
+        key=record.key,
     )
     if record.error:
         wire.error.CopyFrom(TaskError(**record.error.model_dump()))

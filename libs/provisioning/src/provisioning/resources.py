@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from awsio import clients
 from awsio.errors import translated
 from contracts.runtimes import Runtime
-from ledger.dynamodb import BY_ID, BY_RUNTIME, DUE
-from ledger.items import DUE_SINCE
+from ledger.dynamodb import BY_RUNTIME, BY_TENANT, BY_TENANT_ID, DUE
+from ledger.items import DUE_SINCE, TENANT_ID
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -247,60 +247,61 @@ async def _expire(s3: S3Client, bucket: str, days: int) -> None:
 async def _table(dynamodb: DynamoDBClient, name: str) -> None:
     with translated("dynamodb.create_table"):
         if name in (await dynamodb.list_tables())["TableNames"]:
-            await _add_due_index(dynamodb, name)
+            await _add_indexes(dynamodb, name)
             return
         await dynamodb.create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": attribute, "AttributeType": "S"}
-                for attribute in ("uid", "id", "runtime", DUE_SINCE)
-            ],
+            AttributeDefinitions=_attributes({"uid", *_INDEXES.values()}),
             KeySchema=[{"AttributeName": "uid", "KeyType": "HASH"}],
-            GlobalSecondaryIndexes=[
-                _index(BY_ID, "id"),
-                _index(BY_RUNTIME, "runtime"),
-                _DUE_INDEX,
-            ],
+            GlobalSecondaryIndexes=[_index(index) for index in _INDEXES],
         )
-        waiter = dynamodb.get_waiter("table_exists")
-        async with asyncio.timeout(60):
-            await waiter.wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        await _settled(dynamodb, name)
         await dynamodb.update_time_to_live(
             TableName=name,
             TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"},
         )
 
 
-async def _add_due_index(dynamodb: DynamoDBClient, name: str) -> None:
-    """Add the index to a table of an older release; items that it misses are long told."""
+async def _add_indexes(dynamodb: DynamoDBClient, name: str) -> None:
+    """Add the indexes that a table of an older release lacks, one at a time as AWS wants it."""
     described = (await dynamodb.describe_table(TableName=name))["Table"]
-    if any(index["IndexName"] == DUE for index in described.get("GlobalSecondaryIndexes", [])):
-        return
-    await dynamodb.update_table(
-        TableName=name,
-        AttributeDefinitions=[
-            *described["AttributeDefinitions"],
-            {"AttributeName": DUE_SINCE, "AttributeType": "S"},
-        ],
-        GlobalSecondaryIndexUpdates=[{"Create": _DUE_INDEX}],
-    )
+    known = {index["IndexName"] for index in described.get("GlobalSecondaryIndexes", [])}
+    attributes = {each["AttributeName"] for each in described["AttributeDefinitions"]}
+    for index in _INDEXES.keys() - known:
+        attributes.add(_INDEXES[index])
+        await dynamodb.update_table(
+            TableName=name,
+            AttributeDefinitions=_attributes(attributes),
+            GlobalSecondaryIndexUpdates=[{"Create": _index(index)}],
+        )
+        await _settled(dynamodb, name)
 
 
-# Spread over the partitions by time; it is read whole, and holds next to nothing.
-_DUE_INDEX: Final[Any] = {
-    "IndexName": DUE,
-    "KeySchema": [{"AttributeName": DUE_SINCE, "KeyType": "HASH"}],
-    "Projection": {"ProjectionType": "KEYS_ONLY"},
+async def _settled(dynamodb: DynamoDBClient, name: str) -> None:
+    waiter = dynamodb.get_waiter("table_exists")
+    async with asyncio.timeout(60):
+        await waiter.wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+def _attributes(names: Iterable[str]) -> Any:
+    return [{"AttributeName": name, "AttributeType": "S"} for name in sorted(names)]
+
+
+# Each with its hash key.
+_INDEXES: Final = {
+    BY_TENANT: "tenant",
+    BY_TENANT_ID: TENANT_ID,
+    BY_RUNTIME: "runtime",
+    # Spread over the partitions by time; it is read whole, and holds next to nothing.
+    DUE: DUE_SINCE,
 }
 
 
-def _index(name: str, key: str) -> Any:
-    return {
-        "IndexName": name,
-        "KeySchema": [
-            {"AttributeName": key, "KeyType": "HASH"},
-            {"AttributeName": "uid", "KeyType": "RANGE"},
-        ],
-        "Projection": {"ProjectionType": "ALL"},
-    }
+def _index(name: str) -> Any:
+    keys = [{"AttributeName": _INDEXES[name], "KeyType": "HASH"}]
+    if name != DUE:
+        keys.append({"AttributeName": "uid", "KeyType": "RANGE"})
+    # What changes of a task is not written to an index of keys.
+    projection = {"ProjectionType": "KEYS_ONLY"}
+    return {"IndexName": name, "KeySchema": keys, "Projection": projection}

@@ -20,6 +20,7 @@ REFUSALS: dict[str, Refusal] = {
     "invalid_request": Refusal(400, grpc.StatusCode.INVALID_ARGUMENT, "Invalid request"),
     "model_ambiguous": Refusal(400, grpc.StatusCode.INVALID_ARGUMENT, "Model ambiguous"),
     "unauthorized": Refusal(401, grpc.StatusCode.UNAUTHENTICATED, "Unauthorized"),
+    "forbidden": Refusal(403, grpc.StatusCode.PERMISSION_DENIED, "Forbidden"),
     "runtime_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Runtime not found"),
     "model_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Model not found"),
     "task_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Task not found"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from contracts.ids import Prefix, TaskId, Uid
+from contracts.keys import KeyScope, Quota
 from contracts.kinds import Previews, TaskType
 from contracts.state import OPEN
 from darkroom.task.v1.task_pb2 import TaskProgress, TaskRecord
@@ -63,12 +64,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Whose key a request came with, and how fast it may ask; never the key itself."""
+    """Whose key a request came with, and what it may; never the key itself."""
 
     name: str
     tenant: str
     rate_per_second: float
     burst: int
+    scope: KeyScope = KeyScope.SUBMIT
+    quota: Quota = field(default_factory=Quota)
+    expires_at: datetime | None = None  # None: never
 
 
 def is_terminal(task: TaskRecord) -> bool:

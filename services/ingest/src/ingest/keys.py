@@ -1,22 +1,18 @@
 """Who may ask: a file of hashed keys, read again whenever it changes.
 
-Keys are random tokens of 256 bits, so plain SHA-256 is right: nobody can guess a token, which
-is what slow password hashes make costly. Looking a digest up in a dict takes a time that
+Looking a digest up in a dict takes a time that
 depends on the digest, but a caller cannot steer digests, so the time tells nothing of a key.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
+from contracts.keys import BrokenKeysError, Key, KeyScope, digest_of, read_keys
 from ingest.domain import Caller
 from ingest.throttle import Throttle
 from servicekit.errors import FatalError, RejectedError
@@ -26,34 +22,6 @@ log = logging.getLogger(__name__)
 WATCH_INTERVAL = timedelta(seconds=1)
 
 _Stamp = tuple[int, int, int] | None  # time, size and inode; None if there is no file
-
-
-class BrokenKeysError(ValueError):
-    """The file cannot be used; the message says why and shows nothing of it."""
-
-
-class _Key(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(min_length=1, max_length=128)
-    tenant: str = Field(min_length=1, max_length=128)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    rate_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    burst: int | None = Field(default=None, ge=1)
-
-
-class _KeysFile(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    keys: list[_Key]
-
-    @model_validator(mode="after")
-    def _each_is_there_once(self) -> Self:
-        for field in ("name", "sha256"):
-            values = [getattr(key, field) for key in self.keys]
-            if len(values) != len(set(values)):
-                raise ValueError(f"two keys have the same {field}")
-        return self
 
 
 class KeysFile:
@@ -73,24 +41,20 @@ class KeysFile:
         """Callers by the digest of their key; raises `BrokenKeysError`."""
         self._stamp = self._look()  # before reading: a change in between is seen next time
         try:
-            file = _KeysFile.model_validate_json(self.path.read_bytes())
+            text = self.path.read_bytes()
         except OSError as error:
             raise BrokenKeysError(error.strerror or "cannot be read") from None
-        except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False, include_context=False)
-            raise BrokenKeysError(
-                "; ".join(
-                    f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in found
-                )
-            ) from None
-        return {key.sha256: self._caller(key) for key in file.keys}
+        return {key.sha256: self._caller(key) for key in read_keys(text)}
 
-    def _caller(self, key: _Key) -> Caller:
+    def _caller(self, key: Key) -> Caller:
         return Caller(
             name=key.name,
             tenant=key.tenant,
+            scope=key.scope,
             rate_per_second=key.rate_per_second or self._rate_per_second,
             burst=key.burst or self._burst,
+            quota=key.quota,
+            expires_at=key.expires_at,
         )
 
     def _look(self) -> _Stamp:
@@ -113,20 +77,26 @@ class Gate:
         self._callers = callers
         self._throttle.forget_others(callers.values())
 
-    async def admit(self, keys: list[bytes]) -> Caller:
+    async def admit(self, keys: list[bytes], needs: KeyScope) -> Caller:
         """Whose key it is; counts one request.
 
-        Raises `RejectedError` unless `keys` is one valid key, and `ThrottledError`.
+        Raises `RejectedError` unless `keys` is one valid key that is good for what it `needs`,
+        and `ThrottledError`.
         """
         caller = self.caller(keys)
+        if not caller.scope.covers(needs):
+            raise RejectedError(
+                f"this needs a key of scope '{needs}', and this one's is '{caller.scope}'",
+                code="forbidden",
+            )
         await self._throttle.take(caller)
         return caller
 
     def caller(self, keys: list[bytes]) -> Caller:
         """Whose key it is; raises `RejectedError` unless `keys` is one valid key."""
-        digest = hashlib.sha256(keys[0]).hexdigest() if len(keys) == 1 else ""
+        digest = digest_of(keys[0]) if len(keys) == 1 else ""
         caller = self._callers.get(digest)
-        if caller is None:
+        if caller is None or (caller.expires_at and caller.expires_at <= datetime.now(UTC)):
             raise RejectedError("a valid x-api-key is needed", code="unauthorized")
         return caller
 

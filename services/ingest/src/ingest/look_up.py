@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from contracts.ids import name, task_id, uid
 from contracts.state import TaskState
 from darkroom.task.v1.task_pb2 import TaskRecord
-from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE
+from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE, Caller
 from ingest.payload import whole_number
 from ingest.ports import Router
 from servicekit.errors import RejectedError
@@ -71,17 +71,17 @@ class TaskList:
     cursor: str | None
 
 
-async def find_task(router: Router, id: str) -> TaskRecord:
+async def find_task(router: Router, id: str, caller: Caller) -> TaskRecord:
     """The task of that uid or client's id; raises `RejectedError` if there is none."""
     try:
         known = task_id(id)
     except ValueError:
         # No task can have this name, and it is not safe to say it again.
         raise RejectedError("there is no such task", code="task_not_found") from None
-    return await router.task(known)
+    return await router.task(known, caller)
 
 
-async def cancel_task(router: Router, id: str) -> TaskRecord:
+async def cancel_task(router: Router, id: str, caller: Caller) -> TaskRecord:
     """Take back the task of that uid or client's id; gives it as it then stands.
 
     Raises `RejectedError` if there is none, or if it has ended before.
@@ -90,12 +90,13 @@ async def cancel_task(router: Router, id: str) -> TaskRecord:
         known = task_id(id)
     except ValueError:
         raise RejectedError("there is no such task", code="task_not_found") from None
-    return await router.cancel(known)
+    return await router.cancel(known, caller)
 
 
-async def list_tasks(router: Router, filters: Filters) -> TaskList:
+async def list_tasks(router: Router, filters: Filters, caller: Caller) -> TaskList:
     """One page of the tasks that a client asks for."""
     page = await router.tasks(
+        caller,
         runtime=filters.runtime,
         state=filters.state,
         limit=filters.limit,

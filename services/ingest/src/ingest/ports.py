@@ -13,14 +13,14 @@ from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime
 from darkroom.task.v1.task_pb2 import TaskRecord
-from ingest.domain import Accepted, Change, Idempotency, Submission
+from ingest.domain import Accepted, Caller, Change, Idempotency, Submission
 
 
 class Router(Protocol):
-    """Takes tasks and knows what became of them."""
+    """Takes tasks and knows what became of them; a caller sees those of its tenant only."""
 
     async def submit(
-        self, submission: Submission, tenant: str, idempotency: Idempotency | None = None
+        self, submission: Submission, caller: Caller, idempotency: Idempotency | None = None
     ) -> Accepted:
         """Queue the task durably, once for each idempotency key of a tenant.
 
@@ -28,21 +28,27 @@ class Router(Protocol):
         """
         ...
 
-    async def task(self, id: str) -> TaskRecord:
+    async def task(self, id: str, caller: Caller) -> TaskRecord:
         """A task by uid or by the client's id."""
         ...
 
     async def tasks(
-        self, *, runtime: str, state: TaskState | None, limit: int, before_uid: str
+        self,
+        caller: Caller,
+        *,
+        runtime: str,
+        state: TaskState | None,
+        limit: int,
+        before_uid: str,
     ) -> ListTasksResponse:
         """Tasks, newest first; an empty `runtime` or `before_uid` sets no bound."""
         ...
 
-    async def cancel(self, id: str) -> TaskRecord:
+    async def cancel(self, id: str, caller: Caller) -> TaskRecord:
         """Take a task back, by uid or by the client's id; gives it as it then stands."""
         ...
 
-    async def links(self, uid: str, seconds: int) -> tuple[str, ...]:
+    async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
         """Download links for the images of a task and then for its `.out`."""
         ...
 

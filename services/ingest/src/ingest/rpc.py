@@ -12,6 +12,7 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from pydantic_core import from_json
 
 from contracts.ids import new_uid
+from contracts.keys import KeyScope
 from contracts.message import CONTENT_LIMIT_BYTES
 from contracts.state import TaskState
 from darkroom.task.v1.task_pb2 import TaskRecord
@@ -83,7 +84,7 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> tasks_pb2.SubmitTaskResponse:
         """Accept one task."""
-        async with self._admitted("submit_task", context) as caller:
+        async with self._admitted("submit_task", context, KeyScope.SUBMIT) as caller:
             with self._bodies.room() as take:
                 take(_size(request))
                 idempotency = _idempotency(request)
@@ -103,16 +104,16 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
         self, request: tasks_pb2.GetTaskRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> tasks_pb2.GetTaskResponse:
         """One task."""
-        async with self._admitted("get_task", context):
-            task = await find_task(self._router, _named(request.id))
+        async with self._admitted("get_task", context) as caller:
+            task = await find_task(self._router, _named(request.id), caller)
             return tasks_pb2.GetTaskResponse(task=_task(task))
 
     async def ListTasks(  # noqa: N802  # the name in the proto
         self, request: tasks_pb2.ListTasksRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> tasks_pb2.ListTasksResponse:
         """One page of tasks."""
-        async with self._admitted("list_tasks", context):
-            found = await list_tasks(self._router, _filters(request))
+        async with self._admitted("list_tasks", context) as caller:
+            found = await list_tasks(self._router, _filters(request), caller)
             return tasks_pb2.ListTasksResponse(
                 tasks=[_task(task) for task in found.tasks], cursor=found.cursor or ""
             )
@@ -121,16 +122,16 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
         self, request: tasks_pb2.CancelTaskRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> tasks_pb2.CancelTaskResponse:
         """Take one task back."""
-        async with self._admitted("cancel_task", context):
-            task = await cancel_task(self._router, _named(request.id))
+        async with self._admitted("cancel_task", context, KeyScope.SUBMIT) as caller:
+            task = await cancel_task(self._router, _named(request.id), caller)
             return tasks_pb2.CancelTaskResponse(task=_task(task))
 
     async def WatchTask(  # noqa: N802  # the name in the proto
         self, request: tasks_pb2.WatchTaskRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[tasks_pb2.WatchTaskResponse]:
         """Stream one task until it has ended."""
-        async with self._admitted("watch_task", context):
-            task = await find_task(self._router, _named(request.id))
+        async with self._admitted("watch_task", context) as caller:
+            task = await find_task(self._router, _named(request.id), caller)
             after = max(request.after_sequence, 0)
             if request.after_uid not in {"", task.uid}:
                 after = 0
@@ -142,12 +143,15 @@ class TaskRpc(tasks_pb2_grpc.TaskServiceServicer):
 
     @asynccontextmanager
     async def _admitted(
-        self, operation: str, context: grpc.aio.ServicerContext[Any, Any]
+        self,
+        operation: str,
+        context: grpc.aio.ServicerContext[Any, Any],
+        needs: KeyScope = KeyScope.READ,
     ) -> AsyncIterator[Caller]:
         with self._metrics.measured(operation, "grpc") as call:
             code, status = "internal", grpc.StatusCode.OK
             try:
-                yield await self._gate.admit(_keys(context))
+                yield await self._gate.admit(_keys(context), needs)
             except (RejectedError, TransientError) as error:
                 code = _code(error)
                 raise
@@ -273,6 +277,8 @@ def _task(task: TaskRecord) -> tasks_pb2.Task:
         image_url=task.image_url,
         output_url=task.output_url,
         warnings=task.warnings,
+        tenant=task.tenant,
+        key=task.key,
     )
     if task.HasField("error"):
         message.error.code = task.error.code

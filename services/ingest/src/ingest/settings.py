@@ -31,7 +31,7 @@ class Settings(GrpcSettings):
     grpc_connection_grace: Duration = Field(default=timedelta(hours=1), ge=_SOON)
     """Time that calls of an ending connection have to finish; most tasks end within it."""
     api_keys_file: InputFile
-    """{"keys": [{"name", "tenant", "sha256", "rate_per_second", "burst"}]}."""
+    """Hashes of keys, as `darkroom keys` writes them."""
     router_target: str = Field(min_length=1)
     """host:port of the router."""
     model_sync_target: str = Field(min_length=1)

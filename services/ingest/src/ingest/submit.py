@@ -45,7 +45,7 @@ async def submit(
     span.set_attribute("darkroom.id", submission.id)
     span.set_attribute("darkroom.tasktype", submission.tasktype)
     try:
-        accepted = await router.submit(submission, caller.tenant, idempotency)
+        accepted = await router.submit(submission, caller, idempotency)
     except RejectedError as error:
         if error.code != "invalid_request":
             raise

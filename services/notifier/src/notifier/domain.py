@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from pydantic_core import from_json
 
@@ -12,16 +11,13 @@ from contracts.ids import Uid
 from contracts.message import TaskMessage
 from contracts.state import TaskState
 from contracts.verdict import Verdict
-from ledger.record import Record
+from ledger.record import DIRECT, Record
 
 _STATUS: dict[TaskState, TerminalStatus] = {
     TaskState.COMPLETED: "completed",
     TaskState.FAILED: "failed",
     TaskState.CANCELLED: "cancelled",
 }
-
-
-DIRECT: Final = "direct"  # the tenant of tasks that were published past ingest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,8 @@ from contracts.callback import Failure
 from contracts.kinds import TaskType
 from contracts.state import Progress
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
-from ledger.record import Record, Result
+from ledger.record import DIRECT, Record, Result
 from ledger.wire import to_wire
-from notifier.domain import DIRECT
 from notifier.settle import Settle
 from notifier.watch import Watch
 from servicekit.errors import FieldError, RejectedError

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from contracts.state import TaskState
 from ledger.port import Ledger
 from ledger.record import Record
+from router.domain import Reader
 from router.look_up import LookUp, task_not_found
 from router.ports import Notifier
 from servicekit.errors import RejectedError
@@ -23,13 +24,13 @@ class Cancel:
     ledger: Ledger
     notifier: Notifier
 
-    async def __call__(self, name: str) -> Record:
+    async def __call__(self, name: str, reader: Reader) -> Record:
         """The task as it then stands: cancelled, or running until its agent knows.
 
         Safe to repeat until it has ended. Raises `RejectedError` (`task_not_found`,
         `already_finished`), and `TransientError` when it is not certain that it will end.
         """
-        found = await self.look_up.one(name)
+        found = await self.look_up.one(name, reader)
         marked = await self.ledger.mark_cancelled(found.uid)
         if marked is None:
             raise task_not_found(name)

@@ -20,6 +20,7 @@ class Submission:
     uid: Uid
     id: TaskId
     tenant: str
+    key: str  # the name of the API key
     runtime: str  # empty: choose by checkpoint
     tasktype: TaskType
     prefix: Prefix
@@ -29,6 +30,18 @@ class Submission:
     timeout: timedelta | None = None  # of one attempt; None: as the agent has it
     inputs: tuple[str, ...] | None = None  # the files of the body; None: as the agent has it
     previews: Previews | None = None  # None: they are no results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Who asks for tasks."""
+
+    tenant: str
+    all_tenants: bool = False
+
+    def may_see(self, tenant: str) -> bool:
+        """Whether the tasks of a tenant exist for it."""
+        return self.all_tenants or tenant == self.tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Final
 
 from contracts.ids import Uid
 from ledger.port import Ledger
+from router.domain import Reader
 from router.look_up import task_not_found
 from router.ports import Files
 from servicekit.errors import FieldError, RejectedError
@@ -29,7 +30,7 @@ class LinkFiles:
     ledger: Ledger
     files: Files
 
-    async def __call__(self, uid: Uid, seconds: int) -> FileLinks:
+    async def __call__(self, uid: Uid, seconds: int, reader: Reader) -> FileLinks:
         """Links that work for that time; none before the task has files.
 
         Raises `RejectedError` (`task_not_found`, `invalid_request`).
@@ -42,7 +43,7 @@ class LinkFiles:
                 errors=(FieldError("seconds", message),),
             )
         record = await self.ledger.get(uid)
-        if record is None:
+        if record is None or not reader.may_see(record.tenant):
             raise task_not_found(uid)
         output = record.output_url
         return FileLinks(

@@ -11,8 +11,9 @@ from typing import Final
 from contracts import ids
 from contracts.runtimes import Runtime
 from contracts.state import TaskState
-from ledger.port import Ledger, Page
-from ledger.record import Record
+from ledger.port import Ledger, OfRuntime, OfTenant, Page
+from ledger.record import DIRECT, Record
+from router.domain import Reader
 from servicekit.errors import RejectedError
 
 # An index of DynamoDB is behind its table, by less than a second as a rule.
@@ -21,40 +22,57 @@ INDEX_PAUSES: Final = (0.2, 0.5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookUp:
-    """Reads the ledger for clients."""
+    """Reads the ledger for clients: what a reader may not see is not there for it."""
 
     runtimes: Sequence[Runtime]
     ledger: Ledger
 
-    async def one(self, name: str) -> Record:
-        """A task by uid or client's id; raises `RejectedError` (`task_not_found`)."""
+    async def one(self, name: str, reader: Reader) -> Record:
+        """A task by uid, or by the id that the reader's tenant gave it.
+
+        Raises `RejectedError` (`task_not_found`).
+        """
         record = None
         with suppress(ValueError):
             record = await self.ledger.get(ids.uid(name))
+        if record is not None and not reader.may_see(record.tenant):
+            record = None
         with suppress(ValueError):
-            record = record or await self._newest(ids.task_id(name))
+            record = record or await self._newest(ids.task_id(name), reader)
         if record is None:
             raise task_not_found(name)
         return record
 
-    async def _newest(self, task_id: ids.TaskId) -> Record | None:
-        """The newest task as it is; one that was just accepted is not in the index yet."""
+    async def _newest(self, task_id: ids.TaskId, reader: Reader) -> Record | None:
+        """The newest task; one that was just accepted is not in the index yet."""
+        tenants = [reader.tenant, *([DIRECT] if reader.all_tenants else [])]
         for pause in (0.0, *INDEX_PAUSES):
             await asyncio.sleep(pause)
-            found = await self.ledger.newest(task_id)
-            if found is not None:
-                return await self.ledger.get(found.uid)
+            for tenant in tenants:
+                if found := await self.ledger.newest(tenant, task_id):
+                    return found
         return None
 
     async def page(
-        self, *, runtime: str, state: TaskState | None, limit: int, before: ids.Uid | None
+        self,
+        reader: Reader,
+        *,
+        runtime: str,
+        state: TaskState | None,
+        limit: int,
+        before: ids.Uid | None,
     ) -> Page:
         """A page over one runtime, or over all if `runtime` is empty."""
+        if not reader.all_tenants:
+            own = OfTenant(tenant=reader.tenant, runtime=runtime)
+            return await self.ledger.page(own, state=state, limit=limit, before=before)
         names = [runtime] if runtime else [runtime.name for runtime in self.runtimes]
         async with asyncio.TaskGroup() as group:
             asked = [
                 group.create_task(
-                    self.ledger.page(name, state=state, limit=limit, before=before),
+                    self.ledger.page(
+                        OfRuntime(runtime=name), state=state, limit=limit, before=before
+                    ),
                     name=f"page-{name}",
                 )
                 for name in names

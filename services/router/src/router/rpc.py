@@ -13,7 +13,7 @@ from contracts.state import TaskState
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from ledger.wire import to_wire
 from router.cancel import Cancel
-from router.domain import Claim, Submission
+from router.domain import Claim, Reader, Submission
 from router.links import LinkFiles
 from router.look_up import LookUp
 from router.submit_once import SubmitOnce
@@ -54,7 +54,9 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self, request: router_pb2.GetTaskRequest, context: Any
     ) -> router_pb2.GetTaskResponse:
         """One task."""
-        return router_pb2.GetTaskResponse(task=to_wire(await self._look_up.one(request.id)))
+        return router_pb2.GetTaskResponse(
+            task=to_wire(await self._look_up.one(request.id, _reader(request)))
+        )
 
     async def ListTasks(  # noqa: N802
         self, request: router_pb2.ListTasksRequest, context: Any
@@ -66,6 +68,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         except ValueError as error:
             raise _invalid("state or before_uid", str(error)) from error
         page = await self._look_up.page(
+            _reader(request),
             runtime=request.runtime,
             state=state,
             limit=min(max(request.limit, 1), PAGE_LIMIT),
@@ -80,7 +83,9 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self, request: router_pb2.CancelTaskRequest, context: Any
     ) -> router_pb2.CancelTaskResponse:
         """Take one task back."""
-        return router_pb2.CancelTaskResponse(task=to_wire(await self._cancel(request.id)))
+        return router_pb2.CancelTaskResponse(
+            task=to_wire(await self._cancel(request.id, _reader(request)))
+        )
 
     async def LinkFiles(  # noqa: N802
         self, request: router_pb2.LinkFilesRequest, context: Any
@@ -90,7 +95,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
             uid = ids.uid(request.uid)
         except ValueError as error:
             raise _invalid("uid", str(error)) from error
-        links = await self._link_files(uid, request.seconds)
+        links = await self._link_files(uid, request.seconds, _reader(request))
         return router_pb2.LinkFilesResponse(
             image_url=links.image_url, output_url=links.output_url or ""
         )
@@ -113,12 +118,18 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         )
 
 
+def _reader(request: Any) -> Reader:
+    """Who asks; a caller that does not say sees nothing."""
+    return Reader(tenant=request.reader.tenant, all_tenants=request.reader.all_tenants)
+
+
 def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:
     try:
         return Submission(
             uid=ids.uid(request.uid),
             id=ids.task_id(request.id),
             tenant=request.tenant,
+            key=request.key,
             runtime=request.runtime,
             tasktype=TaskType(request.tasktype),
             prefix=ids.prefix(request.prefix),

@@ -92,6 +92,7 @@ class Submit:
             uid=task.uid,
             id=task.id,
             tenant=task.tenant,
+            key=task.key,
             runtime=choice.runtime.name,
             tasktype=task.tasktype,
             bucket=self.output_bucket,

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from contracts.keys import KeyScope
 from contracts.state import TaskState
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from darkroom.task.v1.task_pb2 import TaskRecord
-from ingest.domain import Accepted, Idempotency, Submission
+from ingest.domain import Accepted, Caller, Idempotency, Submission
 from servicekit.rpc import translated
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class GrpcRouter:
         self._submit_seconds = submit_timeout.total_seconds()
 
     async def submit(
-        self, submission: Submission, tenant: str, idempotency: Idempotency | None = None
+        self, submission: Submission, caller: Caller, idempotency: Idempotency | None = None
     ) -> Accepted:
         request = router_pb2.SubmitTaskRequest(
             uid=submission.uid,
@@ -42,7 +43,8 @@ class GrpcRouter:
             context_json=submission.context_json,
             content_json=submission.content,
             checkpoint=submission.checkpoint,
-            tenant=tenant,
+            tenant=caller.tenant,
+            key=caller.name,
             idempotency_key=idempotency.key if idempotency else "",
             fingerprint=idempotency.fingerprint if idempotency else "",
             previews=submission.previews or "",
@@ -58,27 +60,37 @@ class GrpcRouter:
             uid=answer.uid, runtime=answer.runtime, output_location=answer.output_location
         )
 
-    async def task(self, id: str) -> TaskRecord:
-        request = router_pb2.GetTaskRequest(id=id)
+    async def task(self, id: str, caller: Caller) -> TaskRecord:
+        request = router_pb2.GetTaskRequest(id=id, reader=_reader(caller))
         with translated("router.GetTask"):
             return (await self._stub.GetTask(request, timeout=self._seconds)).task
 
     async def tasks(
-        self, *, runtime: str, state: TaskState | None, limit: int, before_uid: str
+        self,
+        caller: Caller,
+        *,
+        runtime: str,
+        state: TaskState | None,
+        limit: int,
+        before_uid: str,
     ) -> router_pb2.ListTasksResponse:
         request = router_pb2.ListTasksRequest(
-            runtime=runtime, state=state or "", limit=limit, before_uid=before_uid
+            runtime=runtime,
+            state=state or "",
+            limit=limit,
+            before_uid=before_uid,
+            reader=_reader(caller),
         )
         with translated("router.ListTasks"):
             return await self._stub.ListTasks(request, timeout=self._seconds)
 
-    async def cancel(self, id: str) -> TaskRecord:
-        request = router_pb2.CancelTaskRequest(id=id)
+    async def cancel(self, id: str, caller: Caller) -> TaskRecord:
+        request = router_pb2.CancelTaskRequest(id=id, reader=_reader(caller))
         with translated("router.CancelTask"):
             return (await self._stub.CancelTask(request, timeout=self._submit_seconds)).task
 
-    async def links(self, uid: str, seconds: int) -> tuple[str, ...]:
-        request = router_pb2.LinkFilesRequest(uid=uid, seconds=seconds)
+    async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
+        request = router_pb2.LinkFilesRequest(uid=uid, seconds=seconds, reader=_reader(caller))
         with translated("router.LinkFiles"):
             answer = await self._stub.LinkFiles(request, timeout=self._seconds)
         return (*answer.image_url, *filter(None, [answer.output_url]))
@@ -95,3 +107,7 @@ class GrpcRouter:
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _reader(caller: Caller) -> router_pb2.Reader:
+    return router_pb2.Reader(tenant=caller.tenant, all_tenants=caller.scope is KeyScope.ADMIN)

@@ -9,6 +9,7 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.metrics import NoOpMeterProvider
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contracts.keys import KeyScope
 from ingest.domain import Caller
 from ingest.http.problems import Problems
 from ingest.keys import Gate
@@ -30,6 +31,7 @@ _OPERATIONS: Final = {
 }
 _FOR_OPERATORS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _KEYLESS: Final = frozenset({"openapi", "docs"})
+_SUBMITTING: Final = frozenset({"submit_v1alpha2", "submit_v1alpha1", "cancel_task"})
 
 
 def operation_of(method: str, path: str) -> str:
@@ -75,7 +77,8 @@ class Edge:
             try:
                 if operation not in _KEYLESS:
                     keys = [v for k, v in scope["headers"] if k == b"x-api-key"]
-                    scope[_CALLER] = await self._gate.admit(keys)
+                    needs = KeyScope.SUBMIT if operation in _SUBMITTING else KeyScope.READ
+                    scope[_CALLER] = await self._gate.admit(keys, needs)
                 await self._app(scope, receive, sending)
             except Exception as error:  # noqa: BLE001  # the edge answers for every error
                 if not started:  # else the app has answered and logged it

@@ -18,8 +18,8 @@ from ingest.translate_v1alpha2 import V1Alpha2Request
 from servicekit.status import REFUSALS
 
 READING: Final = (400, 401, 404, 405, 429, 500, 503)
-CANCELLING: Final = (*READING, 409)
-SUBMITTING: Final = (400, 401, 404, 405, 409, 413, 415, 429, 500, 503)
+CANCELLING: Final = (*READING, 403, 409)
+SUBMITTING: Final = (400, 401, 403, 404, 405, 409, 413, 415, 429, 500, 503)
 
 _REF: Final = "#/components/schemas/{model}"
 _RETRY_AFTER: Final = {

@@ -6,10 +6,12 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query
 from pydantic import BeforeValidator, Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.domain import LONGEST_LINK
 from ingest.http import openapi
+from ingest.http.edge import caller_of
 from ingest.http.events import LastEventId, events, sequence_after
 from ingest.http.views import TasksView, TaskView
 from ingest.look_up import Filters, cancel_task, find_task, list_tasks
@@ -44,11 +46,14 @@ def add_tasks(app: FastAPI, router: Router, watches: Watches) -> None:
         responses=openapi.refusals(openapi.READING),
         response_model_exclude_unset=True,
     )
-    async def get_task(id: str, response: Response, links: Links = None) -> TaskView:
-        task = await find_task(router, id)
+    async def get_task(
+        request: Request, id: str, response: Response, links: Links = None
+    ) -> TaskView:
+        caller = caller_of(request.scope)
+        task = await find_task(router, id, caller)
         view = TaskView.of(task)
         if links:
-            view.links = list(await router.links(task.uid, links))
+            view.links = list(await router.links(task.uid, links, caller))
             response.headers["Cache-Control"] = "no-store"
         return view
 
@@ -59,8 +64,8 @@ def add_tasks(app: FastAPI, router: Router, watches: Watches) -> None:
         responses=openapi.refusals(openapi.CANCELLING),
         response_model_exclude_unset=True,
     )
-    async def delete_task(id: str) -> TaskView:
-        return TaskView.of(await cancel_task(router, id))
+    async def delete_task(request: Request, id: str) -> TaskView:
+        return TaskView.of(await cancel_task(router, id, caller_of(request.scope)))
 
     @app.get(
         "/v1/tasks/{id}/events",
@@ -69,8 +74,10 @@ def add_tasks(app: FastAPI, router: Router, watches: Watches) -> None:
         response_class=Response,
         responses={**openapi.event_stream(), **openapi.refusals(openapi.READING)},
     )
-    async def watch_task(id: str, last_event_id: LastEventId = "") -> Response:
-        task = await find_task(router, id)
+    async def watch_task(
+        request: Request, id: str, last_event_id: LastEventId = ""
+    ) -> Response:
+        task = await find_task(router, id, caller_of(request.scope))
         return await events(watches, task, sequence_after(last_event_id, task.uid))
 
     @app.get(
@@ -80,5 +87,6 @@ def add_tasks(app: FastAPI, router: Router, watches: Watches) -> None:
         responses=openapi.refusals(openapi.READING),
         response_model_exclude_unset=True,
     )
-    async def list_some(filters: Annotated[Filters, Query()]) -> TasksView:
-        return TasksView.of(await list_tasks(router, filters))
+    async def list_some(request: Request, filters: Annotated[Filters, Query()]) -> TasksView:
+        found = await list_tasks(router, filters, caller_of(request.scope))
+        return TasksView.of(found)

@@ -70,6 +70,8 @@ class TaskView(View):
     warnings: list[str] = Field(
         default=[], description="What the runtime did otherwise than it was asked."
     )
+    tenant: str = Field(description="Whose it is.")
+    key: str = Field(default="", description="The name of the API key that it came with.")
     links: list[str] | None = Field(
         default=None, description="Download links for the images, then for the `.out`."
     )
@@ -100,7 +102,9 @@ class TaskView(View):
             )
             if task.HasField("progress")
             else None,
+            tenant=task.tenant,
             **({"warnings": list(task.warnings)} if task.warnings else {}),
+            **({"key": task.key} if task.key else {}),
         )
 
 

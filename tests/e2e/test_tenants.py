@@ -1,0 +1,146 @@
+"""The walls between tenants, from outside: every operation is asked with a foreign key."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from harness import KEY_SECONDS, Stack, pipeline, task_service
+
+from contracts.ids import new_uid
+from contracts.keys import Key, KeyScope, digest_of, new_key
+from darkroom.tasks.v1 import tasks_pb2
+from darkroom_cli.embedded.folder import Folder
+
+# What an operation that is not of one task answers to everybody.
+OF_NOBODY = {("get", "/v1/runtimes"), ("get", "/v1/models")}
+SUBMISSIONS = {("post", "/v1alpha1"), ("post", "/v1alpha2")}
+
+
+@pytest.fixture(scope="module")
+def keys(stack: Stack) -> dict[str, str]:
+    """A key of each scope, of a tenant, and one of another tenant."""
+    folder, made = Folder(stack.folder), {}
+    for name, tenant, scope in (
+        ("studio-reads", "studio", KeyScope.READ),
+        ("studio", "studio", KeyScope.SUBMIT),
+        ("rival", "rival", KeyScope.SUBMIT),
+    ):
+        made[name] = new_key()
+        key = Key(name=name, tenant=tenant, scope=scope, sha256=digest_of(made[name].encode()))
+        folder.write_keys([*folder.keys(), key])
+    return made
+
+
+def client(stack: Stack, key: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=stack.info["endpoint"], headers={"x-api-key": key}, timeout=120
+    )
+
+
+@pytest.fixture
+async def rival(stack: Stack, keys: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of another tenant, whose key ingest has read."""
+    async with client(stack, keys["rival"]) as opened:
+        deadline = time.monotonic() + KEY_SECONDS
+        while (await opened.get("/v1/runtimes")).status_code == 401:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+        yield opened
+
+
+@pytest.fixture
+async def task(stack: Stack, keys: dict[str, str], rival: httpx.AsyncClient) -> dict[str, Any]:
+    """A task of a tenant that has ended, as that tenant sees it."""
+    async with client(stack, keys["studio"]) as owner:
+        sent = pipeline(f"walls-{new_uid()}", seed=1)
+        answer = await owner.post(
+            "/v1alpha2", json={"task": sent}, headers={"Prefer": "wait=60"}
+        )
+        assert answer.status_code == 200, answer.text
+        await stack.until(answer.json()["uid"], "completed")
+        found = await owner.get(f"/v1/tasks/{answer.json()['uid']}")
+    seen: dict[str, Any] = found.json()
+    return seen
+
+
+async def test_no_operation_of_rest_tells_another_tenant_of_a_task(
+    rival: httpx.AsyncClient, task: dict[str, Any]
+) -> None:
+    document = (await rival.get("/openapi.json")).json()
+    for path, operations in document["paths"].items():
+        for method in operations:
+            if "{id}" in path:
+                for name in (task["uid"], task["id"]):
+                    url = path.replace("{id}", name)
+                    for query in ({}, {"links": "60"}):
+                        answer = await rival.request(method, url, params=query)
+                        assert answer.status_code == 404, (method, url)
+                        assert answer.json()["code"] == "task_not_found"
+            elif path == "/v1/tasks":
+                listed = (await rival.get(path, params={"limit": 100})).json()
+                assert task["uid"] not in {each["uid"] for each in listed["tasks"]}
+                assert {each["tenant"] for each in listed["tasks"]} <= {"rival"}
+            else:
+                assert (method, path) in OF_NOBODY | SUBMISSIONS, "not on this list yet"
+
+
+async def test_no_method_of_grpc_tells_another_tenant_of_a_task(
+    stack: Stack, keys: dict[str, str], rival: httpx.AsyncClient, task: dict[str, Any]
+) -> None:
+    given: Any = {"metadata": (("x-api-key", keys["rival"]),), "timeout": 120}
+    asked = {
+        "GetTask": tasks_pb2.GetTaskRequest,
+        "CancelTask": tasks_pb2.CancelTaskRequest,
+        "WatchTask": tasks_pb2.WatchTaskRequest,
+    }
+    service = tasks_pb2.DESCRIPTOR.services_by_name["TaskService"]
+    assert {method.name for method in service.methods} == {*asked, "SubmitTask", "ListTasks"}
+    async with grpc.aio.insecure_channel(stack.info["grpc"]) as channel:
+        stub = task_service(channel)
+        for method, request in asked.items():
+            for name in (task["uid"], task["id"]):
+                call = getattr(stub, method)(request(id=name), **given)
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await (call.read() if method == "WatchTask" else call)
+                assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        listed = await stub.ListTasks(tasks_pb2.ListTasksRequest(limit=100), **given)
+    assert task["uid"] not in {each.uid for each in listed.tasks}
+
+
+async def test_the_same_id_is_another_task_for_each_tenant(
+    rival: httpx.AsyncClient, task: dict[str, Any]
+) -> None:
+    answer = await rival.post("/v1alpha2", json={"task": pipeline(task["id"], seed=2)})
+    theirs = (await rival.get(f"/v1/tasks/{task['id']}")).json()
+
+    assert (theirs["uid"], theirs["tenant"]) == (answer.json()["uid"], "rival")
+    assert theirs["uid"] != task["uid"]
+
+
+async def test_a_key_that_reads_sees_its_tenants_tasks_and_changes_nothing(
+    stack: Stack, keys: dict[str, str], task: dict[str, Any]
+) -> None:
+    async with client(stack, keys["studio-reads"]) as reader:
+        seen = await reader.get(f"/v1/tasks/{task['id']}")
+        listed = await reader.get("/v1/tasks", params={"limit": 100})
+        refused = [
+            await reader.delete(f"/v1/tasks/{task['uid']}"),
+            await reader.post("/v1alpha2", json={"task": pipeline("no", seed=1)}),
+            await reader.post("/v1alpha1", json={}),
+        ]
+
+    assert seen.json()["uid"] == task["uid"]
+    assert task["uid"] in {each["uid"] for each in listed.json()["tasks"]}
+    assert [answer.json()["code"] for answer in refused] == ["forbidden"] * 3
+
+
+async def test_an_operator_sees_the_tasks_of_every_tenant(
+    stack: Stack, task: dict[str, Any]
+) -> None:
+    assert (await stack.task(task["uid"]))["tenant"] == "studio"
