@@ -35,7 +35,7 @@ def test_answers_have_the_fields_that_are_sent() -> None:
         (views.V1Alpha2Answer, {"task"}),
         (views.V1Alpha1Answer, {"task"}),
         (views.TaskView, {"links", "warnings"}),
-        (problems.Problem, set()),
+        (problems.Problem, {"quota", "limit", "used", "resets_at"}),
         (Callback, {"warnings"}),
     )
     for answer, (model, asked_for) in zip(ANSWERS, models, strict=True):

@@ -10,6 +10,7 @@ from contracts.callback import Callback, Failure
 from contracts.ids import Prefix, TaskId, Uid
 from contracts.kinds import TaskType
 from ledger.memory import MemoryLedger
+from ledger.open_tasks_memory import MemoryOpenTasks
 from ledger.record import Record, Result
 from notifier.changes import Changes
 from notifier.progress_limiter import ProgressLimiter
@@ -71,6 +72,7 @@ class World:
     """The use case with fakes around it, and one queued task."""
 
     ledger: MemoryLedger = field(default_factory=lambda: MemoryLedger({UID: RECORD}))
+    open_tasks: MemoryOpenTasks = field(default_factory=MemoryOpenTasks)
     topic: FakeResultTopic = field(default_factory=FakeResultTopic)
     changes: Changes = field(default_factory=Changes)
     limiter: ProgressLimiter = field(
@@ -82,6 +84,7 @@ class World:
     def settle(self) -> Settle:
         return Settle(
             ledger=self.ledger,
+            open_tasks=self.open_tasks,
             topic=self.topic,
             changes=self.changes,
             limiter=self.limiter,

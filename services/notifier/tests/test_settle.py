@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from notifier_fakes import DONE, FAILED, NOW, RECORD, UID, World, numbered
 
-from contracts.ids import new_uid
+from contracts.ids import Uid, new_uid
 from contracts.kinds import TaskType
 from contracts.state import Progress, TaskState
 from contracts.verdict import Verdict
+from ledger.open_tasks import Owner
+from ledger.open_tasks_memory import MemoryOpenTasks
 from ledger.record import CANCELLED, Result
 from notifier.domain import callback_of
 from notifier.progress_limiter import ProgressLimiter
@@ -270,3 +272,31 @@ async def test_a_task_that_came_past_the_router_is_recorded_once(world: World) -
     await world.settle.finish(new.uid, DONE)
     assert await world.settle.begin(new.uid, "agent-2", 2, new=new) == (Verdict.FINISHED, 0)
     assert [callback.uid for callback in world.callbacks] == [new.uid]
+
+
+async def test_a_key_has_room_for_another_task_before_its_client_is_told(world: World) -> None:
+    owner = Owner("studio", "bot")
+    world.ledger.records[UID] = replace(RECORD, key="bot", counted=True)
+    await world.open_tasks.take(owner, UID, 1)
+    world.topic.down = True
+
+    with pytest.raises(TransientError):
+        await world.settle.finish(UID, DONE)
+
+    assert await world.open_tasks.of(owner) == frozenset()
+
+
+async def test_a_client_is_told_though_nobody_counts_its_open_tasks(world: World) -> None:
+    world.open_tasks = Unreachable()
+    world.ledger.records[UID] = replace(RECORD, key="bot", counted=True)
+
+    assert await world.settle.finish(UID, DONE)
+
+    assert [callback.uid for callback in world.callbacks] == [UID]
+
+
+class Unreachable(MemoryOpenTasks):
+    """Cannot be reached."""
+
+    async def give_back(self, owner: Owner, uid: Uid) -> None:
+        raise TransientError("the table is out of reach")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from awsio.errors import ConditionFailedError, translated
+from awsio.errors import CONFLICT, ConditionFailedError, translated
 from contracts.ids import TaskId, Uid
 from contracts.state import Progress, TaskState
 from ledger import transitions
@@ -36,6 +38,7 @@ from ledger.items import (
 from ledger.port import OfTenant, Page, Wanted, wants
 from ledger.record import CANCELLED, Record, Result
 from ledger.transitions import DEFAULT_LIMITS, REASON_CHARACTERS, Limits
+from ledger.usage import LISTED, Used, counting, day_of, prefix_of, summed, to_used
 from servicekit.errors import TransientError
 
 if TYPE_CHECKING:
@@ -48,7 +51,8 @@ DUE: Final = "due"  # callbacks to send; sparse, so reading it whole is cheap
 # A filter reads before it drops: this bounds what one page may cost.
 _QUERIES_A_PAGE = 10
 _KEYS_A_GET: Final = 100  # of BatchGetItem
-_TRIES: Final = 5
+_TRIES: Final = 8
+_PAUSE: Final = 0.01, 0.2  # seconds between two of them
 
 
 def batched(uids: Sequence[Uid], size: int) -> Iterator[Sequence[Uid]]:
@@ -133,7 +137,7 @@ class DynamoDbLedger:
             uids, before = await self._uids(
                 index, attribute, value, limit=limit - len(found) + 1, before=before
             )
-            records = await self._records(uids)
+            records = await self.many(uids)
             found += [
                 record
                 for record in records
@@ -170,9 +174,12 @@ class DynamoDbLedger:
             Uid(last["uid"]["S"]) if last else None
         )
 
-    async def _records(self, uids: Sequence[Uid]) -> list[Record]:
-        """The records of these uids that are there, in their order."""
-        found: dict[Uid, Record] = {}
+    async def many(self, uids: Sequence[Uid]) -> list[Record]:
+        return [to_record(item) for item in await self._items(uids)]
+
+    async def _items(self, uids: Sequence[Uid]) -> list[Mapping[str, Any]]:
+        """The items of these uids that are there, in their order."""
+        found: dict[str, Mapping[str, Any]] = {}
         for batch in batched(uids, _KEYS_A_GET):
             asked: Any = {
                 self.table: {
@@ -183,8 +190,8 @@ class DynamoDbLedger:
             for _ in range(_TRIES):
                 with translated("dynamodb.batch_get_item"):
                     answer = await self.client.batch_get_item(RequestItems=asked)
-                records = map(to_record, answer["Responses"].get(self.table, []))
-                found |= {record.uid: record for record in records}
+                items = answer["Responses"].get(self.table, [])
+                found |= {item["uid"]["S"]: item for item in items}
                 asked = answer.get("UnprocessedKeys")
                 if not asked:
                     break
@@ -269,10 +276,51 @@ class DynamoDbLedger:
         change, values = finishing(result, now)
         return await self._try(uid, change, OPEN, values)
 
-    async def mark_callback_sent(self, uid: Uid) -> None:
-        await self._try(
-            uid, "SET callback_due = :no REMOVE #due", "attribute_exists(uid)", {":no": NO}
+    async def mark_callback_sent(self, record: Record, now: datetime) -> None:
+        if not record.callback_due:
+            return
+        told: Any = {
+            "Key": {"uid": {"S": record.uid}},
+            "UpdateExpression": "SET callback_due = :no REMOVE #due",
+            "ConditionExpression": "callback_due = :yes",
+            "ExpressionAttributeNames": {"#due": DUE_SINCE},
+            "ExpressionAttributeValues": {":yes": YES, ":no": NO},
+        }
+        updates = [told, counting(record, now)]
+        items: Any = [{"Update": {"TableName": self.table, **update}} for update in updates]
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with translated("dynamodb.transact_write_items"):
+                    await self.client.transact_write_items(TransactItems=items)
+            except ConditionFailedError:
+                return  # it was told before, and counted then
+            except TransientError as error:
+                # Others count in the same item.
+                if error.details.get("code") != CONFLICT or not tries_left:
+                    raise
+                await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311  # no secret
+            else:
+                return
+
+    async def used(
+        self, first: date, last: date, *, tenant: str = "", key: str = ""
+    ) -> tuple[Used, ...]:
+        uids = await self.listed(BY_TENANT, LISTED, prefix_of(tenant, key))
+        wanted = [uid for uid in uids if first <= day_of(uid) <= last]
+        return summed(map(to_used, await self._items(wanted)))
+
+    async def listed(self, index: str, value: str, prefix: str) -> list[Uid]:
+        """The uids of an index that begin with a prefix."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            IndexName=index,
+            KeyConditionExpression="#key = :value AND begins_with(uid, :prefix)",
+            ExpressionAttributeNames={"#key": index.removeprefix("by_")},
+            ExpressionAttributeValues={":value": {"S": value}, ":prefix": {"S": prefix}},
+            ProjectionExpression="uid",
         )
+        with translated("dynamodb.query"):
+            return [Uid(item["uid"]["S"]) async for page in pages for item in page["Items"]]
 
     async def overdue(self, before: datetime, limit: int) -> tuple[Uid, ...]:
         found: list[Uid] = []

@@ -42,6 +42,7 @@ def to_item(record: Record) -> dict[str, Any]:
     item["cancel_requested"] = {"BOOL": record.cancel_requested}
     item["expires_at"] = {"N": str(int((record.created_at + KEPT).timestamp()))}
     optional = {
+        "counted": record.counted and {"BOOL": True},
         "key": record.key and {"S": record.key},
         "output_url": record.output_url and {"S": record.output_url},
         "error": record.error and write_failure(record.error),
@@ -78,6 +79,7 @@ def to_record(item: Mapping[str, Any]) -> Record:
         key=item.get("key", {}).get("S", ""),
         cancel_requested=item.get("cancel_requested", {}).get("BOOL", False),
         adopted="adopted" in item,
+        counted="counted" in item,
         last_reason=item.get("last_reason", {}).get("S", ""),
         warnings=_read_texts(item.get("warnings", {"L": []})),
         **{name: int(item[name]["N"]) for name in _COUNTS if name in item},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -71,6 +72,10 @@ class Ledger(Protocol):
 
     async def get(self, uid: Uid) -> Record | None:
         """The record of one submission, as of now."""
+        ...
+
+    async def many(self, uids: Sequence[Uid]) -> list[Record]:
+        """The records of these uids that there are, as of now."""
         ...
 
     async def newest(self, tenant: str, task_id: TaskId) -> Record | None:
@@ -149,8 +154,8 @@ class Ledger(Protocol):
         """
         ...
 
-    async def mark_callback_sent(self, uid: Uid) -> None:
-        """Note that the callback was sent. Safe to repeat."""
+    async def mark_callback_sent(self, record: Record, now: datetime) -> None:
+        """Note that a due callback was sent, and count its task as used. Safe to repeat."""
         ...
 
     async def overdue(self, before: datetime, limit: int) -> tuple[Uid, ...]:

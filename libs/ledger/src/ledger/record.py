@@ -67,6 +67,7 @@ class Record:
     released_attempt: int = 0  # the last attempt that ended without a result and said so
     failures: int = 0  # attempts that the platform failed: lost, or released as not interrupted
     interruptions: int = 0  # attempts that were released as interrupted
+    counted: bool = False  # whether it is one of the open tasks that its key may have
     # Whether a second call has the same submission in hand, and may have been answered with it.
     adopted: bool = field(default=False, compare=False)
     last_reason: str = ""  # why the last attempt ended without a result, for operators

@@ -15,8 +15,7 @@ class ThrottledError(RejectedError):
     """The key asks too fast; the same request may come again after `retry_after`."""
 
     def __init__(self, retry_after: timedelta) -> None:
-        super().__init__("this key asks too fast", code="throttled")
-        self.retry_after = retry_after
+        super().__init__("this key asks too fast", code="throttled", retry_after=retry_after)
 
 
 class Throttle:

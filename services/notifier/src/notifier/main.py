@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from awsio import clients
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
 from ledger.dynamodb import DynamoDbLedger
+from ledger.open_tasks import OpenTasks
+from ledger.open_tasks_dynamodb import DynamoDbOpenTasks
 from ledger.port import Ledger
 from ledger.transitions import Limits
 from notifier.adapters.sns import SnsResultTopic
@@ -40,12 +42,14 @@ async def serve(settings: Settings) -> None:
             topic_arn=settings.result_topic_arn,
         )
         changes = Changes()
-        settle = build_settle(settings, ledger, topic, changes)
+        open_tasks = DynamoDbOpenTasks(ledger=ledger)
+        settle = build_settle(settings, ledger, open_tasks, topic, changes)
         watch = Watch(
             ledger=ledger, changes=changes, poll=settings.watch_poll, limit=settings.watchers
         )
         sweep = Sweep(
             ledger=ledger,
+            open_tasks=open_tasks,
             settle=settle,
             interval=settings.sweep_interval,
             age=settings.sweep_age,
@@ -90,11 +94,16 @@ async def serve(settings: Settings) -> None:
 
 
 def build_settle(
-    settings: Settings, ledger: Ledger, topic: ResultTopic, changes: Changes
+    settings: Settings,
+    ledger: Ledger,
+    open_tasks: OpenTasks,
+    topic: ResultTopic,
+    changes: Changes,
 ) -> Settle:
     """The use case with its limits."""
     return Settle(
         ledger=ledger,
+        open_tasks=open_tasks,
         topic=topic,
         changes=changes,
         limiter=ProgressLimiter(settings.progress_interval),

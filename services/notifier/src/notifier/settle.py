@@ -13,6 +13,7 @@ from opentelemetry import metrics
 from contracts.ids import Uid
 from contracts.state import Progress, TaskState
 from contracts.verdict import Verdict
+from ledger.open_tasks import OpenTasks, Owner
 from ledger.port import Ledger
 from ledger.record import Record, Result
 from ledger.transitions import DEFAULT_LIMITS, Limits, parked
@@ -20,6 +21,7 @@ from notifier.changes import Changes
 from notifier.domain import callback_of, is_taken_back, judge
 from notifier.ports import ResultTopic
 from notifier.progress_limiter import ProgressLimiter
+from servicekit.errors import TransientError
 
 log = logging.getLogger(__name__)
 SENDING: Final = timedelta(seconds=10)  # for so long whoever committed may be about to tell
@@ -47,6 +49,7 @@ class Settle:
     topic: ResultTopic
     changes: Changes
     limiter: ProgressLimiter  # of the progress of one task
+    open_tasks: OpenTasks
     limits: Limits = DEFAULT_LIMITS
     now: Callable[[], datetime] = _now
 
@@ -167,13 +170,23 @@ class Settle:
         await self.topic.publish(callback_of(record), record.tasktype)
         _told.add(1, {"state": record.state})
         log.info("told", extra={"uid": record.uid, "event": "notified"})
-        await self.ledger.mark_callback_sent(record.uid)
+        await self.ledger.mark_callback_sent(record, self.now())
+
+    async def _make_room(self, record: Record) -> None:
+        """Let the key of an ended task have another one, before its client is told."""
+        if not record.counted:
+            return
+        try:
+            await self.open_tasks.give_back(Owner(record.tenant, record.key), record.uid)
+        except TransientError as error:  # the sweep does it
+            log.warning("an ended task still counts", exc_info=error, extra={"uid": record.uid})
 
     async def _ended(self, record: Record, *, committed: bool, repeated: bool = False) -> None:
         if committed:
             self.changes.wake(record.uid)
             _ended.add(1, {"runtime": record.runtime, "state": record.state})
             log.info("ended", extra={"uid": record.uid, "state": record.state})
+            await self._make_room(record)
         if committed or repeated:
             await self.send_callback(record)
         elif record.callback_due:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from contracts import ids
+from contracts.keys import Quota
 from contracts.kinds import Previews, TaskType
 from contracts.runtimes import Runtime
 from contracts.state import TaskState
@@ -139,9 +141,18 @@ def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:
             timeout=_timeout(request),
             inputs=tuple(request.inputs.paths) if request.HasField("inputs") else None,
             previews=Previews(request.previews) if request.previews else None,
+            quota=_quota(request),
         )
     except ValueError as error:
         raise _invalid("request", str(error)) from error
+
+
+def _quota(request: router_pb2.SubmitTaskRequest) -> Quota:
+    return Quota(
+        open_tasks=request.quota.open_tasks or None,
+        daily_images=request.quota.daily_images or None,
+        monthly_budget=Decimal(request.quota.monthly_budget or 0) or None,
+    )
 
 
 def _timeout(request: router_pb2.SubmitTaskRequest) -> timedelta | None:

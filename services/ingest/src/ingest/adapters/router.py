@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from contracts.keys import KeyScope
+from contracts.keys import KeyScope, Quota
 from contracts.state import TaskState
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from darkroom.task.v1.task_pb2 import TaskRecord
@@ -49,6 +49,15 @@ class GrpcRouter:
             fingerprint=idempotency.fingerprint if idempotency else "",
             previews=submission.previews or "",
         )
+        quota = caller.quota
+        if quota != Quota():
+            request.quota.CopyFrom(
+                router_pb2.Quota(
+                    open_tasks=quota.open_tasks or 0,
+                    daily_images=quota.daily_images or 0,
+                    monthly_budget=str(quota.monthly_budget or ""),
+                )
+            )
         if submission.timeout is not None:
             request.timeout.FromTimedelta(submission.timeout)
         if submission.inputs is not None:
