@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from ledger_fakes import DONE, FAILED, NOW, new_record
 
+from contracts.cost import Cost
 from contracts.ids import new_uid
 from ledger.dynamodb import DynamoDbLedger
 from ledger.memory import MemoryLedger
@@ -62,6 +63,20 @@ async def test_each_end_is_counted_as_what_it_was(ledger: Counting, tenant: str)
 
     (used,) = await ledger.used(TODAY, TODAY, tenant=tenant)
     assert used.counts == Counts(tasks=3, completed=1, failed=1, cancelled=1, images=2)
+
+
+async def test_time_and_money_of_tasks_are_summed_up(ledger: Counting, tenant: str) -> None:
+    for micros in (250, 500, None):
+        created = await ledger.create(replace(new_record(), tenant=tenant))
+        await ledger.begin(created.uid, NOW)
+        currency = "USD" if micros else ""
+        cost = Cost(gpu_ms=1500, micros=micros, currency=currency)
+        record, _ = await ledger.finish(created.uid, replace(DONE, attempt=1, cost=cost), NOW)
+        assert record is not None
+        await ledger.mark_callback_sent(record, NOW)
+
+    (used,) = await ledger.used(TODAY, TODAY, tenant=tenant)
+    assert (used.counts.gpu_ms, used.counts.cost_micros, used.currency) == (4500, 750, "USD")
 
 
 async def test_days_keys_and_tenants_are_told_apart(ledger: Counting, tenant: str) -> None:

@@ -3,10 +3,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from router_fakes import NOW, World, task
 
+from contracts.cost import Cost
 from contracts.keys import Quota
 from ledger.open_tasks import Owner
 from ledger.record import Record, Result
@@ -17,9 +19,12 @@ TWO = Quota(open_tasks=2)
 IMAGES = Result(image_url=("s3://b/1.png", "s3://b/2.png"), output_url="s3://b/x.out")
 
 
-async def ended_today(world: World) -> Record:
+async def ended_today(world: World, micros: int | None = None) -> Record:
     record = await world.submit(task())
-    ended, _ = await world.ledger.finish(record.uid, IMAGES, NOW)
+    cost = Cost(gpu_ms=1500, micros=micros, currency="USD") if micros else None
+    await world.ledger.begin(record.uid, NOW)
+    result = replace(IMAGES, attempt=1, cost=cost)
+    ended, _ = await world.ledger.finish(record.uid, result, NOW)
     assert ended is not None
     await world.ledger.mark_callback_sent(ended, NOW)
     return ended
@@ -32,7 +37,7 @@ async def test_a_key_has_as_many_open_tasks_as_it_may(world: World) -> None:
         await world.submit(task(quota=TWO))
 
     assert caught.value.code == "quota_exceeded"
-    assert str(caught.value) == "the open tasks of this key are used up: 2 of 2"
+    assert str(caught.value) == "this key has used up its open tasks: 2 of 2"
     assert caught.value.facts == {"quota": "open_tasks", "limit": "2", "used": "2"}
     assert caught.value.retry_after == timedelta(seconds=5)
     assert set(world.ledger.records) == {record.uid for record in records}
@@ -94,3 +99,20 @@ async def test_images_of_another_key_do_not_count(world: World) -> None:
     ended = await ended_today(world)
     await world.submit(replace(task(quota=Quota(daily_images=1)), key="site"))
     assert ended.key == "bot"
+
+
+async def test_the_money_of_a_month_ends_a_keys_month(world: World) -> None:
+    await ended_today(world, micros=1_250_000)
+    await world.submit(task(quota=Quota(monthly_budget=Decimal("1.26"))))
+
+    with pytest.raises(RejectedError) as caught:
+        await world.submit(task(quota=Quota(monthly_budget=Decimal("1.25"))))
+
+    assert caught.value.facts == {
+        "quota": "monthly_budget",
+        "limit": "1.25",
+        "used": "1.25",
+        "resets_at": "2126-02-01T00:00:00Z",
+    }
+    world.now += timedelta(days=31)
+    await world.submit(task(quota=Quota(monthly_budget=Decimal("1.25"))))

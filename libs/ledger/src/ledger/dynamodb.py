@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from awsio.errors import CONFLICT, ConditionFailedError, translated
+from contracts.cost import Cost
 from contracts.ids import TaskId, Uid
 from contracts.state import Progress, TaskState
 from ledger import transitions
@@ -22,7 +23,9 @@ from ledger.expressions import (
     QUEUED,
     RUNS,
     STAGED,
+    UNCHARGED,
     YES,
+    charging,
     finishing,
     mentioned,
 )
@@ -245,15 +248,30 @@ class DynamoDbLedger:
         return record
 
     async def release(
-        self, uid: Uid, attempt: int, *, interrupted: bool, reason: str
+        self,
+        uid: Uid,
+        attempt: int,
+        *,
+        interrupted: bool,
+        reason: str,
+        cost: Cost | None = None,
     ) -> Record | None:
         counted = "interruptions" if interrupted else "failures"
-        record, _ = await self._try(
+        record, _ = await self._try_charging(
             uid,
             "SET #state = :queued, released_attempt = :attempt, last_reason = :reason, "
             f"{NEXT} ADD {counted} :one REMOVE progress, started_at",
             RUNS,
             {":attempt": {"N": str(attempt)}, ":reason": {"S": reason[:REASON_CHARACTERS]}},
+            attempt=attempt,
+            cost=cost,
+        )
+        return record
+
+    async def charge(self, uid: Uid, attempt: int, cost: Cost) -> Record | None:
+        sets, values = charging(attempt, cost)
+        record, _ = await self._try(
+            uid, f"SET {sets}", f"attribute_exists(uid) AND {UNCHARGED}", values
         )
         return record
 
@@ -274,7 +292,9 @@ class DynamoDbLedger:
         self, uid: Uid, result: Result, now: datetime
     ) -> tuple[Record | None, bool]:
         change, values = finishing(result, now)
-        return await self._try(uid, change, OPEN, values)
+        return await self._try_charging(
+            uid, change, OPEN, values, attempt=result.attempt, cost=result.cost
+        )
 
     async def mark_callback_sent(self, record: Record, now: datetime) -> None:
         if not record.callback_due:
@@ -349,6 +369,29 @@ class DynamoDbLedger:
             {":now": {"S": write_time(now)}, ":before": {"S": write_time(before)}},
         )
         return record if taken else None
+
+    async def _try_charging(
+        self,
+        uid: Uid,
+        change: str,
+        condition: str,
+        values: Mapping[str, Any],
+        *,
+        attempt: int,
+        cost: Cost | None,
+    ) -> tuple[Record | None, bool]:
+        """Do as `_try` with a change that begins with SET, and count the cost if it is not."""
+        if cost is not None:
+            sets, more = charging(attempt, cost)
+            record, done = await self._try(
+                uid,
+                f"SET {sets}, {change.removeprefix('SET ')}",
+                f"({condition}) AND {UNCHARGED}",
+                {**values, **more},
+            )
+            if done or record is None or attempt not in record.charged:
+                return record, done
+        return await self._try(uid, change, condition, values)
 
     async def _swap(self, old: Record, new: Record) -> tuple[Record | None, bool]:
         """Store `new` if the ledger still has `old`; else give what it has."""

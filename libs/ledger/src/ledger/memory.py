@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
+from contracts.cost import Cost
 from contracts.ids import TaskId, Uid
 from contracts.state import OPEN, Progress, TaskState
 from ledger import transitions
@@ -99,14 +100,26 @@ class MemoryLedger:
         return self._store(replace(record, progress=progress, sequence=record.sequence + 1))
 
     async def release(
-        self, uid: Uid, attempt: int, *, interrupted: bool, reason: str
+        self,
+        uid: Uid,
+        attempt: int,
+        *,
+        interrupted: bool,
+        reason: str,
+        cost: Cost | None = None,
     ) -> Record | None:
         record = self.records.get(uid)
         if record is None or not _runs(record, attempt):
             return record
         return self._store(
-            transitions.release(record, attempt, interrupted=interrupted, reason=reason)
+            transitions.release(
+                record, attempt, interrupted=interrupted, reason=reason, cost=cost
+            )
         )
+
+    async def charge(self, uid: Uid, attempt: int, cost: Cost) -> Record | None:
+        record = self.records.get(uid)
+        return record and self._store(transitions.charge(record, attempt, cost))
 
     async def mark_cancelled(self, uid: Uid) -> Record | None:
         record = self.records.get(uid)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from contracts.cost import Cost
 from contracts.ids import TaskId, Uid
 from contracts.state import Progress, TaskState
 from ledger.record import Record, Result
@@ -124,12 +125,25 @@ class Ledger(Protocol):
         ...
 
     async def release(
-        self, uid: Uid, attempt: int, *, interrupted: bool, reason: str
+        self,
+        uid: Uid,
+        attempt: int,
+        *,
+        interrupted: bool,
+        reason: str,
+        cost: Cost | None = None,
     ) -> Record | None:
         """Note that the present attempt ended without a result; the task is queued again.
 
         Counts a failure unless it was interrupted. Ignored for another attempt, an ended task,
         or when it was noted before. Gives the record as it then stands.
+        """
+        ...
+
+    async def charge(self, uid: Uid, attempt: int, cost: Cost) -> Record | None:
+        """Add the cost of an attempt, of an ended task too, unless it is counted already.
+
+        `release` and `finish` do that as well, if they commit. Gives the record as it stands.
         """
         ...
 

@@ -7,7 +7,7 @@ by the index of tenants, under a name that no tenant has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -29,6 +29,8 @@ class Counts:
     failed: int = 0
     cancelled: int = 0
     images: int = 0
+    gpu_ms: int = 0
+    cost_micros: int = 0  # of what had a price
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -48,6 +50,7 @@ class Used:
     runtime: str
     day: date
     counts: Counts
+    currency: str = ""  # empty: nothing had a price
 
 
 class Usage(Protocol):
@@ -71,6 +74,8 @@ def counts_of(record: Record) -> Counts:
         failed=record.state is TaskState.FAILED,
         cancelled=record.state is TaskState.CANCELLED,
         images=len(record.image_url),
+        gpu_ms=record.gpu_ms,
+        cost_micros=record.cost_micros or 0,
     )
 
 
@@ -83,19 +88,22 @@ def used_by(record: Record) -> Used:
         runtime=record.runtime,
         day=ended.astimezone(UTC).date(),
         counts=counts_of(record),
+        currency=record.currency,
     )
 
 
 def summed(parts: Iterable[Used]) -> tuple[Used, ...]:
     """One for each tenant, key, runtime and day, in this order."""
-    sums: dict[tuple[str, str, str, date], Counts] = {}
+    sums: dict[tuple[str, str, str, date], Used] = {}
     for one in parts:
         where = one.tenant, one.key, one.runtime, one.day
-        sums[where] = sums.get(where, Counts()) + one.counts
-    return tuple(
-        Used(tenant=tenant, key=key, runtime=runtime, day=day, counts=counts)
-        for (tenant, key, runtime, day), counts in sorted(sums.items())
-    )
+        former = sums.get(where, replace(one, counts=Counts()))
+        sums[where] = replace(
+            former,
+            counts=former.counts + one.counts,
+            currency=former.currency or one.currency,
+        )
+    return tuple(used for _, used in sorted(sums.items()))
 
 
 def prefix_of(tenant: str, key: str) -> str:
@@ -128,6 +136,7 @@ def to_used(item: Mapping[str, Any]) -> Used:
         counts=Counts(
             **{each.name: int(item.get(each.name, {"N": "0"})["N"]) for each in fields(Counts)}
         ),
+        currency=item.get("currency", {"S": ""})["S"],
     )
 
 
@@ -136,13 +145,15 @@ def counting(record: Record, now: datetime) -> dict[str, Any]:
     counted = counts_of(record)
     added = {e.name: getattr(counted, e.name) for e in fields(counted)}
     values = {f":{name}": {"N": str(int(number))} for name, number in added.items() if number}
+    priced = ", currency = :currency" if record.currency else ""
     return {
         "Key": {"uid": {"S": uid_of(record)}},
-        "UpdateExpression": "SET tenant = :listed, expires_at = :end ADD "
+        "UpdateExpression": f"SET tenant = :listed, expires_at = :end{priced} ADD "
         + ", ".join(f"{name[1:]} {name}" for name in values),
         "ExpressionAttributeValues": {
             **values,
             ":listed": {"S": LISTED},
             ":end": {"N": str(int((now + KEPT).timestamp()))},
+            **({":currency": {"S": record.currency}} if record.currency else {}),
         },
     }

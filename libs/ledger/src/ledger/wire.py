@@ -6,7 +6,8 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from darkroom.task.v1.task_pb2 import TaskError, TaskRecord
+from contracts.cost import Cost
+from darkroom.task.v1.task_pb2 import TaskCost, TaskError, TaskRecord
 from ledger.record import Record
 
 
@@ -35,7 +36,19 @@ def to_wire(record: Record) -> TaskRecord:
     if record.progress:
         wire.progress.step = record.progress.step
         wire.progress.total = record.progress.total
+    if record.cost:
+        wire.cost.CopyFrom(_cost(record.cost))
     return wire
+
+
+def _cost(cost: Cost) -> TaskCost:
+    return TaskCost(
+        gpu_ms=cost.gpu_ms,
+        amount_micros=cost.micros,
+        currency=cost.currency,
+        node_type=cost.node_type,
+        capacity=cost.capacity,
+    )
 
 
 def _timestamp(moment: datetime | None) -> Timestamp | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from typing import Final
 
+from contracts.cost import MICROS
 from ledger.open_tasks import OpenTasks, Owner
 from ledger.usage import Usage
 from router.domain import Submission
@@ -39,6 +41,8 @@ class Quotas:
         quota = task.quota
         if quota.daily_images:
             await self._check_images(task, quota.daily_images)
+        if quota.monthly_budget:
+            await self._check_budget(task, quota.monthly_budget)
         if not quota.open_tasks:
             return False
         if not await self.open_tasks.take(_owner(task), task.uid, quota.open_tasks):
@@ -58,6 +62,16 @@ class Quotas:
             resets = datetime.combine(today + timedelta(days=1), time(), UTC)
             raise _exceeded("daily_images", limit, images, resets, resets - now)
 
+    async def _check_budget(self, task: Submission, limit: Decimal) -> None:
+        now = self.now()
+        first = now.date().replace(day=1)
+        used = await self.usage.used(first, now.date(), tenant=task.tenant, key=task.key)
+        spent = Decimal(sum(each.counts.cost_micros for each in used)) / MICROS
+        if spent >= limit:
+            following = (first + timedelta(days=32)).replace(day=1)
+            resets = datetime.combine(following, time(), UTC)
+            raise _exceeded("monthly_budget", limit, spent, resets, resets - now)
+
 
 def _owner(task: Submission) -> Owner:
     return Owner(task.tenant, task.key)
@@ -72,7 +86,7 @@ def _exceeded(
         facts["resets_at"] = resets_at.isoformat().replace("+00:00", "Z")
     ends = f"; it begins anew at {facts['resets_at']}" if resets_at else ""
     return RejectedError(
-        f"the {named} of this key are used up: {used} of {limit}{ends}",
+        f"this key has used up its {named}: {used} of {limit}{ends}",
         code="quota_exceeded",
         facts=facts,
         retry_after=wait,
