@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from awsio.errors import ConditionFailedError, translated
 from contracts.ids import Uid
-from ledger.dynamodb import BY_TENANT, DynamoDbLedger
+from ledger.dynamodb import DynamoDbLedger
+from ledger.dynamodb_reads import BY_TENANT
 from ledger.open_tasks import Owner
 
 LISTED: Final = "#open"
