@@ -82,6 +82,9 @@ async def test_no_operation_of_rest_tells_another_tenant_of_a_task(
                         answer = await rival.request(method, url, params=query)
                         assert answer.status_code == 404, (method, url)
                         assert answer.json()["code"] == "task_not_found"
+            elif path == "/v1/usage":
+                told = (await rival.get(path, params={"group_by": "tenant"})).json()
+                assert {each["name"] for each in told["groups"]} <= {"rival"}
             elif path == "/v1/tasks":
                 listed = (await rival.get(path, params={"limit": 100})).json()
                 assert task["uid"] not in {each["uid"] for each in listed["tasks"]}

@@ -37,6 +37,7 @@ async def stub(world: World) -> AsyncIterator[RouterServiceAsyncStub]:
         look_up=world.look_up,
         cancel=world.cancel,
         link_files=world.link_files,
+        usage=world.ledger,
         runtimes=RUNTIMES,
     )
     address = f"{HOST}:{free_port()}"

@@ -95,6 +95,7 @@ async def build_service(
         look_up=look_up,
         cancel=Cancel(look_up=look_up, ledger=ledger, notifier=told),
         link_files=LinkFiles(ledger=ledger, files=S3Files(client=s3)),
+        usage=ledger,
         runtimes=runtimes,
     )
 

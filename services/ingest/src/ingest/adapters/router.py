@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -103,6 +103,13 @@ class GrpcRouter:
         with translated("router.LinkFiles"):
             answer = await self._stub.LinkFiles(request, timeout=self._seconds)
         return (*answer.image_url, *filter(None, [answer.output_url]))
+
+    async def usage(self, caller: Caller, first: date, last: date) -> Sequence[router_pb2.Used]:
+        request = router_pb2.GetUsageRequest(
+            reader=_reader(caller), first_day=first.isoformat(), last_day=last.isoformat()
+        )
+        with translated("router.GetUsage"):
+            return (await self._stub.GetUsage(request, timeout=self._seconds)).used
 
     async def runtimes(self) -> Sequence[router_pb2.Runtime]:
         request = router_pb2.ListRuntimesRequest()

@@ -26,6 +26,7 @@ _OPERATIONS: Final = {
     "/v1/tasks": "list_tasks",
     "/v1/runtimes": "list_runtimes",
     "/v1/models": "list_models",
+    "/v1/usage": "get_usage",
     "/openapi.json": "openapi",
     "/docs": "docs",
 }
