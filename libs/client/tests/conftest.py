@@ -45,6 +45,7 @@ class Awaited:
 
     def close(self) -> None:
         self._loop.run_until_complete(self._client.aclose())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())  # as asyncio.run does
         self._loop.close()
 
 
