@@ -258,8 +258,9 @@ def test_server_that_is_something_else_is_one_sentence(
 ) -> None:
     server.on(TASK, Reply(body))
 
-    with pytest.raises(DarkroomError, match="is no Darkroom"):
+    with pytest.raises(DarkroomError, match="is no Darkroom") as caught:
         darkroom.task("first")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("endpoint", ["", "art.example.com", "ftp://x", "http://x:99999"])

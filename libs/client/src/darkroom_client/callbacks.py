@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from darkroom_client.errors import DarkroomError, InvalidSignature
+from darkroom_client.errors import DarkroomError, InvalidSignature, reason_of
 from darkroom_client.results import Callback
 
 Body = str | bytes | Mapping[str, Any]
@@ -80,7 +80,7 @@ def _content(body: Body) -> Mapping[str, Any]:
     try:
         content = body if isinstance(body, Mapping) else json.loads(body)
     except ValueError as error:
-        raise DarkroomError(f"this is no callback: {error}") from error
+        raise DarkroomError(f"this is no callback: {reason_of(error)}") from error
     if not isinstance(content, Mapping):
         raise DarkroomError("this is no callback: it is no JSON object")
     return content
@@ -90,4 +90,4 @@ def _callback(content: Mapping[str, Any]) -> Callback:
     try:
         return Callback.model_validate(content)
     except ValueError as error:
-        raise DarkroomError(f"this is no callback: {error}") from error
+        raise DarkroomError(f"this is no callback: {reason_of(error)}") from error

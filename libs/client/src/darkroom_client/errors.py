@@ -234,6 +234,14 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> DarkroomErr
     )
 
 
+def reason_of(error: Exception) -> str:
+    """Why something could not be read, in a few words."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return ": ".join((".".join(map(str, first["loc"])), first["msg"]))
+    return f"{type(error).__name__}: {error}"
+
+
 def _seconds(retry_after: str) -> float | None:
     """Seconds, or a date, as RFC 9110 has it; None for anything else."""
     if retry_after.isascii() and retry_after.isdigit():

@@ -22,6 +22,7 @@ from darkroom_client.errors import (
     TaskFailed,
     Unreachable,
     WaitTimeout,
+    reason_of,
     refusal,
 )
 from darkroom_client.images import Generated, Image
@@ -128,7 +129,9 @@ class Exchange:
         try:
             return call.read(value)
         except (KeyError, TypeError, ValueError) as error:
-            raise DarkroomError(f"{self.endpoint} is no Darkroom: {error!r}") from error
+            raise DarkroomError(
+                f"{self.endpoint} is no Darkroom: {reason_of(error)}"
+            ) from error
 
     def cancel(self, name: str) -> Steps[Task]:
         """The task that was taken back."""

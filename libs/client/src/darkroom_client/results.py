@@ -75,8 +75,8 @@ class Task(Record):
     """One submission and what became of it."""
 
     uid: str
-    id: str
     state: str
+    id: str = ""
     runtime: str = ""
     tasktype: str = ""
     attempt: int = 0
@@ -105,7 +105,7 @@ class Accepted(Record):
     """A task was recorded and queued."""
 
     uid: str
-    id: str
+    id: str = ""
     runtime: str = ""
     output_location: str = ""
     task: Task | None = Field(

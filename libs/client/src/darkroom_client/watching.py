@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from darkroom_client.calls import Call, task_path
-from darkroom_client.errors import DarkroomError, Unavailable, refusal
+from darkroom_client.errors import DarkroomError, Unavailable, reason_of, refusal
 from darkroom_client.exchange import Answer, Backoff, Exchange, Send
 from darkroom_client.results import ProgressEvent, StateEvent, Task
 
@@ -51,7 +51,9 @@ class Watching:
                 return None
             task = Task.model_validate_json(text)
         except ValueError as error:
-            raise DarkroomError(f"{self._endpoint} is no Darkroom: {error!r}") from error
+            raise DarkroomError(
+                f"{self._endpoint} is no Darkroom: {reason_of(error)}"
+            ) from error
         self.ended = task.ended
         return StateEvent(task=task)
 
