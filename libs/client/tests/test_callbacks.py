@@ -44,14 +44,14 @@ def signed(
 @pytest.mark.parametrize("kind", ["text", "bytes", "object", "envelope"])
 def test_callback_is_read_raw_and_out_of_the_envelope_of_sns(kind: str) -> None:
     text = json.dumps(CALLBACK)
-    body = {
+    bodies: dict[str, str | bytes | dict[str, Any]] = {
         "text": text,
         "bytes": text.encode(),
         "object": CALLBACK,
         "envelope": json.dumps({"Type": "Notification", "Message": text, "MessageId": "x"}),
-    }[kind]
+    }
 
-    callback = parse_callback(body)
+    callback = parse_callback(bodies[kind])
 
     assert (callback.uid, callback.status, callback.context) == (
         CALLBACK["uid"], "completed", {"order": 7}
