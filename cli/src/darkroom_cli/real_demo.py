@@ -81,7 +81,7 @@ class Plan:
 
 # What a model draws well with, where it is not what most do.
 _SETTINGS: Final[dict[str, dict[str, Any]]] = {
-    "sd-turbo": {"base": "sd-2", "steps": 3, "cfg": 1},
+    "sd-turbo": {"steps": 3, "cfg": 1},
     "sdxl": {"base": "sdxl", "size": 1024},
 }
 
@@ -92,9 +92,17 @@ def file_of(model: str) -> str:
 
 
 def planned(runtime: Runtime, device: str, model: str) -> Plan:
-    """What is drawn with a model, by its well-known name or its file."""
+    """What is drawn with a model, by its well-known name or its file.
+
+    Raises `CommandError` for one that the server cannot read.
+    """
     file = file_of(model)
     name = next((known.name for known in KNOWN if known.file == file), "")
+    if runtime.type is RuntimeType.INVOKEAI and name == "sd-turbo":
+        raise CommandError(
+            "--model sd-turbo: InvokeAI reads a Stable Diffusion 2 with files that its makers"
+            " have taken from the hub; sd15-fp16 will do"
+        )
     return Plan(
         runtime=runtime.name,
         kind=runtime.type,
