@@ -73,10 +73,8 @@ def pod_container(workload: Json, name: str, image: str, claimed: Path) -> Docke
             group = pod["securityContext"]["fsGroup"]
             made = made.with_tmpfs_mount(path, f"exec,mode=2777,gid={group}")
         else:
-            assert (kind["persistentVolumeClaim"]["readOnly"], mount["readOnly"]) == (
-                True,
-                True,
-            )
+            assert kind["persistentVolumeClaim"]["readOnly"]
+            assert mount["readOnly"]
             made = made.with_volume_mapping(str(claimed), path, "ro")
     return made
 
@@ -87,7 +85,7 @@ def _security(pod: Json, spec: Json) -> Json:
     shared.pop("fsGroupChangePolicy")  # of volumes that have files already
     assert shared.pop("seccompProfile") == {"type": "RuntimeDefault"}  # the engine's too
     assert own.pop("runAsNonRoot")  # a node looks at it, and at runAsUser
-    capabilities = own.pop("capabilities")
+    capabilities = dict(own.pop("capabilities"))
     options = {
         "user": f"{own.pop('runAsUser')}:{own.pop('runAsGroup')}",
         "group_add": [shared.pop("fsGroup")],
