@@ -26,7 +26,7 @@ KEY = "key-of-the-test"
 
 @dataclass
 class Server:
-    """A REST API; `answers` are its bodies by method and path."""
+    """A REST API; `answers` are its bodies by method and path, or make them."""
 
     url: str = ""
     answers: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +45,7 @@ def server() -> Iterator[Server]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             made.asked.append((asked, headers, sent))
             body = made.answers.get(asked)
+            body = body() if callable(body) else body
             text = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(200 if body is not None else 404)
             self.send_header("content-length", str(len(text)))
@@ -328,6 +329,32 @@ def test_uid_is_told_before_the_wait(server: Server, key_file: Path) -> None:
     done = call("submit", "--prompt", "x", "--wait", *remote(server, key_file))
 
     assert done.stderr.splitlines() == [f"uid {UID}", "darkroom: the endpoint answered 404"]
+
+
+def test_wait_tells_why_the_runtime_of_a_stack_takes_no_task(
+    server: Server, tmp_path: Path
+) -> None:
+    def shown() -> dict[str, Any]:
+        asked = [path for path, _, _ in server.asked]
+        enough = asked.count("GET /readyz") > 1 or len(asked) > 40
+        return task(state="completed" if enough else "queued")
+
+    stack = Running(
+        endpoint=server.url, grpc="x", api_key="k", result_topic_arn="a", bucket="b",
+        model_bucket="m", claim_bucket="c", queues={}, aws_endpoint_url=None,
+        readiness={"canvas": f"{server.url}/readyz"},
+    )  # fmt: skip
+    Folder(tmp_path).write_running(stack)
+    server.answers = {
+        "GET /v1/runtimes": {"runtimes": [{"name": "canvas", "type": "sdwebui"}]},
+        "POST /v1alpha2": {"uid": UID, "id": TASK_ID, "runtime": "canvas"},
+        f"GET /v1/tasks/{UID}": shown,
+    }
+
+    done = call("submit", "--prompt", "x", "--wait", "--data-dir", tmp_path)
+
+    said = [f"uid {UID}", "runtime canvas: answers 404; its tasks wait"]
+    assert (done.exit_code, done.stderr.splitlines()) == (0, said)
 
 
 def test_names_are_whole_in_a_narrow_terminal(

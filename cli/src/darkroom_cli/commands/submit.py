@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from darkroom_cli.api import Api
 
 SIZE: Final = 512
+WAITING_POLL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,12 +151,35 @@ async def _submit(
         answer = await api.post(body)
         if wait or out_file:
             say(f"uid {answer['uid']}")  # so that it is known if the wait is given up
-            answer = await api.finished(answer["uid"])
+            answer = await _ended(chosen, api, answer)
         out.print_json(data=answer)
         if answer.get("state") == "failed":
             raise CommandError(_failure(answer["error"], request))
         if out_file:
             await _download_first(chosen, api, answer, out_file)
+
+
+async def _ended(chosen: Target, api: Api, accepted: dict[str, Any]) -> dict[str, Any]:
+    """The task when it has ended; says meanwhile why its runtime takes none."""
+    readiness = chosen.running.readiness if chosen.running else {}
+    name = accepted.get("runtime", "")
+    async with asyncio.TaskGroup() as group:
+        telling = group.create_task(_tell_waiting(name, readiness.get(name)), name="tell")
+        ended = await api.finished(accepted["uid"])
+        telling.cancel()
+    return ended
+
+
+async def _tell_waiting(runtime: str, readiness: str | None) -> None:
+    """Say why a runtime takes no task, whenever that is something else."""
+    from darkroom_cli.embedded.programs import answering
+
+    told = None
+    while readiness:
+        if (reason := await answering(readiness)()) and reason != told:
+            say(f"runtime {runtime}: {reason}; its tasks wait")
+        told = reason
+        await asyncio.sleep(WAITING_POLL_SECONDS)
 
 
 def _failure(error: dict[str, Any], request: Words | dict[str, Any]) -> str:
