@@ -8,7 +8,15 @@ from types import TracebackType
 from typing import Any, Final
 
 from darkroom_cli.errors import CommandError
-from darkroom_client import AsyncDarkroom, DarkroomError, StateEvent, Unreachable, results
+from darkroom_client import (
+    AsyncDarkroom,
+    DarkroomError,
+    Image,
+    StateEvent,
+    Task,
+    Unreachable,
+    results,
+)
 
 TERMINAL: Final = results.TERMINAL
 # For some time a gateway refuses a new API key, and a new load balancer has no targets.
@@ -18,15 +26,22 @@ _UNREADY: Final = frozenset({401, 403, 500, 502, 503, 504})
 class UnreadyError(CommandError):
     """A call failed in a way that may pass while a stack is new."""
 
+    status = 3
+
 
 class Api:
     """Calls one endpoint with one key; gives answers as they came and raises `CommandError`.
 
-    Each call is made once: people see at once what is wrong, and `verify` is patient itself.
+    Each call is made once unless `retry_seconds` says otherwise: people see at once what is
+    wrong, and `verify` is patient itself.
     """
 
-    def __init__(self, endpoint: str, api_key: str, *, trust_env: bool = False) -> None:
-        self._client = AsyncDarkroom(endpoint, api_key, retry_seconds=0, trust_env=trust_env)
+    def __init__(
+        self, endpoint: str, api_key: str, *, trust_env: bool = False, retry_seconds: float = 0
+    ) -> None:
+        self._client = AsyncDarkroom(
+            endpoint, api_key, retry_seconds=retry_seconds, trust_env=trust_env
+        )
 
     async def __aenter__(self) -> Api:
         return self
@@ -59,6 +74,11 @@ class Api:
         """Links that download a task's files for a while, its images first."""
         with _told():
             return await self._client.links(name)
+
+    async def images(self, task: dict[str, Any]) -> tuple[Image, ...]:
+        """Download the images of a task that has ended."""
+        with _told():
+            return await self._client.images(Task.model_validate(task))
 
     async def tasks(
         self, *, runtime: str | None, state: str | None, limit: int
