@@ -320,7 +320,7 @@ async def _choose_runtime(api: Api, name: str | None) -> dict[str, Any]:
 
 
 async def _download_first(chosen: Target, api: Api, task: dict[str, Any], file: Path) -> None:
-    from darkroom_cli.objects import download, download_link
+    from darkroom_cli.objects import download, keep
 
     if not task["image_url"]:
         raise CommandError("the task has no image")
@@ -328,5 +328,6 @@ async def _download_first(chosen: Target, api: Api, task: dict[str, Any], file: 
         use_aws_of(chosen.running)
         await download(task["image_url"][0], file)
     else:  # whose AWS this command has no credentials for
-        await download_link((await api.links(task["uid"]))[0], file)
+        (image,) = await api.images({**task, "image_url": task["image_url"][:1]})
+        await keep(image.content, file)
     say(f"wrote {file}")
