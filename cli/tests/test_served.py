@@ -186,7 +186,10 @@ def test_agent_of_a_started_server_registers_the_models_of_the_bucket(
         output_bucket="output", model_bucket="models", claim_bucket="claims",
         queues={"comfyui": "one", "canvas": "two"}, dead_letter_queues={},
     )  # fmt: skip
-    addresses = Addresses(host="127.0.0.1", rest=1, grpc=2, router=3, notifier=4, model_sync=5)
+    addresses = Addresses(
+        host="127.0.0.1", rest=1, grpc=2, router=3, notifier=4, model_sync=5,
+        agents={"comfyui": 6, "canvas": 7},
+    )  # fmt: skip
     folder = Folder(tmp_path / "stack")
 
     parts = programs.services(addresses, (ours, theirs), resources, folder, {})

@@ -20,25 +20,30 @@ from darkroom_cli.commands import (
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Requests for images in, images in S3 and a callback out.",
-    epilog="Try it: `darkroom demo`. Keep it running: `darkroom up`.",
+    epilog="Try it: `darkroom demo`. Keep it running: `darkroom up`. Exit status: 0 done,"
+    " 1 failed or refused, 2 no such option, 3 the stack cannot be reached or takes no calls.",
 )
-app.command()(demo.demo)
-app.command()(stack.up)
-app.command()(submit.submit)
-app.command()(tasks.status)
-app.command()(tasks.tasks)
-app.command()(tasks.watch)
-app.command()(tasks.cancel)
-app.command()(verify.verify)
+HERE = "On this machine"
+APPLICATION = "For those who want images"
+OPERATOR = "For those who run a stack"
+DEPLOYER = "For those who deploy one"
+
+app.command(rich_help_panel=HERE)(demo.demo)
+app.command(rich_help_panel=HERE)(stack.up)
+app.command(rich_help_panel=APPLICATION)(submit.submit)
+app.command(rich_help_panel=APPLICATION)(tasks.status)
+app.command(rich_help_panel=APPLICATION)(tasks.tasks)
+app.command(rich_help_panel=APPLICATION)(tasks.watch)
+app.command(rich_help_panel=APPLICATION)(tasks.cancel)
+app.command(rich_help_panel=OPERATOR)(verify.verify)
 
 models_app = typer.Typer(no_args_is_help=True, help="The models of a stack.")
 models_app.command("add")(models.models_add)
 models_app.command("get")(models_get.models_get)
 models_app.command("list")(models.models_list)
-app.add_typer(models_app, name="models")
+app.add_typer(models_app, name="models", rich_help_panel=OPERATOR)
 
 runtime_app = typer.Typer(
     no_args_is_help=True, help="Servers that make real images, installed."
@@ -46,22 +51,22 @@ runtime_app = typer.Typer(
 runtime_app.command("install")(runtime.runtime_install)
 runtime_app.command("list")(runtime.runtime_list)
 runtime_app.command("remove")(runtime.runtime_remove)
-app.add_typer(runtime_app, name="runtime")
+app.add_typer(runtime_app, name="runtime", rich_help_panel=HERE)
 
 dlq_app = typer.Typer(no_args_is_help=True, help="Messages that were given up.")
 dlq_app.command("list")(dlq.dlq_list)
 dlq_app.command("show")(dlq.dlq_show)
 dlq_app.command("redrive")(dlq.dlq_redrive)
 dlq_app.command("purge")(dlq.dlq_purge)
-app.add_typer(dlq_app, name="dlq")
+app.add_typer(dlq_app, name="dlq", rich_help_panel=OPERATOR)
 
-app.command()(config.init)
+app.command(rich_help_panel=DEPLOYER)(config.init)
 config_app = typer.Typer(no_args_is_help=True, help="The file that the playbooks deploy.")
 config_app.command("check")(config.config_check)
 config_app.command("reference")(config.config_reference)
 config_app.command("schema")(config.config_schema)
-app.add_typer(config_app, name="config")
-app.command()(cost.cost)
+app.add_typer(config_app, name="config", rich_help_panel=DEPLOYER)
+app.command(rich_help_panel=DEPLOYER)(cost.cost)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ OPERATIONS = {
     ("/v1/tasks/{id}/events", "get"),
     ("/v1/runtimes", "get"),
     ("/v1/models", "get"),
+    ("/v1/usage", "get"),
 }
 READ = {"200", "400", "401", "404", "405", "429", "500", "503"}
 SUBMIT = READ | {"403", "409", "413", "415"}

@@ -43,6 +43,7 @@ class Running(BaseModel):
     model_bucket: str
     claim_bucket: str
     queues: dict[str, str]  # runtime -> URL
+    readiness: dict[str, str] = {}  # runtime -> URL that tells why its tasks wait
     aws_endpoint_url: str | None
 
 

@@ -105,6 +105,7 @@ class Addresses:
     router: int
     notifier: int
     model_sync: int
+    agents: Mapping[str, int]  # runtime -> port; for its readiness
 
 
 def services(
@@ -169,11 +170,10 @@ def services(
     )
 
     def agent(each: Attached) -> Program:
-        port = free()
         program = service(
             f"queue-agent-{each.runtime.name}",
             "queue_agent.main",
-            port,
+            addresses.agents[each.runtime.name],
             queue_url=resources.queues[each.runtime.name],
             output_bucket=resources.output_bucket,
             claim_bucket=resources.claim_bucket,

@@ -94,6 +94,7 @@ async def _start(
         router=free_port(),
         notifier=free_port(),
         model_sync=free_port(),
+        agents={each.runtime.name: free_port() for each in attached},
     )
     parts = programs.services(
         addresses,
@@ -136,6 +137,9 @@ def _running(
         model_bucket=resources.model_bucket,
         claim_bucket=resources.claim_bucket,
         queues=resources.queues,
+        readiness={
+            name: f"http://{HOST}:{port}/readyz" for name, port in addresses.agents.items()
+        },
         aws_endpoint_url=aws.get("AWS_ENDPOINT_URL"),
     )
 
