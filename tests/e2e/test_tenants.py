@@ -33,7 +33,7 @@ def keys(stack: Stack) -> dict[str, str]:
     ):
         made[name] = new_key()
         key = Key(name=name, tenant=tenant, scope=scope, sha256=digest_of(made[name].encode()))
-        folder.write_keys([*folder.keys(), key])
+        folder.write_keys([*folder.read_keys(), key])
     return made
 
 

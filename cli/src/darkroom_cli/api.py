@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import date
 from types import TracebackType
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from darkroom_cli.errors import CommandError
 from darkroom_client import (
     AsyncDarkroom,
     DarkroomError,
+    GroupBy,
     Image,
     StateEvent,
     Task,
@@ -119,6 +121,11 @@ class Api:
         """The catalogue."""
         with _told():
             return [dict(model.raw) for model in await self._client.models()]
+
+    async def usage(self, first: date, last: date, by: GroupBy) -> dict[str, Any]:
+        """What tasks that ended on these days have used."""
+        with _told():
+            return dict((await self._client.usage(first, last, group_by=by)).raw)
 
     async def finished(self, name: str) -> dict[str, Any]:
         """Wait for a terminal state and give the task."""

@@ -9,12 +9,14 @@ from darkroom_cli.commands import (
     cost,
     demo,
     dlq,
+    keys,
     models,
     models_get,
     runtime,
     stack,
     submit,
     tasks,
+    usage,
     verify,
 )
 
@@ -38,6 +40,14 @@ app.command(rich_help_panel=APPLICATION)(tasks.tasks)
 app.command(rich_help_panel=APPLICATION)(tasks.watch)
 app.command(rich_help_panel=APPLICATION)(tasks.cancel)
 app.command(rich_help_panel=OPERATOR)(verify.verify)
+app.command(rich_help_panel=OPERATOR)(usage.usage)
+
+keys_app = typer.Typer(no_args_is_help=True, help="Who may use the stack on this machine.")
+keys_app.command("create")(keys.keys_create)
+keys_app.command("list")(keys.keys_list)
+keys_app.command("revoke")(keys.keys_revoke)
+keys_app.command("rotate")(keys.keys_rotate)
+app.add_typer(keys_app, name="keys", rich_help_panel=OPERATOR)
 
 models_app = typer.Typer(no_args_is_help=True, help="The models of a stack.")
 models_app.command("add")(models.models_add)
