@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -35,8 +36,14 @@ def examples(page: str) -> list[object]:
 
 def start(code: str, stack: Stack, folder: Path) -> subprocess.Popen[str]:
     info = stack.info
-    values = {"DARKROOM_ENDPOINT": info["endpoint"], "DARKROOM_API_KEY": info["api_key"],
-              "URL": info["endpoint"], "KEY": info["api_key"]}  # fmt: skip
+    # Absolute, since an example runs in a folder of its own.
+    packages = os.pathsep.join(str(Path(each).absolute()) for each in sys.path)
+    values = {
+        "DARKROOM_ENDPOINT": info["endpoint"],
+        "DARKROOM_API_KEY": info["api_key"],
+        "KEY": info["api_key"],
+        "PYTHONPATH": packages,
+    }
     return subprocess.Popen(
         [sys.executable, "-c", code.replace(GRPC, info["grpc"])],
         cwd=folder,
@@ -55,9 +62,10 @@ def said(process: subprocess.Popen[str]) -> str:
     return output
 
 
-@pytest.mark.parametrize(
-    "code", [*examples("README.md"), *examples("docs/sdk.md"), *examples("docs/api.md")]
-)
+PAGES = ("README.md", "libs/client/README.md", "docs/sdk.md", "docs/api.md")
+
+
+@pytest.mark.parametrize("code", [code for page in PAGES for code in examples(page)])
 def test_example_in_python_runs(code: str, stack: Stack, tmp_path: Path) -> None:
     output = said(start(code, stack, tmp_path))
 
@@ -106,7 +114,7 @@ def test_program_of_the_readme_makes_each_image_once_though_ingest_is_killed(
     folder.mkdir()
     process = start(program, fresh, folder)
     for images in (3, 9):
-        some(folder, images)
+        wait_for_images(process, folder, images)
         fresh.find("ingest.main").send_signal(signal.SIGKILL)
 
     said(process)
@@ -118,9 +126,10 @@ def test_program_of_the_readme_makes_each_image_once_though_ingest_is_killed(
     assert len({task.id for task in tasks}) == 20
 
 
-def some(folder: Path, count: int) -> None:
-    """Wait until the program has saved so many images."""
+def wait_for_images(process: subprocess.Popen[str], folder: Path, count: int) -> None:
+    """Return when the program has saved so many images; fails if it has ended before."""
     deadline = time.monotonic() + SECONDS
     while len(list(folder.glob("dogs/*.png"))) < count:
+        assert process.poll() is None, said(process)
         assert time.monotonic() < deadline, f"no {count} images in {SECONDS} s"
         time.sleep(0.02)

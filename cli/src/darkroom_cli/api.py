@@ -28,6 +28,10 @@ _UNREADY: Final = frozenset({401, 403, 500, 502, 503, 504})
 class UnreadyError(CommandError):
     """A call failed in a way that may pass while a stack is new."""
 
+
+class UnreachableError(UnreadyError):
+    """Nothing answers at the endpoint."""
+
     status = 3
 
 
@@ -137,6 +141,8 @@ class Api:
 def _told() -> Iterator[None]:
     try:
         yield
+    except Unreachable as error:
+        raise UnreachableError(str(error)) from error
     except DarkroomError as error:
-        unready = isinstance(error, Unreachable) or error.status in _UNREADY
-        raise (UnreadyError if unready else CommandError)(str(error)) from error
+        kind = UnreadyError if error.status in _UNREADY else CommandError
+        raise kind(str(error)) from error

@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Requests for images in, images in S3 and a callback out.",
     epilog="Try it: `darkroom demo`. Keep it running: `darkroom up`. Exit status: 0 done,"
-    " 1 failed or refused, 2 no such option, 3 the stack cannot be reached or takes no calls.",
+    " 1 failed or refused, 2 no such option, 3 the stack cannot be reached.",
 )
 HERE = "On this machine"
 APPLICATION = "For those who want images"
