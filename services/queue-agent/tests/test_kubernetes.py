@@ -7,13 +7,16 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from queue_agent.domain import Node
 from queue_agent.pod.kubernetes import kubernetes_pod
+from queue_agent.pod.node import find_node
 from queue_agent.ports import PodMark
 from servicekit.errors import TransientError
 from servicekit.listen import free_port
@@ -27,15 +30,16 @@ class ApiServer:
 
     account: Path  # what a pod has of it
     status: int = 200
+    told: dict[str, Any] = field(default_factory=lambda: {"kind": "Pod", "apiVersion": "v1"})
     asked: list[tuple[str, str, str, Any]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
-        body = json.loads(await request.text())
-        kind = request.headers["Content-Type"]
-        self.asked.append((request.method, request.path, kind, body))
+        text = await request.text()
+        kind = request.headers.get("Content-Type", "")
+        self.asked.append((request.method, request.path, kind, json.loads(text or "null")))
         self.tokens.append(request.headers["Authorization"])
-        return web.json_response({"kind": "Pod", "apiVersion": "v1"}, status=self.status)
+        return web.json_response(self.told, status=self.status)
 
     async def mark(self, *marks: PodMark) -> None:
         async with kubernetes_pod("sdruntime-1", "art", self.account) as pod:
@@ -155,3 +159,48 @@ async def test_no_cluster_is_an_error_that_may_pass(
 
     with pytest.raises(TransientError):
         await api.mark(PodMark.BUSY)
+
+
+@pytest.mark.parametrize(
+    ("labels", "gpus", "node"),
+    [
+        (
+            {"karpenter.sh/capacity-type": "spot"},
+            "1",
+            Node(type="g5.2xlarge", capacity="spot"),
+        ),
+        (
+            {"eks.amazonaws.com/capacityType": "ON_DEMAND"},
+            "4",
+            Node(type="g5.2xlarge", capacity="on-demand", gpus=4),
+        ),
+        ({}, "0", Node(type="g5.2xlarge")),
+    ],
+)
+async def test_the_labels_of_a_node_say_what_it_is(
+    api: ApiServer, labels: dict[str, str], gpus: str, node: Node
+) -> None:
+    labels = {"node.kubernetes.io/instance-type": "g5.2xlarge", **labels}
+    api.told = {
+        "kind": "Node",
+        "metadata": {"name": "ip-10-0-1-2", "labels": labels},
+        "status": {"capacity": {"cpu": "8", "nvidia.com/gpu": gpus}},
+    }
+
+    async with kubernetes_pod("sdruntime-1", "art", api.account) as pod:
+        assert await pod.node("ip-10-0-1-2") == node
+
+    assert api.asked == [("GET", "/api/v1/nodes/ip-10-0-1-2", "", None)]
+
+
+@pytest.mark.parametrize("status", [200, 403, 500])
+async def test_a_node_that_is_not_told_is_unknown_and_nothing_fails(
+    api: ApiServer, status: int
+) -> None:
+    api.status, api.told = status, {"kind": "Status"}
+
+    async with kubernetes_pod("sdruntime-1", "art", api.account) as pod:
+        found = await find_node(lambda: pod.node("ip-10-0-1-2"), pause=timedelta())
+
+    assert found == Node()
+    assert len(api.asked) == 3
