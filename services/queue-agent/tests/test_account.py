@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -64,8 +65,8 @@ def test_charges_are_together_the_time_and_its_price(runs: list[float]) -> None:
 
 def test_the_time_of_the_node_goes_on_without_work() -> None:
     now = 100.0
-    account = Account(clock=lambda: now)
+    account = Account(up_before=timedelta(seconds=90), clock=lambda: now)
     account.charge(2)
     now = 110.0
 
-    assert (account.up_seconds, account.busy_seconds) == (10, 2)
+    assert (account.up_seconds, account.busy_seconds) == (100, 2)

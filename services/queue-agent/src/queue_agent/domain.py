@@ -101,6 +101,7 @@ class Node:
     type: str = ""  # as `g5.2xlarge`
     capacity: str = ""  # spot or on-demand
     gpus: int = 1
+    since: datetime | None = None  # when this pod had it, or Karpenter made it for the pod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from opentelemetry.metrics import get_meter
 
@@ -137,7 +137,8 @@ async def _account(settings: Settings, pod: KubernetesPodApi | None) -> Account:
     if pod and settings.node_name and not settings.node_type:
         node = await find_node(lambda: pod.node(settings.node_name))
     price = price_of(node, settings.node_prices, settings.price_currency, settings.gpus)
-    return Account(node, price)
+    up_before = datetime.now(UTC) - node.since if node.since else timedelta()
+    return Account(node, price, up_before=max(up_before, timedelta()))
 
 
 def _parts(settings: Settings, http: RuntimeHttp) -> RuntimeParts:

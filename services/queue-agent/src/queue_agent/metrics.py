@@ -12,7 +12,7 @@ class Time(Protocol):
 
     @property
     def up_seconds(self) -> float:
-        """Since the agent started."""
+        """Since the pod has the node."""
         ...
 
     @property
@@ -68,7 +68,7 @@ class Metrics:
             "darkroom.agent.up",
             [lambda _: [Observation(time.up_seconds, time.kind)]],
             "s",
-            "Time that the node of the agent was up, from the agent's start",
+            "Time that the agent's pod had its node, with the node's start if it was for it",
         )
         self._meter.create_observable_counter(
             "darkroom.agent.busy",

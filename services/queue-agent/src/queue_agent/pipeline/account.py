@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -48,19 +49,21 @@ class Account:
         self,
         node: Node | None = None,
         price: Price | None = None,
+        *,
+        up_before: timedelta = timedelta(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.node = node or Node()
         self.busy_seconds = 0.0
         self._price = price
         self._clock = clock
-        self._since = clock()
+        self._since = clock() - up_before.total_seconds()
         self._ns = 0  # that are no whole millisecond yet
         self._micros = Decimal()  # that are no whole one yet
 
     @property
     def up_seconds(self) -> float:
-        """For how long there has been this account."""
+        """For how long there has been the node, `up_before` included."""
         return self._clock() - self._since
 
     @property

@@ -8,14 +8,14 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 import aiohttp
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
 from queue_agent.domain import Node
@@ -53,18 +53,23 @@ class KubernetesPodApi:
         labels = LABELS if mark is PodMark.LASTING else dict.fromkeys(LABELS)
         await self._ask(
             "PATCH",
-            f"namespaces/{self.namespace}/pods/{self.name}",
+            self._pod,
             data=to_json({"metadata": {"annotations": annotations, "labels": labels}}),
             headers={"Content-Type": "application/merge-patch+json"},
         )
 
     async def node(self, name: str) -> Node:
         """What the node `name` is; raises `TransientError`."""
-        answer = await self._ask("GET", f"nodes/{name}")
+        node, pod = await self._ask("GET", f"nodes/{name}"), await self._ask("GET", self._pod)
         try:
-            return _NodeObject.model_validate_json(answer).node()
+            made = _Object.model_validate_json(pod).metadata.created
+            return _Object.model_validate_json(node).node(made)
         except ValidationError as error:
             raise TransientError("the API server told no node") from error
+
+    @property
+    def _pod(self) -> str:
+        return f"namespaces/{self.namespace}/pods/{self.name}"
 
     async def _ask(
         self,
@@ -97,6 +102,7 @@ class KubernetesPodApi:
 
 
 class _Metadata(BaseModel):
+    created: AwareDatetime = Field(alias="creationTimestamp")
     labels: dict[str, str] = {}
 
 
@@ -104,13 +110,13 @@ class _Status(BaseModel):
     capacity: dict[str, str] = {}
 
 
-class _NodeObject(BaseModel):
-    """https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/node-v1/."""
+class _Object(BaseModel):
+    """A node or a pod: https://kubernetes.io/docs/reference/kubernetes-api/."""
 
     metadata: _Metadata
     status: _Status = _Status()
 
-    def node(self) -> Node:
+    def node(self, pod_made: datetime) -> Node:
         labels = self.metadata.labels
         # Karpenter's word; that of managed node groups is SPOT or ON_DEMAND.
         capacity = labels.get(CAPACITY_TYPE) or labels.get(GROUP_CAPACITY_TYPE, "")
@@ -119,6 +125,7 @@ class _NodeObject(BaseModel):
             type=labels.get(INSTANCE_TYPE, ""),
             capacity=capacity.lower().replace("_", "-"),
             gpus=int(gpus) if gpus.isascii() and gpus.isdigit() and int(gpus) else 1,
+            since=max(self.metadata.created, pod_made),
         )
 
 
