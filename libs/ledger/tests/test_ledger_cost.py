@@ -10,6 +10,7 @@ from ledger_fakes import DONE, NOW, new_record
 
 from contracts.cost import Cost
 from contracts.ids import new_uid
+from contracts.kinds import Extra
 from ledger.items import to_item, to_record
 from ledger.port import Ledger
 from ledger.record import Record
@@ -128,7 +129,7 @@ def test_an_item_of_an_older_release_has_no_cost_and_no_price_is_not_a_price_of_
         told = replace(
             record, charged=(1,), gpu_ms=cost.gpu_ms, cost_micros=cost.micros,
             currency=cost.currency, node_type=cost.node_type, capacity=cost.capacity,
-            include=("cost",),
+            include=(Extra.COST,),
         )  # fmt: skip
         assert to_record(to_item(told)) == told
         wire = to_wire(told).cost

@@ -36,7 +36,7 @@ def test_answers_have_the_fields_that_are_sent() -> None:
         (views.V1Alpha1Answer, {"task"}),
         (views.TaskView, {"links", "warnings"}),
         (problems.Problem, {"quota", "limit", "used", "resets_at"}),
-        (Callback, {"warnings"}),
+        (Callback, {"warnings", "cost"}),
     )
     for answer, (model, asked_for) in zip(ANSWERS, models, strict=True):
         model.model_validate(answer)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
     from darkroom_cli.embedded.folder import Folder, Running
     from darkroom_cli.embedded.programs import Attached
     from darkroom_cli.embedded.stack import Options
+
+MOST: Final = 10**6  # an hour
+
+
+def read_price(text: str) -> Decimal:
+    """A price an hour; raises `typer.BadParameter`."""
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        price = Decimal(-1)
+    if not (price.is_finite() and 0 <= price <= MOST):
+        raise typer.BadParameter(f"found {text!r}; allowed: a number, 0 to {MOST}, such as 0.5")
+    return price
 
 
 def up(
@@ -56,6 +70,15 @@ def up(
             "--allow-loopback-inputs", help="Let tasks name images on servers of this machine."
         ),
     ] = False,
+    gpu_price: Annotated[
+        Decimal | None,
+        typer.Option(
+            help="What an hour of this machine costs in USD, for the cost of tasks. Without it "
+            "they tell GPU seconds and no amount.",
+            parser=read_price,
+            metavar="USD",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON when ready.")
     ] = False,
@@ -70,7 +93,7 @@ def up(
 
     darkroom up --runtime comfy=comfyui@http://127.0.0.1:8188 --port 9000 --json
 
-    darkroom up --with comfyui
+    darkroom up --with comfyui --gpu-price 0.5
     """
     from darkroom_cli.embedded.stack import Options
 
@@ -83,6 +106,7 @@ def up(
         aws_endpoint_url=aws_endpoint_url,
         seconds_per_image=sample_seconds,
         allow_loopback_inputs=allow_loopback_inputs,
+        gpu_price=gpu_price,
     )
     run(_up(options, as_json=as_json))
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from contracts.kinds import RuntimeType
@@ -44,6 +45,7 @@ class Options:
     aws_endpoint_url: str | None = None  # None: an emulator of our own
     seconds_per_image: float = 1.0  # of the sample runtimes
     allow_loopback_inputs: bool = False  # tasks may name images on servers of this machine
+    gpu_price: Decimal | None = None  # of this machine, an hour in USD; None: unknown
 
 
 @asynccontextmanager
@@ -103,6 +105,7 @@ async def _start(
         folder,
         aws,
         private_inputs=programs.LOOPBACK if options.allow_loopback_inputs else (),
+        gpu_price=options.gpu_price,
     )
     if not options.attached:
         given = _sample_arguments(options, resources)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 MICROS: Final = 10**6  # of one unit of a currency
-
-Extra = Literal["cost"]  # what a callback has if it is asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +20,17 @@ class Cost:
     currency: str = ""
     node_type: str = ""  # of the node that worked, the last one's of a task; empty: unknown
     capacity: str = ""  # `spot` or `on-demand`; empty: unknown
+
+    def __add__(self, later: Cost) -> Cost:
+        """Both together; of a kind of node and a currency, the later one's if it is known."""
+        known = [micros for micros in (self.micros, later.micros) if micros is not None]
+        return Cost(
+            gpu_ms=self.gpu_ms + later.gpu_ms,
+            micros=sum(known) if known else None,
+            currency=later.currency or self.currency,
+            node_type=later.node_type or self.node_type,
+            capacity=later.capacity or self.capacity,
+        )
 
 
 class CostView(BaseModel):

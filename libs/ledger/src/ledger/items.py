@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from contracts.callback import Failure
-from contracts.cost import Extra
 from contracts.ids import Prefix, TaskId, Uid
-from contracts.kinds import TaskType
+from contracts.kinds import Extra, TaskType
 from contracts.state import Progress, TaskState
 from ledger.record import Record
 
@@ -98,7 +97,7 @@ def to_record(item: Mapping[str, Any]) -> Record:
         counted="counted" in item,
         last_reason=item.get("last_reason", {}).get("S", ""),
         warnings=_read_texts(item.get("warnings", {"L": []})),
-        include=cast("tuple[Extra, ...]", _read_texts(item.get("include", {"L": []}))),
+        include=tuple(map(Extra, _read_texts(item.get("include", {"L": []})))),
         charged=tuple(int(number["N"]) for number in item.get("charged", {"L": []})["L"]),
         gpu_ms=int(item.get("gpu_ms", {"N": "0"})["N"]),
         cost_micros=int(item["cost_micros"]["N"]) if "cost_micros" in item else None,

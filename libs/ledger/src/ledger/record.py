@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from contracts.callback import Failure
-from contracts.cost import Cost, Extra
+from contracts.cost import Cost
 from contracts.ids import Prefix, TaskId, Uid
-from contracts.kinds import TaskType
+from contracts.kinds import Extra, TaskType
 from contracts.places import OutputPlace
 from contracts.state import OPEN, Progress, TaskState
 

@@ -90,15 +90,15 @@ def charge(record: Record, attempt: int, cost: Cost | None) -> Record:
     """The record with the cost of one more attempt, each of which counts once."""
     if cost is None or attempt in record.charged:
         return record
-    known, new = record.cost_micros, cost.micros
+    total = record.cost + cost if record.cost else cost
     return replace(
         record,
         charged=(*record.charged, attempt),
-        gpu_ms=record.gpu_ms + cost.gpu_ms,
-        cost_micros=known if new is None else (known or 0) + new,
-        currency=cost.currency or record.currency,
-        node_type=cost.node_type or record.node_type,
-        capacity=cost.capacity or record.capacity,
+        gpu_ms=total.gpu_ms,
+        cost_micros=total.micros,
+        currency=total.currency,
+        node_type=total.node_type,
+        capacity=total.capacity,
     )
 
 

@@ -41,6 +41,18 @@ def to_wire(record: Record) -> TaskRecord:
     return wire
 
 
+def read_cost(wire: TaskCost) -> Cost:
+    """The cost that an agent tells, nothing of which is below zero."""
+    micros = max(wire.amount_micros, 0) if wire.HasField("amount_micros") else None
+    return Cost(
+        gpu_ms=max(wire.gpu_ms, 0),
+        micros=micros,
+        currency=wire.currency,
+        node_type=wire.node_type,
+        capacity=wire.capacity,
+    )
+
+
 def _cost(cost: Cost) -> TaskCost:
     return TaskCost(
         gpu_ms=cost.gpu_ms,

@@ -10,6 +10,7 @@ from typing import Final
 
 from opentelemetry import metrics
 
+from contracts.cost import Cost
 from contracts.ids import Uid
 from contracts.state import Progress, TaskState
 from contracts.verdict import Verdict
@@ -104,9 +105,21 @@ class Settle:
         self.changes.wake(uid)
         return is_taken_back(record)
 
-    async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
+    async def release(
+        self,
+        uid: Uid,
+        attempt: int,
+        *,
+        interrupted: bool,
+        reason: str,
+        cost: Cost | None = None,
+    ) -> None:
         """Note that an attempt ended without a result; a task that was taken back ends."""
-        record = await self.ledger.release(uid, attempt, interrupted=interrupted, reason=reason)
+        record = await self.ledger.release(
+            uid, attempt, interrupted=interrupted, reason=reason, cost=cost
+        )
+        if record is not None:
+            record = await self._charged(record, attempt, cost)
         self.changes.wake(uid)
         log.info(
             "released",
@@ -138,6 +151,7 @@ class Settle:
         if record is None:
             log.warning("finished task has no record", extra={"uid": uid})
             return False
+        record = await self._charged(record, result.attempt, result.cost)
         await self._ended(record, committed=committed, repeated=record.state is result.state)
         return committed
 
@@ -180,6 +194,12 @@ class Settle:
             await self.open_tasks.give_back(Owner(record.tenant, record.key), record.uid)
         except TransientError as error:  # the sweep does it
             log.warning("an ended task still counts", exc_info=error, extra={"uid": record.uid})
+
+    async def _charged(self, record: Record, attempt: int, cost: Cost | None) -> Record:
+        """The record with the cost of an attempt whose end did not count, too."""
+        if cost is None or attempt in record.charged:
+            return record
+        return await self.ledger.charge(record.uid, attempt, cost) or record
 
     async def _ended(self, record: Record, *, committed: bool, repeated: bool = False) -> None:
         if committed:

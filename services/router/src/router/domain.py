@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from contracts.checkpoints import checkpoints_named, has_hash
 from contracts.ids import Prefix, TaskId, Uid
 from contracts.keys import Quota
-from contracts.kinds import Previews, TaskType
+from contracts.kinds import Extra, Previews, TaskType
 from contracts.runtimes import Runtime
 from servicekit.errors import FieldError, RejectedError
 
@@ -32,6 +32,7 @@ class Submission:
     inputs: tuple[str, ...] | None = None  # the files of the body; None: as the agent has it
     previews: Previews | None = None  # None: they are no results
     quota: Quota = field(default_factory=Quota)  # of the key
+    include: tuple[Extra, ...] = ()  # what the callback has besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

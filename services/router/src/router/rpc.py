@@ -10,7 +10,7 @@ from typing import Any
 
 from contracts import ids
 from contracts.keys import Quota
-from contracts.kinds import Previews, TaskType
+from contracts.kinds import Extra, Previews, TaskType
 from contracts.runtimes import Runtime
 from contracts.state import TaskState
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
@@ -173,6 +173,7 @@ def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:
             inputs=tuple(request.inputs.paths) if request.HasField("inputs") else None,
             previews=Previews(request.previews) if request.previews else None,
             quota=_quota(request),
+            include=tuple(map(Extra, request.include)),
         )
     except ValueError as error:
         raise _invalid("request", str(error)) from error

@@ -103,6 +103,7 @@ class Submit:
             bucket=self.output_bucket,
             prefix=task.prefix,
             context_json=task.context_json,
+            include=task.include,
             created_at=datetime.now(UTC),
             counted=counted,
         )

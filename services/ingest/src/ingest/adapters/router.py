@@ -48,6 +48,7 @@ class GrpcRouter:
             idempotency_key=idempotency.key if idempotency else "",
             fingerprint=idempotency.fingerprint if idempotency else "",
             previews=submission.previews or "",
+            include=submission.include,
         )
         quota = caller.quota
         if quota != Quota():

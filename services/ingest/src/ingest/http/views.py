@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic_core import from_json
 
 from contracts.callback import Failure
-from contracts.cost import amount
+from contracts.cost import CostView, amount
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.router.v1.router_pb2 import Runtime
 from darkroom.task.v1.task_pb2 import TaskRecord
-from ingest.domain import Accepted, Submission, percent
+from ingest.domain import Accepted, Submission, cost_of, percent
 from ingest.look_up import TaskList
 from ingest.usage import Asked, Group, GroupBy
 
@@ -74,6 +74,9 @@ class TaskView(View):
     )
     tenant: str = Field(description="Whose it is.")
     key: str = Field(default="", description="The name of the API key that it came with.")
+    cost: CostView | None = Field(
+        default=None, description="Absent as long as no attempt has told it."
+    )
     links: list[str] | None = Field(
         default=None, description="Download links for the images, then for the `.out`."
     )
@@ -81,7 +84,7 @@ class TaskView(View):
     @classmethod
     def of(cls, task: TaskRecord) -> TaskView:
         """The answer that tells of one task."""
-        error, progress = task.error, task.progress
+        error, progress, cost = task.error, task.progress, cost_of(task)
         return cls(
             uid=task.uid,
             id=task.id,
@@ -107,6 +110,7 @@ class TaskView(View):
             tenant=task.tenant,
             **({"warnings": list(task.warnings)} if task.warnings else {}),
             **({"key": task.key} if task.key else {}),
+            **({"cost": CostView.of(cost)} if cost else {}),
         )
 
 
