@@ -118,6 +118,10 @@ class Api:
         models: list[dict[str, Any]] = answer["models"]
         return models
 
+    async def call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        """What any route answers; `arguments` are those of a request of httpx."""
+        return await self._call(method, path, **arguments)
+
     async def finished(self, name: str) -> dict[str, Any]:
         """Wait for a terminal state and give the task."""
         while True:

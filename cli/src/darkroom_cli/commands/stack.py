@@ -53,7 +53,8 @@ def up(
     allow_loopback_inputs: Annotated[
         bool,
         typer.Option(
-            "--allow-loopback-inputs", help="Let tasks name images on servers of this machine."
+            "--allow-loopback-inputs",
+            help="Let inputs and webhooks be on servers of this machine.",
         ),
     ] = False,
     as_json: Annotated[

@@ -1,10 +1,12 @@
-"""Connections to hosts that strangers name: to the addresses that were checked, and no others."""
+"""Connections to hosts that strangers name: to addresses that were checked, and no others."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from ipaddress import ip_address
 
 import aiohttp
@@ -46,6 +48,21 @@ def check_literal(url: URL, rules: AddressRules) -> None:
         complaint = rules.complaint(str(address), url.port or 0, [address])
         if complaint:
             raise RefusedUrlError(complaint)
+
+
+async def check_host(url: URL, rules: AddressRules, patience: timedelta) -> None:
+    """Raise `RefusedUrlError` if the URL leads nowhere now, or where it may not.
+
+    So people learn of it at once; what is connected to later is checked then.
+    """
+    check_literal(url, rules)
+    if literal_address(url) is None:
+        resolver = _CheckedResolver(ThreadedResolver(), rules)
+        try:
+            async with asyncio.timeout(patience.total_seconds()):
+                await resolver.resolve(url.raw_host or "", url.port or 0, socket.AF_UNSPEC)
+        except OSError:  # TimeoutError, too
+            raise RefusedUrlError("the host's name cannot be resolved") from None
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from ledger.record import Record, Result
 from ledger.transitions import DEFAULT_LIMITS, Limits, parked
 from notifier.changes import Changes
 from notifier.domain import callback_of, is_taken_back, judge
-from notifier.ports import ResultTopic
+from notifier.ports import Announcer, ResultTopic
 from notifier.progress_limiter import ProgressLimiter
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Settle:
 
     ledger: Ledger
     topic: ResultTopic
+    webhooks: Announcer
     changes: Changes
     limiter: ProgressLimiter  # of the progress of one task
     limits: Limits = DEFAULT_LIMITS
@@ -165,6 +166,7 @@ class Settle:
         if not record.callback_due:
             return
         await self.topic.publish(callback_of(record), record.tasktype)
+        await self.webhooks.announce(record)
         _told.add(1, {"state": record.state})
         log.info("told", extra={"uid": record.uid, "event": "notified"})
         await self.ledger.mark_callback_sent(record.uid)
