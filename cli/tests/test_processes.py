@@ -145,6 +145,7 @@ async def test_edge_is_asked_for_its_readiness_where_it_listens(tmp_path: Path) 
         task_topic_arn="tasks", result_topic_arn="results", table="ledger",
         output_bucket="output", model_bucket="models", claim_bucket="claims",
         queues={"mine": "queue"}, dead_letter_queues={},
+        webhook_queue="hooks", webhook_dead_letter_queue="parked",
     )  # fmt: skip
     ingest = services(addresses, attached, resources, Folder(tmp_path), {})[-1]
     await health.ready()

@@ -187,6 +187,7 @@ def test_agent_of_a_started_server_registers_the_models_of_the_bucket(
         task_topic_arn="tasks", result_topic_arn="results", table="ledger",
         output_bucket="output", model_bucket="models", claim_bucket="claims",
         queues={"comfyui": "one", "canvas": "two"}, dead_letter_queues={},
+        webhook_queue="hooks", webhook_dead_letter_queue="parked",
     )  # fmt: skip
     addresses = Addresses(
         host="127.0.0.1", rest=1, grpc=2, router=3, notifier=4, model_sync=5,

@@ -32,6 +32,7 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
     china = partition == "aws-cn"
     where = f"{REGION}:{ACCOUNT}"
     names = ["ingest", "router", "notifier", "model-sync", "queue-agent"]
+    webhooks = _queues(f"{STACK}_webhooks", partition)
     return {
         "deployment": {
             "stack": STACK,
@@ -56,6 +57,8 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
         "cluster_api_key_id": "",
         "cluster_node_role": f"{STACK}-{REGION}-karpenter-node",
         "cluster_interruption_queue": f"{STACK}_interruptions",
+        "cluster_webhook_queue_url": webhooks["url"],
+        "cluster_webhook_dead_letter_queue_url": webhooks["dlq_url"],
         "storage_output_bucket": f"{STACK}-output-{ACCOUNT}-{REGION}",
         "storage_claim_bucket": f"{STACK}-claims-{ACCOUNT}-{REGION}",
         "storage_model_bucket": "model-bucket",

@@ -69,19 +69,49 @@ async def task(stack: Stack, keys: dict[str, str], rival: httpx.AsyncClient) -> 
     return seen
 
 
+@pytest.fixture
+async def webhook(stack: Stack) -> AsyncIterator[str]:
+    """The id of a webhook of the tenant."""
+    new = {"url": "http://127.0.0.1:9/", "events": ["failed"], "runtime": "sddynamic"}
+    async with stack.client() as admin:
+        params = {"tenant": "studio"}
+        made = await admin.post("/v1/webhooks", json=new, params=params)
+        assert made.status_code == 201, made.text
+        yield made.json()["id"]
+        await admin.delete(f"/v1/webhooks/{made.json()['id']}", params=params)
+
+
+async def refused_webhook(rival: httpx.AsyncClient, method: str, url: str) -> None:
+    """Neither by itself nor by the name of its tenant is another's webhook there."""
+    named = await rival.request(method, url, params={"tenant": "studio"})
+    assert (named.status_code, named.json()["code"]) == (403, "forbidden"), (method, url)
+    plain = await rival.request(method, url)
+    if (method, url) == ("get", "/v1/webhooks"):
+        assert plain.json() == {"webhooks": []}
+    elif method == "get":
+        assert (plain.status_code, plain.json()["code"]) == (404, "webhook_not_found")
+    else:
+        assert (plain.status_code, plain.json()["code"]) == (403, "forbidden")
+
+
+async def refused_task(rival: httpx.AsyncClient, method: str, url: str) -> None:
+    for query in ({}, {"links": "60"}):
+        answer = await rival.request(method, url, params=query)
+        assert answer.status_code == 404, (method, url)
+        assert answer.json()["code"] == "task_not_found"
+
+
 async def test_no_operation_of_rest_tells_another_tenant_of_a_task(
-    rival: httpx.AsyncClient, task: dict[str, Any]
+    rival: httpx.AsyncClient, task: dict[str, Any], webhook: str
 ) -> None:
     document = (await rival.get("/openapi.json")).json()
     for path, operations in document["paths"].items():
         for method in operations:
-            if "{id}" in path:
+            if "/webhooks" in path:
+                await refused_webhook(rival, method, path.replace("{id}", webhook))
+            elif "{id}" in path:
                 for name in (task["uid"], task["id"]):
-                    url = path.replace("{id}", name)
-                    for query in ({}, {"links": "60"}):
-                        answer = await rival.request(method, url, params=query)
-                        assert answer.status_code == 404, (method, url)
-                        assert answer.json()["code"] == "task_not_found"
+                    await refused_task(rival, method, path.replace("{id}", name))
             elif path == "/v1/usage":
                 told = (await rival.get(path, params={"group_by": "tenant"})).json()
                 assert {each["name"] for each in told["groups"]} <= {"rival"}

@@ -20,6 +20,7 @@ from darkroom_bench.cost_parts import (
     Bucket,
     DirectNotifier,
     NoTopic,
+    NoWebhooks,
     Queue,
     StillRuntime,
 )
@@ -121,6 +122,7 @@ class _World:
             open_tasks=MemoryOpenTasks(),
             ledger=self.ledger,
             topic=NoTopic(),
+            webhooks=NoWebhooks(),
             changes=Changes(),
             limiter=ProgressLimiter(timedelta(seconds=1)),
             now=_now,

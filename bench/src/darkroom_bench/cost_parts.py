@@ -14,7 +14,7 @@ from contracts.cost import Cost
 from contracts.ids import Uid
 from contracts.kinds import TaskType
 from contracts.state import Progress
-from ledger.record import Result
+from ledger.record import Record, Result
 from notifier.settle import Settle
 from queue_agent.domain import (
     Begun,
@@ -163,6 +163,13 @@ class NoTopic:
     """`ResultTopic` to which nobody listens."""
 
     async def publish(self, callback: Callback, tasktype: TaskType) -> None:
+        pass
+
+
+class NoWebhooks:
+    """`Announcer` of whom nobody wants to hear."""
+
+    async def announce(self, record: Record) -> None:
         pass
 
 

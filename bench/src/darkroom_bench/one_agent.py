@@ -134,7 +134,7 @@ class OneAgent:
             self.resources,
             self.folder,
             self.aws,
-            private_inputs=programs.LOOPBACK,
+            private_hosts=programs.LOOPBACK,
         )
         named = {one.name: one for one in listed}
         agent = named[_AGENT]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from types import TracebackType
@@ -130,6 +130,13 @@ class Api:
         """What tasks that ended on these days have used."""
         with _told():
             return dict((await self._client.usage(first, last, group_by=by)).raw)
+
+    async def call(
+        self, method: str, path: str, *, json: Any = None, params: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """What another route answers."""
+        with _told():
+            return await self._client.request(method, path, json=json, params=params)
 
     async def finished(self, name: str) -> dict[str, Any]:
         """Wait for a terminal state and give the task."""

@@ -18,6 +18,7 @@ from darkroom_cli.commands import (
     tasks,
     usage,
     verify,
+    webhooks,
 )
 
 app = typer.Typer(
@@ -69,6 +70,16 @@ dlq_app.command("show")(dlq.dlq_show)
 dlq_app.command("redrive")(dlq.dlq_redrive)
 dlq_app.command("purge")(dlq.dlq_purge)
 app.add_typer(dlq_app, name="dlq", rich_help_panel=OPERATOR)
+
+webhooks_app = typer.Typer(no_args_is_help=True, help="Who is told of the end of tasks.")
+webhooks_app.command("add")(webhooks.webhooks_add)
+webhooks_app.command("list")(webhooks.webhooks_list)
+webhooks_app.command("remove")(webhooks.webhooks_remove)
+webhooks_app.command("rotate")(webhooks.webhooks_rotate)
+webhooks_app.command("test")(webhooks.webhooks_test)
+webhooks_app.command("replay")(webhooks.webhooks_replay)
+webhooks_app.command("deliveries")(webhooks.webhooks_deliveries)
+app.add_typer(webhooks_app, name="webhooks", rich_help_panel=OPERATOR)
 
 app.command(rich_help_panel=DEPLOYER)(config.init)
 config_app = typer.Typer(no_args_is_help=True, help="The file that the playbooks deploy.")

@@ -27,7 +27,8 @@ async def snapshot(made: Resources) -> dict[str, Any]:
     """Describe everything that a run of `provision` could change."""
     found: dict[str, Any] = {}
     async with clients.sns() as sns, clients.sqs() as sqs, clients.dynamodb() as dynamodb:
-        for url in [*made.queues.values(), *made.dead_letter_queues.values()]:
+        webhooks = [made.webhook_queue, made.webhook_dead_letter_queue]
+        for url in [*made.queues.values(), *made.dead_letter_queues.values(), *webhooks]:
             answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
             attributes = answer["Attributes"].items()
             found[url] = {k: v for k, v in attributes if k not in COUNTERS}
@@ -152,7 +153,8 @@ async def test_only_the_task_topic_may_send_to_a_queue(made: Resources) -> None:
 async def test_a_claim_outlives_every_message_that_points_to_it(made: Resources) -> None:
     async with clients.s3() as s3, clients.sqs() as sqs:
         rules = await s3.get_bucket_lifecycle_configuration(Bucket=made.claim_bucket)
-        for url in [*made.queues.values(), *made.dead_letter_queues.values()]:
+        webhooks = [made.webhook_queue, made.webhook_dead_letter_queue]
+        for url in [*made.queues.values(), *made.dead_letter_queues.values(), *webhooks]:
             answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
             seconds = int(answer["Attributes"]["MessageRetentionPeriod"])
             assert rules["Rules"][0]["Expiration"]["Days"] * 24 * 3600 > seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -22,6 +22,7 @@ from contracts.ids import Uid
 from contracts.keys import KeyScope
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
+from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
 from darkroom.task.v1.task_pb2 import TaskProgress, TaskRecord
 from darkroom.tasks.v1 import tasks_pb2_grpc
@@ -55,6 +56,7 @@ JSON = {"content-type": "application/json"}
 UID = Uid("01JD0000000000000000000000")
 KEY = "vT8cXq0mZs5uWb2nEy7kLd4gRj9hPa1f"
 SIGNATURE = "X-Amz-Signature=6f1d0c9a5b3e7f2d4c8b"
+NEW_SECRET = "whsec_bmV3"  # noqa: S105  # nobody has it
 WRONG_KEY = "dQ3wYr6tUi8oPa2sDf5gHj7kLz9xCv1b"
 CALLER = Caller(name="tests", tenant="studio", rate_per_second=1e6, burst=10**6)
 
@@ -259,12 +261,77 @@ class FakeModels:
 
 
 @dataclass
+class FakeWebhooks:
+    """Keeps the webhooks of each tenant."""
+
+    kept: dict[str, list[Webhook]] = field(default_factory=dict)
+    replayed: list[tuple[str, datetime, datetime | None]] = field(default_factory=list)
+
+    async def create(
+        self, tenant: str, url: str, events: Sequence[str], runtime: str
+    ) -> tuple[Webhook, str]:
+        mine = self.kept.setdefault(tenant, [])
+        webhook = Webhook(
+            id=f"wh_{tenant}_{len(mine)}",
+            tenant=tenant,
+            url=url,
+            events=events,
+            runtime=runtime,
+            state="active",
+            created_at=stamp(5),
+        )
+        mine.append(webhook)
+        return webhook, "whsec_c2VjcmV0"
+
+    async def list(self, tenant: str) -> Sequence[Webhook]:
+        return self.kept.get(tenant, [])
+
+    async def delete(self, tenant: str, id: str) -> Webhook:
+        webhook = self._one(tenant, id)
+        self.kept[tenant].remove(webhook)
+        return webhook
+
+    async def rotate(self, tenant: str, id: str) -> RotateWebhookResponse:
+        self._one(tenant, id)
+        return RotateWebhookResponse(secret=NEW_SECRET, old_until=stamp(6))
+
+    async def test(self, tenant: str, id: str) -> str:
+        self._one(tenant, id)
+        return UID
+
+    async def replay(
+        self, tenant: str, id: str, since: datetime, until: datetime | None
+    ) -> None:
+        self.replayed.append((self._one(tenant, id).id, since, until))
+
+    async def deliveries(self, tenant: str, id: str) -> Sequence[Delivery]:
+        self._one(tenant, id)
+        return [
+            Delivery(
+                uid=UID, event="task.failed", state="retrying", tries=1, status=500,
+                error="the answer was 500", tried_at=stamp(5), next_try_at=stamp(10),
+            ),
+            Delivery(
+                uid=UID, event="webhook.test", state="delivered", tries=1, status=200,
+                tried_at=stamp(5),
+            ),
+        ]  # fmt: skip
+
+    def _one(self, tenant: str, id: str) -> Webhook:
+        for webhook in self.kept.get(tenant, []):
+            if webhook.id == id:
+                return webhook
+        raise RejectedError("there is no such webhook", code="webhook_not_found")
+
+
+@dataclass
 class World:
     """Everything behind the edges."""
 
     router: FakeRouter = field(default_factory=FakeRouter)
     models: FakeModels = field(default_factory=FakeModels)
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
+    webhooks: FakeWebhooks = field(default_factory=FakeWebhooks)
     streams: int = 10
     make_uid: Callable[[], Uid] = lambda: UID
     patience: timedelta = timedelta(seconds=60)
@@ -285,6 +352,7 @@ class World:
             router=self.router,
             models=self.models,
             watches=self.watches,
+            webhooks=self.webhooks,
             gate=self.gate,
             metrics=self.metrics,
             health=self.health,

@@ -68,12 +68,26 @@ class FakeResultTopic:
 
 
 @dataclass
+class FakeAnnouncer:
+    """Keeps whose end was announced, or is down."""
+
+    announced: list[Uid] = field(default_factory=list)
+    down: bool = False
+
+    async def announce(self, record: Record) -> None:
+        if self.down:
+            raise TransientError("SQS is down")
+        self.announced.append(record.uid)
+
+
+@dataclass
 class World:
     """The use case with fakes around it, and one queued task."""
 
     ledger: MemoryLedger = field(default_factory=lambda: MemoryLedger({UID: RECORD}))
     open_tasks: MemoryOpenTasks = field(default_factory=MemoryOpenTasks)
     topic: FakeResultTopic = field(default_factory=FakeResultTopic)
+    webhooks: FakeAnnouncer = field(default_factory=FakeAnnouncer)
     changes: Changes = field(default_factory=Changes)
     limiter: ProgressLimiter = field(
         default_factory=lambda: ProgressLimiter(timedelta(seconds=1))
@@ -86,6 +100,7 @@ class World:
             ledger=self.ledger,
             open_tasks=self.open_tasks,
             topic=self.topic,
+            webhooks=self.webhooks,
             changes=self.changes,
             limiter=self.limiter,
             now=lambda: self.now,

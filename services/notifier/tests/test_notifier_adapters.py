@@ -62,6 +62,7 @@ async def test_a_subscriber_gets_the_callback_with_what_it_may_filter_by(
             ledger=ledger,
             open_tasks=DynamoDbOpenTasks(ledger=ledger),
             topic=topic,
+            webhooks=world.webhooks,
             changes=Changes(),
             limiter=world.limiter,
             now=lambda: NOW,

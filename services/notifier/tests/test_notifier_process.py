@@ -16,6 +16,9 @@ def variables() -> dict[str, str]:
         **CREDENTIALS,
         "NOTIFIER_RESULT_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:results",
         "NOTIFIER_TABLE": "ledger",
+        "NOTIFIER_WEBHOOK_QUEUE_URL": "http://127.0.0.1:1/webhooks",
+        "NOTIFIER_WEBHOOK_DEAD_LETTER_URL": "http://127.0.0.1:1/webhooks-dlq",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
         "NOTIFIER_GRPC_PORT": str(free_port()),
         "NOTIFIER_OPS_PORT": str(free_port()),
     }

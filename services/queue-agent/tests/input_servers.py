@@ -9,8 +9,8 @@ from datetime import timedelta
 from aiohttp.abc import AbstractResolver, ResolveResult
 from queue_agent_fakes import whole
 
+from egress.addresses import AddressRules
 from queue_agent.domain import InputUnavailableError
-from queue_agent.inputs.addresses import AddressRules
 from queue_agent.inputs.http import http_inputs
 from queue_agent.settings import USER_AGENT
 

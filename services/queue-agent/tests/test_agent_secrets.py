@@ -18,8 +18,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from queue_agent_fakes import FakeNotifier, FakeRuntime, FakeStore, delivery, message, state
 
+from egress.addresses import AddressRules
 from queue_agent.domain import Delivery
-from queue_agent.inputs.addresses import AddressRules
 from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.find import find_in_body
 from queue_agent.inputs.http import http_inputs

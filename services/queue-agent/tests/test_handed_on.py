@@ -15,7 +15,7 @@ from handler_parts import LIMITS, Room
 from queue_agent_fakes import delivery, message, state
 
 from contracts.kinds import RuntimeType
-from queue_agent.inputs.addresses import AddressRules
+from egress.addresses import AddressRules
 from queue_agent.inputs.fetch import Fetcher
 from queue_agent.inputs.http import http_inputs
 from queue_agent.runtimes.comfyui.runtime import comfyui_parts

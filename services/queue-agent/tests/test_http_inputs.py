@@ -13,8 +13,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from input_servers import FakeResolver, fetch
 
+from egress.addresses import AddressRules
 from queue_agent.domain import InputUnavailableError
-from queue_agent.inputs.addresses import AddressRules
 from queue_agent.settings import USER_AGENT
 from servicekit.listen import free_port
 

@@ -67,7 +67,8 @@ def up(
     allow_loopback_inputs: Annotated[
         bool,
         typer.Option(
-            "--allow-loopback-inputs", help="Let tasks name images on servers of this machine."
+            "--allow-loopback-inputs",
+            help="Let inputs and webhooks be on servers of this machine.",
         ),
     ] = False,
     gpu_price: Annotated[

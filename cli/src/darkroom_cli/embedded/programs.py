@@ -117,13 +117,13 @@ def services(
     folder: Folder,
     aws: Mapping[str, str],
     *,
-    private_inputs: tuple[str, ...] = (),
+    private_hosts: tuple[str, ...] = (),
     gpu_price: Decimal | None = None,
 ) -> list[Program]:
     """The five services, with a queue agent for each runtime; the edge comes last.
 
-    `private_inputs` are networks that inputs may come from though they are not public, and
-    `gpu_price` is what an hour of this machine costs in USD.
+    `private_hosts` are networks where inputs and webhooks may be though they are not public,
+    and `gpu_price` is what an hour of this machine costs in USD.
     """
 
     def service(
@@ -158,6 +158,10 @@ def services(
         dead_letter_queues=json.dumps(list(resources.dead_letter_queues.values())),
         queue_prefix=STACK,
         output_bucket=resources.output_bucket,
+        webhook_queue_url=resources.webhook_queue,
+        webhook_dead_letter_url=resources.webhook_dead_letter_queue,
+        webhook_private_hosts=json.dumps(private_hosts),
+        webhook_receive_wait="PT1S",  # a stop waits out the poll
     )
     router = service(
         "router",
@@ -182,7 +186,7 @@ def services(
             output_bucket=resources.output_bucket,
             claim_bucket=resources.claim_bucket,
             input_buckets=json.dumps([resources.output_bucket]),
-            input_private_hosts=json.dumps(private_inputs),
+            input_private_hosts=json.dumps(private_hosts),
             runtime_name=each.runtime.name,
             runtime_type=each.runtime.type,
             runtime_url=each.url,

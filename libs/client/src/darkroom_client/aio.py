@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import date
 from itertools import islice
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from httpx_sse import EventSource
@@ -193,6 +193,17 @@ class AsyncDarkroom:
     async def usage(self, from_: date, to: date, *, group_by: GroupBy = "runtime") -> Usage:
         """What was used from one day to another, both of them included."""
         return await self._run(self._exchange.call(calls.usage(from_, to, group_by)))
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """What another route of the API answers; made again like every call."""
+        return await self._run(self._exchange.call(calls.other(method, path, json, params)))
 
     async def _run(self, steps: Steps[T]) -> T:
         """The end of some steps, each awaited."""

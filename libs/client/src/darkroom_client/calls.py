@@ -37,6 +37,7 @@ class TaskRequest(BaseModel):
     timeout_seconds: int | None = None
     inputs: tuple[str, ...] | Literal["none"] | None = None
     previews: Literal["keep"] | None = None
+    include: tuple[Literal["cost"], ...] | None = None
 
     def body(self) -> dict[str, Any]:
         """The body of `POST /v1alpha2`."""
@@ -140,6 +141,15 @@ def usage(from_: date, to: date, group_by: GroupBy) -> Call[Usage]:
     """What was used from one day to another."""
     asked = {"from": from_.isoformat(), "to": to.isoformat(), "group_by": group_by}
     return Call(Usage.model_validate, "/v1/usage", params=asked)
+
+
+def other(
+    method: str, path: str, json_body: Any = None, params: Mapping[str, str] | None = None
+) -> Call[dict[str, Any]]:
+    """Any other route, whose answer is an object of JSON."""
+    body = None if json_body is None else json.dumps(json_body).encode()
+    headers = {} if body is None else {"content-type": "application/json"}
+    return Call(dict, path, method=method, params=params or {}, headers=headers, body=body)
 
 
 def task_path(name: str) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import date
 from itertools import islice
 from threading import Event as Flag
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from httpx_sse import EventSource
@@ -191,6 +191,17 @@ class Darkroom:
     def usage(self, from_: date, to: date, *, group_by: GroupBy = "runtime") -> Usage:
         """What was used from one day to another, both of them included."""
         return self._run(self._exchange.call(calls.usage(from_, to, group_by)))
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """What another route of the API answers; made again like every call."""
+        return self._run(self._exchange.call(calls.other(method, path, json, params)))
 
     def _run(self, steps: Steps[T], given_up: Flag | None = None) -> T:
         """The end of some steps, which waits for each."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 VISIBILITY_SECONDS: Final = 120
 MAX_RECEIVES: Final = 10
+# The notifier counts tries; waiting costs receives, too. This is for what it cannot handle.
+MAX_WEBHOOK_RECEIVES: Final = 1000
 RETENTION_SECONDS: Final = 14 * 24 * 3600
 CLAIM_DAYS: Final = 15  # a claim outlives the message that points to it
 
@@ -38,6 +40,8 @@ class Resources:
     result_topic_arn: str
     queues: dict[str, str]  # runtime -> URL
     dead_letter_queues: dict[str, str]  # runtime -> URL
+    webhook_queue: str  # URL
+    webhook_dead_letter_queue: str  # URL
     table: str
     output_bucket: str
     model_bucket: str
@@ -63,6 +67,7 @@ async def provision(
         for runtime in listed:
             url, parked_url = await _queue(sns, sqs, task_topic, name, runtime)
             queues[runtime.name], parked[runtime.name] = url, parked_url
+        webhooks, parked_webhooks = await _webhook_queues(sqs, name)
         buckets = {kind: f"{name}-{kind}" for kind in ("output", "claims")}
         buckets["models"] = model_bucket_of(name)
         for bucket in buckets.values():
@@ -74,6 +79,8 @@ async def provision(
             result_topic_arn=await _topic(sns, f"{name}-results"),
             queues=queues,
             dead_letter_queues=parked,
+            webhook_queue=webhooks,
+            webhook_dead_letter_queue=parked_webhooks,
             table=f"{name}-ledger",
             output_bucket=buckets["output"],
             model_bucket=buckets["models"],
@@ -148,6 +155,17 @@ async def _queue(
             "FilterPolicyScope": "MessageAttributes",
             "FilterPolicy": json.dumps(_filter(runtime)),
         },
+    )
+    return url, parked_url
+
+
+async def _webhook_queues(sqs: SQSClient, name: str) -> tuple[str, str]:
+    """The queue of webhooks and its dead letters; an underscore, so they are no runtime's."""
+    kept = {"MessageRetentionPeriod": str(RETENTION_SECONDS)}
+    parked_url, parked_arn = await _make_queue(sqs, f"{name}_webhooks-dlq", kept)
+    redrive = {"deadLetterTargetArn": parked_arn, "maxReceiveCount": MAX_WEBHOOK_RECEIVES}
+    url, _ = await _make_queue(
+        sqs, f"{name}_webhooks", {**kept, "RedrivePolicy": json.dumps(redrive)}
     )
     return url, parked_url
 

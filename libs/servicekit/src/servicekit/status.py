@@ -24,12 +24,15 @@ REFUSALS: dict[str, Refusal] = {
     "runtime_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Runtime not found"),
     "model_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Model not found"),
     "task_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Task not found"),
+    "webhook_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Webhook not found"),
     "not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Not found"),
     "method_not_allowed": Refusal(405, grpc.StatusCode.UNIMPLEMENTED, "Method not allowed"),
     "idempotency_conflict": Refusal(
         409, grpc.StatusCode.FAILED_PRECONDITION, "Idempotency conflict"
     ),
     "already_finished": Refusal(409, grpc.StatusCode.FAILED_PRECONDITION, "Already finished"),
+    "webhook_ended": Refusal(409, grpc.StatusCode.FAILED_PRECONDITION, "Webhook ended"),
+    "webhook_limit": Refusal(409, grpc.StatusCode.FAILED_PRECONDITION, "Too many webhooks"),
     "payload_too_large": Refusal(413, grpc.StatusCode.OUT_OF_RANGE, "Payload too large"),
     "unsupported_media_type": Refusal(
         415, grpc.StatusCode.INVALID_ARGUMENT, "Unsupported media type"

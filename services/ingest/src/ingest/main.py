@@ -13,6 +13,7 @@ from darkroom.tasks.v1.tasks_pb2_grpc import add_TaskServiceServicer_to_server
 from ingest.adapters.models import GrpcModels
 from ingest.adapters.notifier import GrpcNotifier
 from ingest.adapters.router import GrpcRouter
+from ingest.adapters.webhooks import GrpcWebhooks
 from ingest.bodies import Bodies
 from ingest.http.app import rest_app
 from ingest.http.problems import no_http
@@ -50,16 +51,15 @@ async def serve(settings: Settings) -> None:
             await stack.enter_async_context(channel(settings.model_sync_target)),
             timeout=settings.call_timeout,
         )
-        notifier = GrpcNotifier(
-            await stack.enter_async_context(channel(settings.notifier_target)),
-            timeout=settings.watch_timeout,
-        )
+        to_notifier = await stack.enter_async_context(channel(settings.notifier_target))
+        notifier = GrpcNotifier(to_notifier, timeout=settings.watch_timeout)
         watches = Watches(notifier, limit=settings.streams, patience=settings.watch_patience)
         bodies = Bodies(settings.body_bytes, settings.body_timeout)
         app = rest_app(
             router=router,
             models=models,
             watches=watches,
+            webhooks=GrpcWebhooks(to_notifier, timeout=settings.call_timeout),
             gate=gate,
             metrics=metrics,
             health=health,

@@ -7,11 +7,12 @@ Every method raises `RejectedError` for a refusal, with the code that the client
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
+from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
 from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.domain import Accepted, Caller, Change, Idempotency, Submission
@@ -82,4 +83,40 @@ class Models(Protocol):
 
     async def models(self) -> Sequence[Model]:
         """All models, by kind and then by name."""
+        ...
+
+
+class Webhooks(Protocol):
+    """Where tenants are told of ended tasks; a tenant has no webhooks but its own."""
+
+    async def create(
+        self, tenant: str, url: str, events: Sequence[str], runtime: str
+    ) -> tuple[Webhook, str]:
+        """A new webhook and its secret."""
+        ...
+
+    async def list(self, tenant: str) -> Sequence[Webhook]:
+        """All of them, oldest first."""
+        ...
+
+    async def delete(self, tenant: str, id: str) -> Webhook:
+        """Remove one; gives it as it was."""
+        ...
+
+    async def rotate(self, tenant: str, id: str) -> RotateWebhookResponse:
+        """Give one a new secret."""
+        ...
+
+    async def test(self, tenant: str, id: str) -> str:
+        """Try one; gives the name of the test among the deliveries."""
+        ...
+
+    async def replay(
+        self, tenant: str, id: str, since: datetime, until: datetime | None
+    ) -> None:
+        """Tell one again of the tasks that ended in that time; None: until now."""
+        ...
+
+    async def deliveries(self, tenant: str, id: str) -> Sequence[Delivery]:
+        """What became of the newest events of one, newest first."""
         ...

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from contracts.callback import Callback
 from contracts.kinds import TaskType
+from ledger.record import Record
 from notifier.domain import Parked
 
 
@@ -15,6 +16,14 @@ class ResultTopic(Protocol):
 
     async def publish(self, callback: Callback, tasktype: TaskType) -> None:
         """Tell the world; raises `TransientError` when that is not certain."""
+        ...
+
+
+class Announcer(Protocol):
+    """Who else wants to be told of the end of a task."""
+
+    async def announce(self, record: Record) -> None:
+        """Have them told, soon; raises `AppError` when that is not certain."""
         ...
 
 

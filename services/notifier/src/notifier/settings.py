@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from egress.addresses import AddressRules
 from servicekit.settings import Duration, GrpcSettings
 
 _SOON = timedelta(milliseconds=1)
@@ -45,3 +46,33 @@ class Settings(GrpcSettings):
     """Bucket of the results, for the records of tasks that were published past the router."""
     parked_interval: Duration = Field(default=timedelta(seconds=30), ge=_SOON)
     """Between two looks whether messages were parked."""
+    webhook_queue_url: str
+    """Queue of what is to be sent to webhooks."""
+    webhook_dead_letter_url: str
+    """Where messages go that no webhook took."""
+    webhook_private_hosts: tuple[str, ...] = ()
+    """Names, addresses or CIDRs of webhooks that need not be public, any port."""
+    webhook_timeout: Duration = Field(default=timedelta(seconds=15), ge=_SOON)
+    """Of one request."""
+    webhook_requests: int = Field(default=200, ge=1)
+    """Messages of webhooks in hand at the same time."""
+    webhook_host_requests: int = Field(default=4, ge=1)
+    """Requests to one host at the same time; one, until it answers."""
+    webhook_tries: int = Field(default=12, ge=1)
+    """Tries of one event, before it goes to the dead letters."""
+    webhook_first_retry: Duration = Field(default=timedelta(seconds=5), ge=_SOON)
+    """Between the first two tries; each further pause is three times as long."""
+    webhook_longest_retry: Duration = Field(default=timedelta(hours=24), ge=_SOON)
+    """Between two tries at most."""
+    webhook_fresh: Duration = Field(default=timedelta(seconds=5), ge=timedelta(0))
+    """How late a new webhook may be known."""
+    webhook_receive_wait: Duration = Field(
+        default=timedelta(seconds=5), ge=timedelta(0), le=timedelta(seconds=20)
+    )
+    """Of a receive, for a first message."""
+
+    @field_validator("webhook_private_hosts")
+    @classmethod
+    def _hosts_are_readable(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        AddressRules.read(hosts)
+        return hosts

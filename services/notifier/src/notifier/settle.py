@@ -20,7 +20,7 @@ from ledger.record import Record, Result
 from ledger.transitions import DEFAULT_LIMITS, Limits, parked
 from notifier.changes import Changes
 from notifier.domain import callback_of, is_taken_back, judge
-from notifier.ports import ResultTopic
+from notifier.ports import Announcer, ResultTopic
 from notifier.progress_limiter import ProgressLimiter
 from servicekit.errors import TransientError
 
@@ -48,6 +48,7 @@ class Settle:
 
     ledger: Ledger
     topic: ResultTopic
+    webhooks: Announcer
     changes: Changes
     limiter: ProgressLimiter  # of the progress of one task
     open_tasks: OpenTasks
@@ -182,6 +183,7 @@ class Settle:
         if not record.callback_due:
             return
         await self.topic.publish(callback_of(record), record.tasktype)
+        await self.webhooks.announce(record)
         _told.add(1, {"state": record.state})
         log.info("told", extra={"uid": record.uid, "event": "notified"})
         await self.ledger.mark_callback_sent(record, self.now())

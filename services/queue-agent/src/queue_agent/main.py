@@ -11,11 +11,11 @@ from opentelemetry.metrics import get_meter
 from awsio import clients
 from contracts.kinds import RuntimeType
 from darkroom.notifier.v1.notifier_pb2_grpc import NotifierServiceStub
+from egress.addresses import AddressRules
 from queue_agent.aws.s3 import S3ClaimStore, S3OutputStore
 from queue_agent.aws.sqs import SqsTaskSource
 from queue_agent.concurrency import run_with
 from queue_agent.domain import Node
-from queue_agent.inputs.addresses import AddressRules
 from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.http import http_inputs
 from queue_agent.inputs.kinds import Kind

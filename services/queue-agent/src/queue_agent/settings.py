@@ -11,8 +11,8 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from contracts.kinds import RuntimeType
+from egress.addresses import USUAL_PORTS, AddressRules
 from queue_agent.domain import Capacity
-from queue_agent.inputs.addresses import USUAL_PORTS, AddressRules
 from servicekit.settings import Duration, ServiceSettings
 
 USER_AGENT: Final = (

@@ -22,9 +22,12 @@ from ingest.http.problems import Problems
 from ingest.http.submissions import NewUid, Submissions, add_submissions
 from ingest.http.tasks import add_tasks
 from ingest.http.views import ModelsView, RuntimesView, UsageView
+from ingest.http.webhooks import NewWebhook, ReplayRequest, add_webhooks
 from ingest.keys import Gate
 from ingest.metrics import Metrics
-from ingest.ports import Models, Router
+from ingest.ports import Models, Router, Webhooks
+from ingest.translate_v1alpha1 import V1Alpha1Request
+from ingest.translate_v1alpha2 import V1Alpha2Request
 from ingest.usage import Asked, find_usage
 from ingest.watch import Watches
 from servicekit.errors import AppError
@@ -39,6 +42,7 @@ def rest_app(
     router: Router,
     models: Models,
     watches: Watches,
+    webhooks: Webhooks,
     gate: Gate,
     metrics: Metrics,
     health: Health,
@@ -66,6 +70,7 @@ def rest_app(
     submissions = Submissions(router=router, watches=watches, bodies=bodies, make_uid=make_uid)
     add_submissions(app, submissions)
     add_tasks(app, router, watches)
+    add_webhooks(app, webhooks, router, bodies)
     _add_catalogues(app, router, models)
     _add_description(app)
     app.router.routes.extend(ops_routes(health))
@@ -107,7 +112,8 @@ def _add_catalogues(app: FastAPI, router: Router, models: Models) -> None:
 
 
 def _add_description(app: FastAPI) -> None:
-    document = openapi.describe(app)
+    bodies = (V1Alpha1Request, V1Alpha2Request, NewWebhook, ReplayRequest)
+    document = openapi.describe(app, bodies)
     text, html = to_json(document), openapi.page(document)
 
     async def description(_: Request) -> Response:

@@ -33,7 +33,23 @@ _OPERATIONS: Final = {
 }
 _FOR_OPERATORS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _KEYLESS: Final = frozenset({"openapi", "docs"})
-_SUBMITTING: Final = frozenset({"submit_v1alpha2", "submit_v1alpha1", "cancel_task"})
+_SUBMITTING: Final = frozenset(
+    {
+        "submit_v1alpha2",
+        "submit_v1alpha1",
+        "cancel_task",
+        "list_webhooks",
+        "list_deliveries",
+    }
+)
+_CHANGING_WEBHOOKS: Final = {
+    ("POST", ""): "create_webhook",
+    ("DELETE", ""): "delete_webhook",
+    ("POST", "rotate"): "rotate_webhook",
+    ("POST", "test"): "test_webhook",
+    ("POST", "replay"): "replay_webhook",
+}
+_ADMINISTERING: Final = frozenset(_CHANGING_WEBHOOKS.values())
 
 
 def operation_of(method: str, path: str) -> str:
@@ -42,7 +58,22 @@ def operation_of(method: str, path: str) -> str:
         if path.endswith("/events"):
             return "watch_task"
         return "cancel_task" if method == "DELETE" else "get_task"
+    if path.startswith("/v1/webhooks"):
+        return _webhook_operation(method, path)
     return _OPERATIONS.get(path, "unknown")
+
+
+def _webhook_operation(method: str, path: str) -> str:
+    action = (*path.split("/"), "", "")[4]
+    reading = "list_deliveries" if action == "deliveries" else "list_webhooks"
+    return _CHANGING_WEBHOOKS.get((method, action), reading)
+
+
+def scope_of(operation: str) -> KeyScope:
+    """What a key must be good for."""
+    if operation in _ADMINISTERING:
+        return KeyScope.ADMIN
+    return KeyScope.SUBMIT if operation in _SUBMITTING else KeyScope.READ
 
 
 def caller_of(scope: Scope) -> Caller:
@@ -81,7 +112,7 @@ class Edge:
             try:
                 if operation not in _KEYLESS:
                     keys = [v for k, v in scope["headers"] if k == b"x-api-key"]
-                    needs = KeyScope.SUBMIT if operation in _SUBMITTING else KeyScope.READ
+                    needs = scope_of(operation)
                     scope[_CALLER] = self._gate.caller(keys)
                     await self._gate.let_in(scope[_CALLER], needs)
                 await self._app(scope, receive, sending)

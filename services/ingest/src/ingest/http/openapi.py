@@ -13,11 +13,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from ingest.http.problems import MEDIA_TYPE, Problem
-from ingest.translate_v1alpha1 import V1Alpha1Request
-from ingest.translate_v1alpha2 import V1Alpha2Request
 from servicekit.status import REFUSALS
 
 READING: Final = (400, 401, 404, 405, 429, 500, 503)
+WEBHOOKS: Final = (*READING, 403)
 CANCELLING: Final = (*READING, 403, 409)
 SUBMITTING: Final = (400, 401, 403, 404, 405, 409, 413, 415, 429, 500, 503)
 
@@ -83,17 +82,17 @@ def json_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> di
     return {"requestBody": {"required": True, "content": {"application/json": media}}}
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The whole document."""
+def describe(app: FastAPI, bodies: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    """The whole document; `bodies` are the models that `json_body` names."""
     document = get_openapi(
         title="Darkroom",
         version="1",
         description="Asynchronous image generation.",
         routes=app.routes,
     )
+    models: list[type[BaseModel]] = [*bodies, Problem]
     _, extra = models_json_schema(
-        [(model, "validation") for model in (V1Alpha1Request, V1Alpha2Request, Problem)],
-        ref_template=_REF,
+        [(model, "validation") for model in models], ref_template=_REF
     )
     components = document.setdefault("components", {})
     schemas = {**components.get("schemas", {}), **extra["$defs"]}

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from egress.addresses import AddressRules
+from egress.connections import check_literal, checked_session
+from egress.urls import RefusedUrlError, checked, redirected
 from queue_agent.domain import InputUnavailableError
 from queue_agent.files.body import Body, save
-from queue_agent.inputs.addresses import AddressRules
-from queue_agent.inputs.urls import checked, literal_address, redirected
 from queue_agent.ports import Take
 
 _OK: Final = 200
@@ -32,26 +30,6 @@ _PAGES: Final = frozenset({"text/html", "application/xhtml+xml", "application/js
 _MODEL: Final = "model/"  # glTF is JSON: `model/gltf+json`
 # A small answer must not grow beyond the limit when it is unpacked.
 _HEADERS: Final = {"Accept": "*/*", "Accept-Encoding": "identity"}
-
-
-class _CheckedResolver(AbstractResolver):
-    """Resolves to the addresses that are connected to, and to none of a refused host."""
-
-    def __init__(self, inner: AbstractResolver, rules: AddressRules) -> None:
-        self._inner = inner
-        self._rules = rules
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        addresses = [ip_address(one["host"]) for one in found]
-        if complaint := self._rules.complaint(host, port, addresses):
-            raise InputUnavailableError(complaint)
-        return found
-
-    async def close(self) -> None:
-        await self._inner.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +47,8 @@ class HttpInputReader:
                 return await self._follow(checked(url), take)
         except TimeoutError as error:
             raise InputUnavailableError("it took too long", retryable=True) from error
+        except RefusedUrlError as error:
+            raise InputUnavailableError(str(error)) from None
         except (aiohttp.InvalidURL, ValueError):
             raise InputUnavailableError("the URL is not valid") from None
         # An error of aiohttp may show the whole URL: its name says enough.
@@ -78,21 +58,13 @@ class HttpInputReader:
 
     async def _follow(self, url: URL, take: Take) -> Body:
         for _ in range(self.redirects + 1):
-            self._check_literal(url)
+            check_literal(url, self.rules)
             async with self.session.get(url, allow_redirects=False) as response:
                 if response.status not in _REDIRECTS:
                     return await _body(response, take)
                 location = response.headers.get("Location", "")
             url = redirected(url, location)
         raise InputUnavailableError(f"more than {self.redirects} redirects")
-
-    def _check_literal(self, url: URL) -> None:
-        # An address in the URL itself is never resolved.
-        address = literal_address(url)
-        if address is not None:
-            complaint = self.rules.complaint(str(address), url.port or 0, [address])
-            if complaint:
-                raise InputUnavailableError(complaint)
 
 
 @asynccontextmanager
@@ -110,18 +82,8 @@ async def http_inputs(
     Each connection resolves its host once and goes to what was checked; `resolver` stands in
     for the system's.
     """
-    checking = _CheckedResolver(resolver or ThreadedResolver(), rules)
-    async with aiohttp.ClientSession(
-        # Neither names nor connections are kept: every hop is checked anew.
-        connector=aiohttp.TCPConnector(
-            resolver=checking, use_dns_cache=False, force_close=True
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={**_HEADERS, "User-Agent": agent},
-        auto_decompress=False,
-        trust_env=False,
-        timeout=aiohttp.ClientTimeout(total=None),
-    ) as session:
+    headers = {**_HEADERS, "User-Agent": agent}
+    async with checked_session(rules, headers, resolver) as session:
         yield HttpInputReader(
             session=session, rules=rules, patience=patience, redirects=redirects
         )

@@ -1,6 +1,6 @@
-"""Reading the URL of an input, strictly: one that two parsers may read differently is refused.
+"""Reading a URL of a stranger, strictly: one that two parsers may read differently is refused.
 
-Pure. What a URL leads to is decided by its addresses: see `inputs.addresses`.
+Pure. What a URL leads to is decided by its addresses: see `egress.addresses`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from urllib.parse import urljoin
 
 from yarl import URL
 
-from queue_agent.domain import InputUnavailableError
-from queue_agent.inputs.addresses import Address
+from egress.addresses import Address
 
 URL_CHARACTERS: Final = 8192
 _SCHEMES: Final = frozenset({"http", "https"})
@@ -28,30 +27,34 @@ _NAME = re.compile(rf"(?=.{{1,254}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE
 _NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 
+class RefusedUrlError(Exception):
+    """A URL is not connected to; the text says why and shows nothing of it."""
+
+
 def checked(text: str) -> URL:
     """The URL exactly as it is written, so that a signature in it stays good.
 
-    Raises `InputUnavailableError` for everything but an unambiguous http or https URL.
+    Raises `RefusedUrlError` for everything but an unambiguous http or https URL.
     """
     _check_characters(text)
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.lower() not in _SCHEMES:
-        raise InputUnavailableError("it leads to something else than http and https")
+        raise RefusedUrlError("it leads to something else than http and https")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "@" in authority:
-        raise InputUnavailableError("the URL has credentials in it")
+        raise RefusedUrlError("the URL has credentials in it")
     if not authority:
-        raise InputUnavailableError("the URL names no host")
+        raise RefusedUrlError("the URL names no host")
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None:
-        raise InputUnavailableError("the host or the port of the URL is not valid")
+        raise RefusedUrlError("the host or the port of the URL is not valid")
     if parts[2] is not None and not 0 < int(parts[2]) <= _LAST_PORT:
-        raise InputUnavailableError("the port of the URL is not valid")
+        raise RefusedUrlError("the port of the URL is not valid")
     try:
         url = URL(text, encoded=text.isascii())
         host = url.raw_host or ""
     except ValueError:
-        raise InputUnavailableError("the host's name is not valid") from None
+        raise RefusedUrlError("the host's name is not valid") from None
     _check_host(host)
     return url
 
@@ -59,21 +62,21 @@ def checked(text: str) -> URL:
 def redirected(url: URL, location: str) -> URL:
     """Where a redirect leads, checked like any other URL.
 
-    Raises `InputUnavailableError`, also for a way from https to http: what the first URL
+    Raises `RefusedUrlError`, also for a way from https to http: what the first URL
     protects would travel in clear.
     """
     location = _as_browsers_send(location)
     if not location:
-        raise InputUnavailableError("the redirect leads nowhere")
+        raise RefusedUrlError("the redirect leads nowhere")
     # Before joining, which drops some characters in silence.
     _check_characters(location)
     try:
         joined = urljoin(str(url), location)
     except ValueError:
-        raise InputUnavailableError("the host's name is not valid") from None
+        raise RefusedUrlError("the host's name is not valid") from None
     target = checked(joined)
     if url.scheme == "https" and target.scheme == "http":
-        raise InputUnavailableError("a redirect from https to http is not followed")
+        raise RefusedUrlError("a redirect from https to http is not followed")
     return target
 
 
@@ -100,10 +103,10 @@ def _as_browsers_send(location: str) -> str:
 
 def _check_characters(text: str) -> None:
     if len(text) > URL_CHARACTERS:
-        raise InputUnavailableError(f"the URL has more than {URL_CHARACTERS} characters")
+        raise RefusedUrlError(f"the URL has more than {URL_CHARACTERS} characters")
     # Categories C and Z: controls, surrogates, blanks. A backslash is a slash to some parsers.
     if "\\" in text or any(unicodedata.category(one)[0] in "CZ" for one in text):
-        raise InputUnavailableError("the URL has characters that no URL has")
+        raise RefusedUrlError("the URL has characters that no URL has")
 
 
 def _check_host(host: str) -> None:
@@ -111,11 +114,11 @@ def _check_host(host: str) -> None:
         try:
             IPv6Address(host)
         except ValueError:
-            raise InputUnavailableError("the host's name is not valid") from None
+            raise RefusedUrlError("the host's name is not valid") from None
     elif _NUMBER.fullmatch(host):
         try:
             IPv4Address(host)
         except ValueError:
-            raise InputUnavailableError("the host is an oddly written address") from None
+            raise RefusedUrlError("the host is an oddly written address") from None
     elif not _NAME.fullmatch(host):
-        raise InputUnavailableError("the host's name is not valid")
+        raise RefusedUrlError("the host's name is not valid")

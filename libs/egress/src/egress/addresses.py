@@ -1,4 +1,4 @@
-"""Which addresses inputs may come from. Pure: nothing is resolved here.
+"""Which addresses that strangers name may be connected to. Pure: nothing is resolved here.
 
 What is not public follows the special-purpose registries of IANA for IPv4 and IPv6, read
 strictly: an IPv6 form that carries an IPv4 address is refused as such, except that of NAT64,
@@ -72,7 +72,7 @@ def special_kind(address: Address) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressRules:
-    """What the operator lets inputs come from besides public addresses at usual ports."""
+    """What the operator allows besides public addresses at usual ports."""
 
     networks: tuple[Network, ...] = ()
     names: frozenset[str] = frozenset()
@@ -103,7 +103,7 @@ class AddressRules:
                 if kind is not None:
                     return f"the host has an address that is not public ({kind})"
                 if port not in self.ports:
-                    return f"port {port} is not one that inputs may come from"
+                    return f"port {port} is not one that is allowed"
         return None
 
     def _is_listed(self, host: str, address: Address) -> bool:

@@ -1,0 +1,183 @@
+"""One message of the queue of webhooks: sent, or tried again later, or given up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Final
+
+from opentelemetry import metrics
+from pydantic import TypeAdapter, ValidationError
+
+from ledger.port import Ledger
+from notifier.webhooks.domain import (
+    AnyJob,
+    Delivery,
+    DeliveryState,
+    Event,
+    EventJob,
+    Job,
+    ReplayJob,
+    Retries,
+    TestJob,
+    Webhook,
+    WebhookState,
+    event_of,
+    test_event,
+)
+from notifier.webhooks.hosts import Hosts
+from notifier.webhooks.ports import Answer, Jobs, Received, Sender, Store, Webhooks
+from notifier.webhooks.replay import Replay
+
+log = logging.getLogger(__name__)
+_JOB: Final[TypeAdapter[Job]] = TypeAdapter(AnyJob)
+SECOND: Final = timedelta(seconds=1)  # SQS knows no less
+_tries = metrics.get_meter(__name__).create_counter(
+    "darkroom.webhooks.tries", unit="{request}", description="Requests to webhooks, by outcome"
+)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliver:
+    """Does what a message says; raises `AppError`, and then the message comes again."""
+
+    store: Store
+    jobs: Jobs
+    ledger: Ledger
+    sender: Sender
+    replay: Replay
+    hosts: Hosts
+    retries: Retries
+    now: Callable[[], datetime] = _now
+
+    async def __call__(self, received: Received) -> None:
+        """Send one message if it is time, and settle it when nothing more is to be done."""
+        try:
+            job = _JOB.validate_json(received.body)
+        except ValidationError:
+            await self.jobs.park(received, "it is no message of webhooks")
+            return
+        found = (one for one in await self.store.of(job.tenant) if one.id == job.webhook)
+        webhook = next(found, None)
+        if webhook is None or not webhook.active:
+            await self.jobs.settle(received)
+        elif isinstance(job, ReplayJob):
+            await self.replay.page(webhook, job)
+            await self.jobs.settle(received)
+        elif self.hosts.is_full(webhook.host):
+            await self._put_back(received, webhook)
+        else:
+            await self._deliver(received, webhook, job)
+
+    async def _deliver(
+        self, received: Received, webhook: Webhook, job: EventJob | TestJob
+    ) -> None:
+        before = None
+        if received.receives > 1:
+            before = await self.store.delivery(webhook.id, job.uid)
+        event = await self._event(job)
+        if event is None or (before and before.state is not DeliveryState.RETRYING):
+            await self.jobs.settle(received)
+            return
+        early = _until(before, self.now())
+        if early >= SECOND:
+            await self.jobs.release(received, early)
+            return
+        answer = await self._post(webhook, job, event)
+        if answer is None:
+            await self._put_back(received, webhook)
+            return
+        delivery = self._outcome(webhook, job, event, answer, before.tries if before else 0)
+        await self._end(received, webhook, delivery)
+
+    async def _put_back(self, received: Received, webhook: Webhook) -> None:
+        await self.jobs.release(received, max(self.hosts.wait(webhook.host), SECOND))
+
+    async def _event(self, job: EventJob | TestJob) -> Event | None:
+        if isinstance(job, TestJob):
+            return test_event(job.uid)
+        record = await self.ledger.get(job.uid)
+        return event_of(record) if record and record.terminal else None
+
+    async def _post(
+        self, webhook: Webhook, job: EventJob | TestJob, event: Event
+    ) -> Answer | None:
+        """What came of a request; None if the host has no place for one now."""
+        if not await self.hosts.enter(webhook.host):
+            return None
+        began, answer = self.now(), Answer()
+        try:
+            headers = webhook.headers(f"msg_{job.uid}", event.body, began)
+            answer = await self.sender.post(webhook.url, headers, event.body)
+        finally:
+            took = self.now() - began
+            self.hosts.leave(webhook.host, took, answered=answer.status > 0)
+        return answer
+
+    def _outcome(
+        self,
+        webhook: Webhook,
+        job: EventJob | TestJob,
+        event: Event,
+        answer: Answer,
+        tries: int,
+    ) -> Delivery:
+        now = self.now()
+        tried = Delivery(
+            webhook=webhook.id,
+            uid=job.uid,
+            event=event.type,
+            state=DeliveryState.DELIVERED,
+            tries=tries + 1,
+            status=answer.status,
+            error="",
+            tried_at=now,
+        )
+        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            return tried
+        error = answer.error or f"the answer was {answer.status}"
+        if answer.status == HTTPStatus.GONE or tried.tries >= self.retries.tries:
+            return replace(tried, state=DeliveryState.FAILED, error=error)
+        following = now + self.retries.pause(tried.tries)
+        return replace(tried, state=DeliveryState.RETRYING, error=error, next_try_at=following)
+
+    async def _end(self, received: Received, webhook: Webhook, delivery: Delivery) -> None:
+        _tries.add(1, {"outcome": delivery.state})
+        log.info(
+            "webhook tried",
+            extra={
+                "uid": delivery.uid,
+                "webhook": webhook.id,
+                "state": delivery.state,
+                "status": delivery.status,
+                "tries": delivery.tries,
+            },
+        )
+        if delivery.status == HTTPStatus.GONE:
+            await self.store.change(webhook.tenant, lambda all_: _ended(all_, webhook.id))
+        await self.store.keep(delivery)
+        if delivery.state is DeliveryState.RETRYING:
+            await self.jobs.release(received, _until(delivery, self.now()))
+        elif delivery.state is DeliveryState.FAILED and delivery.status != HTTPStatus.GONE:
+            reason = f"given up after {delivery.tries} tries: {delivery.error}"
+            await self.jobs.park(received, reason)
+        else:
+            await self.jobs.settle(received)
+
+
+def _until(delivery: Delivery | None, now: datetime) -> timedelta:
+    """How long it is until the next try."""
+    following = delivery.next_try_at if delivery else None
+    return following - now if following else timedelta()
+
+
+def _ended(webhooks: Webhooks, id: str) -> Webhooks:
+    ended = {"state": WebhookState.ENDED}
+    return tuple(one.model_copy(update=ended) if one.id == id else one for one in webhooks)
