@@ -159,7 +159,7 @@ def _candidates(value: object) -> Iterator[object]:
             "ReadWriteMany",
         )
         yield from ("NoExecute", "NotIn", "Exists", "Disabled", "Percent", "Pods", "Empty", "2")
-        yield from ("PT9S", "8Ti", "9h", "10%", "0 8 * * *", "99s", "6Gi", "10.9.0.0/16")
+        yield from ("PT9S", "8Ti", "9h", "10%", "0 8 * * *", "99s", "6Gi", "10.9.0.0/16", "EUR")
         yield from (
             "arn:aws:sns:eu-west-1:123456789012:other",
             "bottlerocket@latest",
