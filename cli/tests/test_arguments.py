@@ -3,11 +3,14 @@ from __future__ import annotations
 import base64
 import socket
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import typer
 
 from contracts.kinds import RuntimeType
+from darkroom_cli.commands.stack import read_price
 from darkroom_cli.embedded.stack import check_address
 from darkroom_cli.errors import CommandError
 from darkroom_cli.requests import comfyui_content, image_argument, sdwebui_content
@@ -113,3 +116,13 @@ def test_time_line_is_the_first_of_each_event_in_the_order_of_the_way(tmp_path: 
 
     assert list(found) == ["accepted", "leased"]
     assert found["leased"] == datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["cheap", "-1", "nan", "inf", "1e7", ""])
+def test_a_price_that_is_none_is_refused_with_what_is_allowed(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="allowed: a number, 0 to 1000000"):
+        read_price(text)
+
+
+def test_a_price_is_read_to_the_last_digit() -> None:
+    assert read_price("0.1") == Decimal("0.1")

@@ -138,8 +138,9 @@ async def test_edge_is_asked_for_its_readiness_where_it_listens(tmp_path: Path) 
     attached = (Attached(runtime=runtime, url="http://127.0.0.1:1"),)
     port, health = free_port(), Health()
     addresses = Addresses(
-        host="127.0.0.2", rest=port, grpc=1, router=2, notifier=3, model_sync=4
-    )
+        host="127.0.0.2", rest=port, grpc=1, router=2, notifier=3, model_sync=4,
+        agents={"mine": 5},
+    )  # fmt: skip
     resources = Resources(
         task_topic_arn="tasks", result_topic_arn="results", table="ledger",
         output_bucket="output", model_bucket="models", claim_bucket="claims",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -187,7 +189,10 @@ def test_agent_of_a_started_server_registers_the_models_of_the_bucket(
         queues={"comfyui": "one", "canvas": "two"}, dead_letter_queues={},
         webhook_queue="hooks", webhook_dead_letter_queue="parked",
     )  # fmt: skip
-    addresses = Addresses(host="127.0.0.1", rest=1, grpc=2, router=3, notifier=4, model_sync=5)
+    addresses = Addresses(
+        host="127.0.0.1", rest=1, grpc=2, router=3, notifier=4, model_sync=5,
+        agents={"comfyui": 6, "canvas": 7},
+    )  # fmt: skip
     folder = Folder(tmp_path / "stack")
 
     parts = programs.services(addresses, (ours, theirs), resources, folder, {})
@@ -197,6 +202,31 @@ def test_agent_of_a_started_server_registers_the_models_of_the_bucket(
     }
     assert folders["queue-agent-comfyui"] == str(folder.objects("models"))
     assert folders["queue-agent-canvas"] == ""
+    kinds = {part.environment.get("QUEUE_AGENT_NODE_TYPE") for part in parts} - {None}
+    assert kinds == {"local"}
+
+
+@pytest.mark.parametrize(
+    ("price", "table"),
+    [(None, {}), (Decimal("0.50"), {"local": {"on-demand": "0.50"}})],
+)
+def test_the_price_of_this_machine_is_that_of_its_agents(
+    tmp_path: Path, price: Decimal | None, table: object
+) -> None:
+    attached = parse_runtimes(["canvas=invokeai@http://127.0.0.1:9090"])
+    resources = Resources(
+        task_topic_arn="tasks", result_topic_arn="results", table="ledger",
+        output_bucket="output", model_bucket="models", claim_bucket="claims",
+        queues={"canvas": "one"}, dead_letter_queues={},
+    )  # fmt: skip
+    addresses = Addresses(host="127.0.0.1", rest=1, grpc=2, router=3, notifier=4, model_sync=5)
+
+    parts = programs.services(
+        addresses, attached, resources, Folder(tmp_path), {}, gpu_price=price
+    )
+
+    (agent,) = (part for part in parts if part.name == "queue-agent-canvas")
+    assert json.loads(agent.environment["QUEUE_AGENT_NODE_PRICES"]) == table
 
 
 async def test_sweep_goes_on_after_a_file_that_the_server_removed_meanwhile(

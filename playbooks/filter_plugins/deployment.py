@@ -46,7 +46,8 @@ def deployment_normalised(
     """The fact `deployment` of the text of a file, or of the mapping read from it.
 
     Its keys are `stack`, `stack_name` (as it is written), `model_bucket`, `model_bucket_arn`,
-    `stage_name`, `rate_limit`, `burst_limit` and `runtimes`, a list of `name`, `namespace`,
+    `stage_name`, `rate_limit`, `burst_limit`, `node_prices` (`currency`, and `types`: an hour
+    by instance type, `on-demand` and `spot`) and `runtimes`, a list of `name`, `namespace`,
     `type`, `model_filename`, `dynamic_model`, `chart_repository` (empty: our chart),
     `chart_version` and `values` (for the chart). Fails with the errors of
     `deployment_findings`, if any.

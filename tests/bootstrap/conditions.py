@@ -10,6 +10,7 @@ downloads. The results go to dist/test/reports/bootstrap.xml as well, for the to
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,11 +25,13 @@ from xml.etree import ElementTree
 
 import planted
 from mirror import mirror
-from planted import NOBODY, Place, end_daemons, pack_python, place, python39, share
+from planted import NOBODY, Place, end_daemons, pack_python, place, python, share
 
 REPORT = planted.ROOT / "dist/test/reports/bootstrap.xml"
 DEMO = ("--no-dynamic-ui", "run", "cli:darkroom", "--", "demo")
 DEAD = "http://127.0.0.1:9/simple"
+
+CLIENT_PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 Condition = Callable[[Path, Place | None], Place | None]
 
@@ -81,7 +84,7 @@ def index_down(folder: Path, _: Place | None) -> None:
 
 def no_python_39(folder: Path, seed: Place | None) -> None:
     """Where Python 3.9 is missing, uv fetches it, and the wrapper says so."""
-    listed = pack_python(python39(), folder)
+    listed = pack_python(python("3.9"), folder)
     here = place(
         folder, PATH=hide_python39(folder), PANTS_PYTHON="", PYENV_ROOT="/nonexistent",
         UV_PYTHON_DOWNLOADS_JSON_URL=str(listed),
@@ -144,7 +147,7 @@ def not_root(folder: Path, seed: Place | None) -> None:
         print("  run as a user already, so only the home is read-only")
     cache = folder / "cache"
     cache.mkdir()
-    listed = pack_python(python39(), folder)
+    listed = pack_python(python("3.9"), folder)
     shutil.unpack_archive(folder / "python.tar.gz", folder, filter="data")
     listed.unlink()
     here = place(
@@ -187,14 +190,7 @@ def wheel(folder: Path, seed: Place | None) -> None:
     here.run("package", "//:darkroom").held()
     (built,) = here.clone.glob("dist/darkroom-*.whl")
     (tools,) = here.tools()
-    environment = {
-        name: value
-        for name, value in here.environment.items()
-        if not name.startswith("PIP_") or name == "PIP_CERT"
-    }
-    environment |= {"PIP_CONFIG_FILE": os.devnull}
-    if index := here.environment.get("DARKROOM_INDEX_URL"):
-        environment |= {"PIP_INDEX_URL": index}
+    environment = for_pip(here)
     venv.create(folder / "pipx", with_pip=True)
     run_for(environment, folder / "pipx/bin/pip", "install", "-q", "pipx")
     environment |= {
@@ -208,6 +204,38 @@ def wheel(folder: Path, seed: Place | None) -> None:
         )
         assert output.count("PNG 512x512") == 2, output
         print(f"  {name} time: {time.monotonic() - began:.0f} s")
+
+
+def client_wheel(folder: Path, seed: Place | None) -> None:
+    """The wheel of the client works with each Python of this machine from 3.10 to 3.13."""
+    here = seed or place(folder)
+    here.run("package", "libs/client:darkroom-client").held()
+    (built,) = here.clone.glob("dist/darkroom_client-*.whl")
+    tests = here.clone / "libs/client/tests"
+    environment = for_pip(here) | {"PYTHONPATH": str(tests)}
+    for version in filter(python, CLIENT_PYTHONS):
+        inside = folder / version / "bin"
+        run_for(environment, python(version), "-m", "venv", folder / version)
+        run_for(environment, inside / "pip", "install", "-q", built)
+        given = run_for(environment, inside / "pip", "list", "--format", "freeze")
+        assert not re.search("^(grpcio|boto|darkroom==)", given, re.MULTILINE), given
+        tools = ("pillow", "pytest", "pytest-asyncio", "standardwebhooks")
+        run_for(environment, inside / "pip", "install", "-q", *tools)
+        suite = (tests, "--ignore", tests / "test_typing.py")
+        output = run_for(environment, inside / "python", "-m", "pytest", "-q", *suite)
+        print(f"  Python {version}: {output.splitlines()[-1]}")
+
+
+def for_pip(here: Place) -> dict[str, str]:
+    """An environment in which pip reads no configuration but the index."""
+    environment = {
+        name: value
+        for name, value in here.environment.items()
+        if not name.startswith("PIP_") or name == "PIP_CERT"
+    }
+    if index := here.environment.get("DARKROOM_INDEX_URL"):
+        environment |= {"PIP_INDEX_URL": index}
+    return environment | {"PIP_CONFIG_FILE": os.devnull}
 
 
 def run_for(environment: Mapping[str, str], *command: object) -> str:
@@ -255,7 +283,7 @@ CONDITIONS: dict[str, Condition] = {
     condition.__name__: condition
     for condition in (
         demo, python_path, index_down, no_python_39, no_python_39_nor_mirror, half_finished,
-        two_at_once, path_with_blanks, not_root, wheel, another_index,
+        two_at_once, path_with_blanks, not_root, wheel, client_wheel, another_index,
     )
 }  # fmt: skip
 

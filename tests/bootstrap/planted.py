@@ -121,7 +121,7 @@ def place(folder: Path, *, clone: str = "clone", user: int | None = None, **also
         **{name: os.environ[name] for name in kept if name in os.environ},
         "HOME": str(folder / "home"),
         "PATH": without_shims(),
-        "PANTS_PYTHON": python39(),
+        "PANTS_PYTHON": python("3.9"),
         **also,
     }
     return Place(folder=folder, clone=folder / clone, environment=environment, user=user)
@@ -156,9 +156,12 @@ def without_shims() -> str:
 
 
 @cache
-def python39() -> str:
-    """This machine's Python 3.9, or nothing: the wrapper then fetches one."""
-    for name in ("python3.9", str(Path.home() / ".pyenv/versions/3.9.*/bin/python")):
+def python(version: str) -> str:
+    """This machine's Python of a version such as 3.9, or nothing."""
+    for name in (
+        f"python{version}",
+        str(Path.home() / f".pyenv/versions/{version}.*/bin/python"),
+    ):
         found = [shutil.which(name)] if "/" not in name else [*Path("/").glob(name[1:])]
         for candidate in filter(None, found):
             told = subprocess.run(

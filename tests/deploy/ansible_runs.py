@@ -8,7 +8,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from provisioning import emulator
 from servicekit.listen import HOST, free_port
 from testkit.aws import start, wait_for
-from toolbox import ROOT, tool
+from toolbox import ROOT, packages, tool
 
 PLAY_SECONDS = 1800  # a guard, for a machine that does much else
 # What CloudFormation is given, without what the emulator's refuses.
@@ -58,6 +58,10 @@ class Ansible:
         run = Run(done.returncode, done.stdout + done.stderr)
         assert (run.status != 0) == fails, run.output
         return run
+
+    def as_users_run_it(self) -> Ansible:
+        """The same, by Ansible's own strategy: a process for each module."""
+        return replace(self, variables={**self.variables, "ANSIBLE_STRATEGY": "linear"})
 
     def roles(self, *roles: str, variables: Mapping[str, Any], check: bool = False) -> Run:
         """Run only these roles of ours, with the variables of a user."""
@@ -105,6 +109,9 @@ class Ansible:
             "LANG": "C.UTF-8",
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_FILTER_PLUGINS": os.pathsep.join(FILTERS),
+            # Modules are forked from one process, with less than half of the CPU time.
+            "ANSIBLE_STRATEGY": "mitogen_linear",
+            "ANSIBLE_STRATEGY_PLUGINS": str(packages() / "ansible_mitogen/plugins/strategy"),
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "ansible" / "tmp"),
             "ANSIBLE_REMOTE_TEMP": str(self.folder / "ansible" / "tmp"),

@@ -40,6 +40,7 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
             "stage_name": "dev",
             "rate_limit": 30,
             "burst_limit": 50,
+            "node_prices": {"currency": "USD", "types": {"g5.xlarge": {"on-demand": 1.006}}},
             "runtimes": list(runtimes),
         },
         "deployment_account": ACCOUNT,

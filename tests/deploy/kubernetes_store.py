@@ -38,6 +38,8 @@ apps/v1 replicasets ReplicaSet namespaced
 autoscaling/v2 horizontalpodautoscalers HorizontalPodAutoscaler namespaced
 networking.k8s.io/v1 networkpolicies NetworkPolicy namespaced
 policy/v1 poddisruptionbudgets PodDisruptionBudget namespaced
+rbac.authorization.k8s.io/v1 clusterrolebindings ClusterRoleBinding
+rbac.authorization.k8s.io/v1 clusterroles ClusterRole
 rbac.authorization.k8s.io/v1 rolebindings RoleBinding namespaced
 rbac.authorization.k8s.io/v1 roles Role namespaced
 """

@@ -39,6 +39,16 @@ def test_the_agent_may_change_annotations_of_its_own_pod_only(golden: list[Json]
     assert binding["validationActions"] == ["Deny"]
 
 
+def test_the_agent_may_look_at_a_node_and_nothing_else_beyond_its_namespace(
+    golden: list[Json],
+) -> None:
+    role, binding = only(golden, "ClusterRole"), only(golden, "ClusterRoleBinding")
+
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == only(golden, "RoleBinding")["subjects"]
+
+
 OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "2"}
 POD: Json = {
     "metadata": {

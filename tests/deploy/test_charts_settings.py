@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -208,3 +209,21 @@ def test_the_golden_configuration_keeps_its_keys() -> None:
 
     assert variables["SD_MODEL_CHECKPOINT"] == file["modelFilename"]
     assert variables["CONFIG_FILE"] == "/tmp/config.json"  # noqa: S108  # as the original
+
+
+def test_the_agent_reads_the_prices_and_its_part_of_a_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resources = {"limits": {"nvidia.com/gpu": 2}}
+    above = {"runtime": {"inferenceApi": {"resources": resources}}}
+    agent = containers(_runtime("everything", **above))["queue-agent"]
+    for variable, value in environment(agent).items():
+        monkeypatch.setenv(variable, value)
+
+    read = queue_agent.settings.Settings()
+
+    (node,) = (each for each in agent["env"] if each["name"] == "NODE_NAME")
+    assert node["valueFrom"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
+    assert (read.price_currency, read.gpus) == ("CNY", 2)
+    prices = {"on-demand": Decimal("40.7"), "spot": Decimal(12)}
+    assert read.node_prices == {"g5.12xlarge": prices}

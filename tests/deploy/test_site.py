@@ -47,13 +47,14 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def runs(ansible: Ansible) -> Runs:
-    """A check, two runs and another check."""
+    """A check, two runs as a user does them and another check."""
     configure(ansible)
+    user = ansible.as_users_run_it()
     return Runs(
         before=run(ansible, "--check", **OPTIONS),
         nothing=made(ansible),
-        first=run(ansible, **OPTIONS),
-        second=run(ansible, **OPTIONS),
+        first=run(user, **OPTIONS),
+        second=run(user, **OPTIONS),
         after=run(ansible, "--check", **OPTIONS),
     )
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import shlex
+import signal
 import struct
+import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 from commands import failed, run
-from harness import running_stack
+from harness import HOLD_FILE, TASK_SECONDS, command, environment, running_stack
+from PIL import Image, ImageChops
 
 from darkroom_cli.embedded.folder import Folder
 from darkroom_cli.embedded.programs import STACK
+from darkroom_cli.errors import CommandError
 from provisioning.resources import model_bucket_of
 
 HEAD = b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
@@ -46,8 +53,9 @@ def installed(folder: Path) -> Path:
     python.parent.mkdir(parents=True)
     # The server is started in another folder.
     path = os.pathsep.join(str(Path(each).resolve()) for each in sys.path)
-    words = f"PYTHONPATH={shlex.quote(path)} exec {shlex.quote(sys.executable)}"
-    python.write_text(f'#!/bin/sh\n{words} "$@"\n')
+    hold = folder / HOLD_FILE  # while it is there, nothing is drawn to its end
+    given = f"PYTHONPATH={shlex.quote(path)} SAMPLE_RUNTIME_HOLD_FILE={shlex.quote(str(hold))}"
+    python.write_text(f'#!/bin/sh\n{given} exec {shlex.quote(sys.executable)} "$@"\n')
     python.chmod(0o755)
     about = {"name": "comfyui", "version": "1", "device": "cpu", "source": str(checkout)}
     (place / "installed.json").write_text(json.dumps(about))
@@ -61,19 +69,60 @@ def model(path: Path) -> Path:
     return path
 
 
-def test_demo_with_a_real_server_makes_an_image_and_another_from_it(tmp_path: Path) -> None:
-    place, data = installed(tmp_path), tmp_path / "data"
+def demo_with(place: Path, data: Path) -> tuple[str, ...]:
+    """The arguments of a real demo, whose model is there."""
     models = Folder(data).objects(model_bucket_of(STACK))
     model(models / "Stable-diffusion" / "mine.safetensors")
     server = ("--with", f"comfyui={place}", "--model", "mine.safetensors")
+    return ("demo", "--real", *server, "--data-dir", str(data))
 
-    said = run("demo", "--real", *server, "--data-dir", str(data))
+
+def running_task(folder: Folder) -> str:
+    """Wait until a stack has begun a task, and give its uid."""
+    deadline = time.monotonic() + TASK_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            stack = folder.running()
+            headers, asked = {"x-api-key": stack.api_key}, {"state": "running"}
+            url = f"{stack.endpoint}/v1/tasks"
+            listed = httpx.get(url, headers=headers, params=asked, trust_env=False).json()
+        except (CommandError, httpx.HTTPError):  # it is still being started
+            listed = {"tasks": []}
+        if listed["tasks"]:
+            uid: str = listed["tasks"][0]["uid"]
+            return uid
+        time.sleep(0.1)
+    raise AssertionError(f"no task runs after {TASK_SECONDS} s")
+
+
+def test_demo_with_a_real_server_makes_an_image_and_another_from_it(tmp_path: Path) -> None:
+    said = run(*demo_with(installed(tmp_path), tmp_path / "data"))
 
     shown = re.findall(r"^(.*): PNG 512x512 (\S+); \d+\.\d s on cpu$", said, re.MULTILINE)
     assert [title for title, _ in shown] == ["text-to-image", "image-to-image"]
-    first, second = (Path(file).read_bytes() for _, file in shown)
-    assert first.startswith(b"\x89PNG")
-    assert first != second
+    first, second = (Image.open(file).convert("RGB") for _, file in shown)
+    # The stand-in writes the prompt on the image that it is given, and leaves its edges.
+    left, _, right, _ = ImageChops.difference(first, second).getbbox() or (0, 0, 512, 512)
+    assert 0 < left < right < 512
+
+
+def test_task_of_a_demo_that_is_broken_off_is_cancelled(tmp_path: Path) -> None:
+    place, data = installed(tmp_path), tmp_path / "data"
+    (tmp_path / HOLD_FILE).touch()
+    with subprocess.Popen(
+        command(*demo_with(place, data)),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        uid = running_task(Folder(data))
+        demo.send_signal(signal.SIGINT)
+        _, said = demo.communicate(timeout=TASK_SECONDS)
+
+    assert said.endswith("darkroom: interrupted\n")
+    with running_stack(data, "--with", f"comfyui={place}") as stack:
+        assert asyncio.run(stack.task(uid))["state"] == "cancelled"
 
 
 def test_demo_names_the_models_that_it_can_fetch(tmp_path: Path) -> None:

@@ -112,6 +112,19 @@ def test_submitted_image_is_downloaded(stack: Stack, tmp_path: Path) -> None:
     assert json.loads(run("status", task["uid"], "--data-dir", folder)) == task
 
 
+def test_many_seeds_are_many_images(stack: Stack, tmp_path: Path) -> None:
+    many = ("--prompt", "a boat", "--size", "64", "--count", "3", "--seed-from", "1")
+    folder = tmp_path / "boats"
+
+    printed = run("submit", *many, "--dir", str(folder), "--data-dir", str(stack.folder))
+
+    tasks = json.loads(printed)
+    names = {url.rpartition("/")[2] for task in tasks for url in task["image_url"]}
+    assert [task["state"] for task in tasks] == ["completed"] * 3
+    assert {file.name for file in folder.iterdir()} == names
+    assert len({file.read_bytes() for file in folder.iterdir()}) == 3
+
+
 def test_image_file_becomes_the_start_of_another(stack: Stack, tmp_path: Path) -> None:
     folder, image = str(stack.folder), tmp_path / "image.png"
     run("submit", "--prompt", "A dog", "--out", str(image), "--data-dir", folder)

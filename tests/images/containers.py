@@ -19,16 +19,18 @@ DEBIAN = "bookworm"  # whose Python is 3.11
 
 def base_image() -> str:
     """An image with Python 3.11: DARKROOM_BASE_IMAGE, or one of Debian's packages."""
-    if named := os.environ.get("DARKROOM_BASE_IMAGE"):
-        return named
-    tag = "darkroom-test-base"
+    named = os.environ.get("DARKROOM_BASE_IMAGE")
+    return named or debian_image("essential", "python3", "ca-certificates", "libstdc++6")
+
+
+def debian_image(variant: str, *packages: str) -> str:
+    """An image of Debian's packages, on top of a variant of mmdebstrap."""
+    tag = f"darkroom-test-debian-{variant}"
     with tempfile.TemporaryDirectory() as folder:
         tarball = Path(folder) / "root.tar"
-        _run(
-            "mmdebstrap", "--quiet", "--variant=essential",
-            "--include=python3,ca-certificates,libstdc++6", DEBIAN, str(tarball),
-        )  # fmt: skip
-        _run("docker", "import", str(tarball), tag)
+        include = f"--include={','.join(packages)}"
+        run("mmdebstrap", "--quiet", f"--variant={variant}", include, DEBIAN, str(tarball))
+        run("docker", "import", str(tarball), tag)
     return tag
 
 
@@ -39,7 +41,7 @@ def build(service: str, base: str, root: Path) -> str:
         shutil.copy(root / "images" / "Dockerfile", context)
         (pex,) = root.rglob(f"{service}.pex")
         shutil.copy(pex, context)
-        _run(
+        run(
             "docker", "build", "--network=host", "--tag", tag, "--build-arg", f"BASE={base}",
             "--build-arg", f"SERVICE={service}", context,
         )  # fmt: skip
@@ -63,11 +65,12 @@ def container(program: Program, image: str, folder: Path) -> DockerContainer:
 
 def user(image: str) -> str:
     """The user and group that an image runs as."""
-    return _run("docker", "image", "inspect", "--format", "{{.Config.User}}", image).strip()
+    return run("docker", "image", "inspect", "--format", "{{.Config.User}}", image).strip()
 
 
-def _run(*command: str) -> str:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
+def run(*command: str, seconds: int = 600) -> str:
+    """What a command prints; an error with its last words if it fails."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=seconds)
     said = done.stdout[-2000:] + done.stderr[-2000:]
     assert done.returncode == 0, f"{' '.join(command)}: {said}"
     return done.stdout

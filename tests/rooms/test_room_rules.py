@@ -20,6 +20,8 @@ BROKEN = [
     ("tests-only", "notifier/settle.py", "import testkit.aws"),
     ("one-edge-to-aws", "model_sync/catalogue.py", "import botocore.exceptions"),
     ("pure-contracts", "contracts/message.py", "import asyncio"),
+    ("client-alone", "darkroom_client/calls.py", "import contracts.ids"),
+    ("client-layered", "darkroom_client/exchange.py", "import darkroom_client.transfer"),
     ("deployment-alone", "deployment/rules.py", "import pydantic"),
     ("settings-in-main", "router/submit.py", "import router.settings"),
     ("ingest-inwards", "ingest/domain.py", "import ingest.ports"),

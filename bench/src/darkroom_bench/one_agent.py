@@ -126,6 +126,7 @@ class OneAgent:
             router=free_port(),
             notifier=free_port(),
             model_sync=free_port(),
+            agents={self.attached.runtime.name: free_port()},
         )
         listed = programs.services(
             addresses,

@@ -89,8 +89,8 @@ def random_checkpoint(
     """Write a checkpoint of the form of Stable Diffusion 1.5 with random weights.
 
     It costs a server as much as a real one, and its pictures show nothing. The tiny one has
-    only the first level of the U-Net; ComfyUI takes it, a server that expects each tensor
-    does not.
+    only the first level of the U-Net; ComfyUI takes it, a server that expects each tensor, as
+    InvokeAI does, takes the whole one.
 
     Examples:
 

@@ -26,8 +26,14 @@
 {{- define "runtime.agentKnobs" -}}
 answer_bytes depth input_audio_bytes input_buckets input_bytes input_count input_model_bytes input_ports
 input_private_hosts input_redirects input_timeout input_total_bytes input_user_agent input_video_bytes
-invokeai_models_folder lease log_level receive_wait refusal_pause run_timeout_cap run_timeout_floor
+invokeai_models_folder lease log_level node_type receive_wait refusal_pause run_timeout_cap run_timeout_floor
 run_timeout_per_megapixel_step runtime_load_time runtime_poll runtime_silence settle_budget
+{{- end }}
+
+{{/* How many GPUs of its node a pod has: 1 where it names none. */}}
+{{- define "runtime.gpus" -}}
+{{- $limits := .Values.runtime.inferenceApi.resources.limits | default dict }}
+{{- max 1 (get $limits "nvidia.com/gpu" | default "1" | int) }}
 {{- end }}
 
 {{/* The variables of the agent that the chart sets, as (dict "env" list) in YAML. */}}
@@ -47,6 +53,10 @@ run_timeout_per_megapixel_step runtime_load_time runtime_poll runtime_silence se
       "dynamic_model" (.Values.dynamicModel | toString)
       "drain" (.Values.runtime.drainSeconds | int | toString)
       "termination_grace" (.Values.runtime.terminationGracePeriodSeconds | int | toString)
+      "node_name" "$(NODE_NAME)"
+      "node_prices" (toJson $facts.nodePrices.types)
+      "price_currency" $facts.nodePrices.currency
+      "gpus" (include "runtime.gpus" .)
       "agent_name" "$(POD_NAME)"
       "pod_name" "$(POD_NAME)"
       "pod_namespace" .Release.Namespace }}
@@ -65,6 +75,10 @@ env:
     valueFrom:
       fieldRef:
         fieldPath: metadata.name
+  - name: NODE_NAME
+    valueFrom:
+      fieldRef:
+        fieldPath: spec.nodeName
   {{- range $name, $value := $settings }}
   - name: QUEUE_AGENT_{{ upper $name }}
     value: {{ $value | quote }}

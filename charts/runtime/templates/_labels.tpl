@@ -62,6 +62,10 @@ runtime-{{ .Values.name }}
 {{ .Release.Namespace }}-{{ .Values.name }}-own-pod
 {{- end }}
 
+{{- define "runtime.nodeReader" -}}
+{{ .Release.Namespace }}-{{ .Values.name }}-node
+{{- end }}
+
 {{/* (dict "repository" ... "tag" ... "digest" ...) */}}
 {{- define "runtime.image" -}}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default "latest" }}{{ end }}

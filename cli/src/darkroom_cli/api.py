@@ -1,21 +1,29 @@
-"""A client of Darkroom's REST API, as the commands need it."""
+"""The client of the commands: `darkroom_client`, whose errors end a command with a sentence."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import date
+from types import TracebackType
 from typing import Any, Final
 
-import httpx
-from httpx_sse import aconnect_sse
+from pydantic_core import to_json
 
-from contracts.ids import task_id
 from darkroom_cli.errors import CommandError
+from darkroom_client import (
+    AsyncDarkroom,
+    DarkroomError,
+    GroupBy,
+    Image,
+    StateEvent,
+    Task,
+    Unreachable,
+    results,
+)
+from darkroom_client.calls import Call
 
-TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
-POLL_SECONDS: Final = 0.25
-EVENT_TRIES: Final = 20  # without an event in between
-LINK_SECONDS: Final = 600
+TERMINAL: Final = results.TERMINAL
 # For some time a gateway refuses a new API key, and a new load balancer has no targets.
 _UNREADY: Final = frozenset({401, 403, 500, 502, 503, 504})
 
@@ -24,22 +32,35 @@ class UnreadyError(CommandError):
     """A call failed in a way that may pass while a stack is new."""
 
 
-class Api:
-    """Calls one endpoint with one key; raises `CommandError` with the refusal's own words."""
+class UnreachableError(UnreadyError):
+    """Nothing answers at the endpoint."""
 
-    def __init__(self, endpoint: str, api_key: str, *, trust_env: bool = False) -> None:
-        self._client = httpx.AsyncClient(
-            base_url=endpoint,
-            headers={"x-api-key": api_key},
-            timeout=30,
-            trust_env=trust_env,
-            follow_redirects=False,
+    status = 3
+
+
+class Api:
+    """Calls one endpoint with one key; gives answers as they came and raises `CommandError`.
+
+    Each call is made once unless `retry_seconds` says otherwise: people see at once what is
+    wrong, and `verify` is patient itself.
+    """
+
+    def __init__(
+        self, endpoint: str, api_key: str, *, trust_env: bool = False, retry_seconds: float = 0
+    ) -> None:
+        self._client = AsyncDarkroom(
+            endpoint, api_key, retry_seconds=retry_seconds, trust_env=trust_env
         )
 
     async def __aenter__(self) -> Api:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self._client.aclose()
 
     async def submit(self, metadata: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
@@ -50,117 +71,96 @@ class Api:
         self, body: dict[str, Any], *, idempotency_key: str | None = None
     ) -> dict[str, Any]:
         """Hand in a whole body of v1alpha2 and give the answer; once for each key."""
-        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-        return await self._call("POST", "/v1alpha2", json=body, headers=headers)
+        with _told():
+            return dict((await self._client.submit(body, idempotency_key=idempotency_key)).raw)
 
     async def task(self, name: str) -> dict[str, Any]:
         """One task by uid or id."""
-        return await self._call("GET", _path(name))
+        with _told():
+            return dict((await self._client.task(name)).raw)
 
     async def links(self, name: str) -> list[str]:
         """Links that download a task's files for a while, its images first."""
-        answer = await self._call("GET", _path(name), params={"links": LINK_SECONDS})
-        links: list[str] = answer["links"]
-        return links
+        with _told():
+            return await self._client.links(name)
+
+    async def images(self, task: dict[str, Any]) -> tuple[Image, ...]:
+        """Download the images of a task that has ended."""
+        with _told():
+            return await self._client.images(Task.model_validate(task))
 
     async def tasks(
         self, *, runtime: str | None, state: str | None, limit: int
     ) -> list[dict[str, Any]]:
         """The newest tasks."""
-        wanted = {"runtime": runtime, "state": state, "limit": limit}
-        given = {name: value for name, value in wanted.items() if value is not None}
-        answer = await self._call("GET", "/v1/tasks", params=given)
-        tasks: list[dict[str, Any]] = answer["tasks"]
-        return tasks
+        found: list[dict[str, Any]] = []
+        with _told():
+            async for task in self._client.tasks(runtime=runtime, state=state, page=limit):
+                found.append(dict(task.raw))
+                if len(found) == limit:
+                    break
+        return found
 
     async def cancel(self, name: str) -> dict[str, Any]:
         """Take a task back and give it as it stands."""
-        return await self._call("DELETE", _path(name))
+        with _told():
+            return dict((await self._client.cancel(name)).raw)
 
     async def events(self, name: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Each event of a task with its content, until it has ended.
 
-        A broken stream is taken up again where it broke, a few times; raises `CommandError`
+        A broken stream is taken up again where it broke, for a while; raises `CommandError`
         when there is none at all.
         """
-        path, last, tries, connected = _path(name), "", 0, False
-        while tries < EVENT_TRIES:
-            headers = {"last-event-id": last} if last else {}
-            try:
-                async with aconnect_sse(
-                    self._client, "GET", f"{path}/events", headers=headers
-                ) as source:
-                    if not source.response.is_success:
-                        await source.response.aread()
-                        raise _refusal(source.response)
-                    connected = True
-                    async for event in source.aiter_sse():
-                        last, tries = event.id, 0
-                        content = event.json()
-                        yield event.event, content
-                        if event.event == "state" and content["state"] in TERMINAL:
-                            return
-            except httpx.HTTPError as error:
-                if not connected:
-                    raise self._unreachable(error) from error
-                await asyncio.sleep(POLL_SECONDS)
-            tries += 1
+        with _told():
+            async for event in self._client.watch(name):
+                if isinstance(event, StateEvent):
+                    yield "state", dict(event.task.raw)
+                else:
+                    yield "progress", dict(event.raw)
 
     async def runtimes(self) -> list[dict[str, Any]]:
         """What can be asked for."""
-        answer = await self._call("GET", "/v1/runtimes")
-        runtimes: list[dict[str, Any]] = answer["runtimes"]
-        return runtimes
+        with _told():
+            return [dict(runtime.raw) for runtime in await self._client.runtimes()]
 
     async def models(self) -> list[dict[str, Any]]:
         """The catalogue."""
-        answer = await self._call("GET", "/v1/models")
-        models: list[dict[str, Any]] = answer["models"]
-        return models
+        with _told():
+            return [dict(model.raw) for model in await self._client.models()]
 
-    async def call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        """What any route answers; `arguments` are those of a request of httpx."""
-        return await self._call(method, path, **arguments)
+    async def usage(self, first: date, last: date, by: GroupBy) -> dict[str, Any]:
+        """What tasks that ended on these days have used."""
+        with _told():
+            return dict((await self._client.usage(first, last, group_by=by)).raw)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, str],
+        json: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """What a route answers for which the client has no method yet."""
+        body = None if json is None else to_json(json)
+        headers = {} if body is None else {"content-type": "application/json"}
+        asked = Call[dict[str, Any]](dict, path, method, params, headers, body)
+        with _told():
+            return await self._client._run(self._client._exchange.call(asked))
 
     async def finished(self, name: str) -> dict[str, Any]:
         """Wait for a terminal state and give the task."""
-        while True:
-            task = await self.task(name)
-            if task["state"] in TERMINAL:
-                return task
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        try:
-            answer = await self._client.request(method, path, **arguments)
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        if not answer.is_success:
-            raise _refusal(answer)
-        try:
-            value: dict[str, Any] = answer.json()
-        except ValueError:
-            raise CommandError(f"{self._client.base_url} is no Darkroom: no JSON") from None
-        return value
-
-    def _unreachable(self, error: httpx.HTTPError) -> CommandError:
-        return UnreadyError(
-            f"{self._client.base_url} cannot be reached: {type(error).__name__}"
-        )
+        with _told():
+            return dict((await self._client.wait(name, timeout=None)).raw)
 
 
-def _path(name: str) -> str:
-    """The path of a task; a name that no task can have must not become another path."""
+@contextmanager
+def _told() -> Iterator[None]:
     try:
-        return f"/v1/tasks/{task_id(name)}"
-    except ValueError as error:
-        raise CommandError(f"'{name}' is no name of a task: it {error}") from None
-
-
-def _refusal(answer: httpx.Response) -> CommandError:
-    refusal = UnreadyError if answer.status_code in _UNREADY else CommandError
-    try:
-        problem = answer.json()
-        return refusal(f"{problem['code']}: {problem['detail']}")
-    except (ValueError, KeyError, TypeError):
-        return refusal(f"the endpoint answered {answer.status_code}")
+        yield
+    except Unreachable as error:
+        raise UnreachableError(str(error)) from error
+    except DarkroomError as error:
+        kind = UnreadyError if error.status in _UNREADY else CommandError
+        raise kind(str(error)) from error

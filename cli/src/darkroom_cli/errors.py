@@ -4,4 +4,6 @@ from __future__ import annotations
 
 
 class CommandError(Exception):
-    """Printed as `darkroom: <message>`; the exit status is 1."""
+    """Printed as `darkroom: <message>`; `status` is that of the command."""
+
+    status = 1

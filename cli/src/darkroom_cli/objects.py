@@ -6,8 +6,6 @@ import asyncio
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
-
 from awsio import clients
 from awsio.errors import translated
 from darkroom_cli.errors import CommandError
@@ -38,18 +36,6 @@ async def remove_object(url: str) -> None:
 async def download(url: str, file: Path) -> None:
     """Write an `s3://` object to a file; raises `CommandError`."""
     await keep(await read_object(url), file)
-
-
-async def download_link(link: str, file: Path) -> None:
-    """Write what a presigned link gives to a file; raises `CommandError`."""
-    try:
-        async with httpx.AsyncClient(timeout=60) as client:
-            answer = (await client.get(link)).raise_for_status()
-    except httpx.HTTPStatusError as error:
-        raise CommandError(f"the download answers {error.response.status_code}") from error
-    except httpx.HTTPError as error:
-        raise CommandError(f"cannot download: {type(error).__name__}") from error
-    await keep(answer.content, file)
 
 
 async def keep(content: bytes, file: Path) -> None:

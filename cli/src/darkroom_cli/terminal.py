@@ -80,11 +80,16 @@ class Target:
     api_key: str = field(repr=False)
     running: Running | None = None  # None: it does not run here
 
-    def api(self) -> Api:
+    def api(self, *, retry_seconds: float = 0) -> Api:
         """A client; only what is elsewhere may be behind this user's proxy."""
         from darkroom_cli.api import Api
 
-        return Api(self.endpoint, self.api_key, trust_env=self.running is None)
+        return Api(
+            self.endpoint,
+            self.api_key,
+            trust_env=self.running is None,
+            retry_seconds=retry_seconds,
+        )
 
 
 def target(endpoint: str | None, api_key_file: Path | None, data_dir: Path | None) -> Target:
@@ -170,11 +175,12 @@ def use_aws_of(running: Running) -> None:
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run a command to its end; a known failure is one sentence and exit status 1."""
+    """Run a command to its end; a known failure is one sentence and its exit status."""
     try:
         asyncio.run(work)
     except* (CommandError, AppError) as failed:
-        fail(_first(failed))
+        error = _first(failed)
+        fail(error, status=error.status if isinstance(error, CommandError) else 1)
 
 
 def attempt(read: Callable[[], T]) -> T:
@@ -185,11 +191,11 @@ def attempt(read: Callable[[], T]) -> T:
         fail(error)
 
 
-def fail(*reasons: object) -> NoReturn:
-    """End the command with a sentence for each reason and exit status 1."""
+def fail(*reasons: object, status: int = 1) -> NoReturn:
+    """End the command with a sentence for each reason."""
     for reason in reasons:
         notes.print(f"darkroom: {reason}", highlight=False, markup=False, soft_wrap=True)
-    raise SystemExit(1)
+    raise SystemExit(status)
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> BaseException:

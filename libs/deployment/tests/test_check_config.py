@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployment.check import check
+from deployment.node_prices import node_prices
 from deployment.normalise import normalised
 from deployment.rules import partition_of
 from deployment.template import Wanted, written
@@ -75,6 +76,7 @@ def test_golden_file_becomes_the_fact_of_the_playbooks() -> None:
         "stage_name": "dev",
         "rate_limit": 30,
         "burst_limit": 50,
+        "node_prices": node_prices({}),
         "runtimes": [
             {
                 "name": "sdruntime",

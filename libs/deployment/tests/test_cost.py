@@ -101,7 +101,7 @@ def test_record_is_written_four_times_and_once_a_second() -> None:
         6,
         64,
     ]
-    assert write_units(Decimal("1.5")) == 6 * 3 + 2
+    assert write_units(Decimal("1.5")) == 6 + 3 + 2 + 3
 
 
 def test_prices_may_come_from_a_file_and_one_by_one() -> None:

@@ -45,11 +45,11 @@ def test_nodes_keep_up_with_the_images() -> None:
         assert (of.gpu_nodes - 1) * Decimal("0.8") / Decimal("1.5") * 60 < rate
 
 
-def test_one_runtime_is_not_enough_for_ten_thousand_images_a_minute() -> None:
+def test_one_runtime_is_enough_for_ten_thousand_images_a_minute_and_not_for_fifty() -> None:
     of = sizing(10_000)
 
-    assert of.index_units == 1_000
-    assert (sizing(100).runtimes, of.runtimes) == (1, 2)
+    assert (of.index_units, of.table_units) == (167, 1_500)
+    assert (of.runtimes, sizing(50_000).runtimes) == (1, 2)
 
 
 def test_rate_of_nothing_is_refused() -> None:

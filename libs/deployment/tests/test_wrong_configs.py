@@ -60,7 +60,7 @@ WRONG: list[tuple[str, object, str]] = [
         "stackname",
         "x",
         "stackname: found an unknown key; allowed: "
-        "APIGW, modelBucketArn, modelsRuntime, stackName (did you mean "
+        "APIGW, modelBucketArn, modelsRuntime, nodePrices, stackName (did you mean "
         "stackName?)",
     ),
     (

@@ -107,10 +107,11 @@ async def test_an_item_of_an_older_release_is_read_and_changed(
 
 async def test_what_is_not_due_is_not_in_the_index(dynamodb: DynamoDbLedger) -> None:
     record = await dynamodb.create(new_record())
-    await dynamodb.finish(record.uid, FAILED, NOW)
+    ended, _ = await dynamodb.finish(record.uid, FAILED, NOW)
+    assert ended is not None
     key = {"uid": {"S": record.uid}}
     due = await dynamodb.client.get_item(TableName=dynamodb.table, Key=key)
-    await dynamodb.mark_callback_sent(record.uid)
+    await dynamodb.mark_callback_sent(ended, NOW)
     told = await dynamodb.client.get_item(TableName=dynamodb.table, Key=key)
     assert "due_since" in due["Item"]
     assert "due_since" not in told["Item"]

@@ -267,7 +267,8 @@ async def test_an_overdue_callback_is_taken_by_one_until_it_is_told(
     assert record.uid not in await ledger.overdue(LATER, 1000)
     much_later = LATER + timedelta(minutes=1)
     assert record.uid in await ledger.overdue(much_later, 1000)
-    await ledger.mark_callback_sent(record.uid)
+    assert ended is not None
+    await ledger.mark_callback_sent(ended, NOW)
     assert record.uid not in await ledger.overdue(much_later, 1000)
     assert await ledger.take_overdue(record.uid, much_later, much_later) is None
 

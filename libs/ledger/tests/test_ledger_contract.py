@@ -42,7 +42,7 @@ async def test_an_unknown_uid_has_no_record(ledger: Ledger) -> None:
     assert await ledger.begin(uid, NOW) is None
     assert await ledger.finish(uid, DONE, NOW) == (None, False)
     await ledger.report(uid, 1, Progress(step=1, total=2))
-    await ledger.mark_callback_sent(uid)
+    await ledger.mark_callback_sent(replace(new_record(), callback_due=True), NOW)
     assert await ledger.get(uid) is None
 
 
@@ -219,7 +219,7 @@ async def test_a_told_callback_is_no_longer_due(ledger: Ledger, record: Record) 
     ended, _ = await ledger.finish(record.uid, DONE, NOW)
     assert ended is not None
     for _ in range(2):
-        await ledger.mark_callback_sent(record.uid)
+        await ledger.mark_callback_sent(ended, NOW)
         assert await ledger.get(record.uid) == replace(ended, callback_due=False)
 
 

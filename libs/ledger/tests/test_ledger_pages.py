@@ -91,8 +91,8 @@ async def test_records_of_other_runtimes_stay_out(ledger: Ledger) -> None:
 async def test_a_page_shows_records_as_they_ended(ledger: Ledger) -> None:
     runtime, (record,) = await filled(ledger, [True])
     ended, _ = await ledger.finish(record.uid, DONE, NOW)
-    await ledger.mark_callback_sent(record.uid)
     assert ended is not None
+    await ledger.mark_callback_sent(ended, NOW)
     page = await ledger.page(
         OfRuntime(runtime=runtime), state=TaskState.COMPLETED, limit=1, before=None
     )

@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from contracts.keys import KeyScope
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
-from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime
+from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
 from darkroom.task.v1.task_pb2 import TaskProgress, TaskRecord
 from darkroom.tasks.v1 import tasks_pb2_grpc
 from ingest.bodies import Bodies
@@ -108,6 +108,7 @@ class FakeRouter:
     known: list[TaskRecord] = field(default_factory=lambda: [TASK])
     asked: dict[str, Any] = field(default_factory=dict)
     held: dict[str, tuple[str, Submission]] = field(default_factory=dict)
+    used: list[Used] = field(default_factory=list)
     error: Exception | None = None
     serving: bool = True
 
@@ -166,6 +167,11 @@ class FakeRouter:
         return ListTasksResponse(
             tasks=known[:limit], next_before_uid=known[limit - 1].uid if more else ""
         )
+
+    async def usage(self, caller: Caller, first: date, last: date) -> list[Used]:
+        self._fail()
+        self.asked = {"first": first, "last": last, "caller": caller}
+        return self.used
 
     async def runtimes(self) -> tuple[Runtime, ...]:
         self._fail()

@@ -35,8 +35,8 @@ def test_answers_have_the_fields_that_are_sent() -> None:
         (views.V1Alpha2Answer, {"task"}),
         (views.V1Alpha1Answer, {"task"}),
         (views.TaskView, {"links", "warnings"}),
-        (problems.Problem, set()),
-        (Callback, {"warnings"}),
+        (problems.Problem, {"quota", "limit", "used", "resets_at"}),
+        (Callback, {"warnings", "cost"}),
     )
     for answer, (model, asked_for) in zip(ANSWERS, models, strict=True):
         model.model_validate(answer)

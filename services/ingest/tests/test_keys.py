@@ -14,7 +14,7 @@ from ingest_fakes import CALLER, KEY, WRONG_KEY, digest
 from contracts.keys import KeyScope
 from ingest.domain import Caller
 from ingest.keys import Gate, KeysFile, open_gate, watch_keys
-from ingest.throttle import Throttle, ThrottledError
+from ingest.throttle import Room, Throttle, ThrottledError
 from servicekit.errors import FatalError, RejectedError
 
 TICK = timedelta(milliseconds=1)
@@ -237,3 +237,21 @@ async def test_key_that_stays_in_the_file_stays_throttled() -> None:
     with pytest.raises(ThrottledError):
         await gate.admit([KEY.encode()], KeyScope.READ)
     assert await admits(gate, WRONG_KEY)
+
+
+async def test_replicas_share_the_rate_and_the_burst_of_a_key(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    write(path, key("a", KEY, rate_per_second=2.5, burst=7))
+    file = KeysFile(path, rate_per_second=30, burst=50, replicas=2)
+
+    (caller,) = file.read().values()
+
+    assert (caller.rate_per_second, caller.burst) == (1.25, 4)
+
+
+async def test_room_is_what_is_left_of_the_burst() -> None:
+    throttle, caller = Throttle(), replace(CALLER, rate_per_second=0.001, burst=5)
+    assert throttle.room(caller) == Room(5, timedelta(0))
+    for left in (4, 3, 2, 1, 0):
+        await throttle.take(caller)
+        assert throttle.room(caller) == Room(left, timedelta(seconds=1000 * (5 - left)))

@@ -245,6 +245,7 @@ async def test_router_gets_every_field_of_a_submission(tmp_path: Path) -> None:
                 timeout_seconds=1.5,
                 inputs="none",
                 previews="keep",
+                include=["cost"],
             )
             headers = {"Idempotency-Key": "key 1"}
             answer = await client.post("/v1alpha2", json=body, headers=headers)
@@ -266,6 +267,7 @@ async def test_router_gets_every_field_of_a_submission(tmp_path: Path) -> None:
         timeout=Duration(seconds=1, nanos=500_000_000),
         inputs=router_pb2.Inputs(),
         previews="keep",
+        include=["cost"],
         idempotency_key="key 1",
         fingerprint=request.fingerprint,
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ingest_fakes import (
+    CALLER,
     JSON,
     KEY,
     UID,
@@ -18,6 +20,7 @@ from ingest_fakes import (
     World,
     check_problem,
     counted,
+    digest,
     encode,
     golden,
     rest,
@@ -289,3 +292,16 @@ async def test_request_in_flight_at_the_end_is_answered(world: World) -> None:
 async def ask(url: str) -> httpx.Response:
     async with httpx.AsyncClient() as client:
         return await client.get(url, headers={"x-api-key": KEY})
+
+
+async def test_every_answer_tells_what_the_key_may_still_ask(world: World) -> None:
+    slow = replace(CALLER, rate_per_second=0.001, burst=2)
+    world.gate.replace({digest(KEY): slow})
+    async with rest(world) as client:
+        answers = [await client.get(path) for path in ("/v1/runtimes", "/v1/none", "/v1/tasks")]
+    told = [
+        tuple(answer.headers[f"ratelimit-{name}"] for name in ("limit", "remaining", "reset"))
+        for answer in answers
+    ]
+    assert [answer.status_code for answer in answers] == [200, 404, 429]
+    assert told == [("2", "1", "1000"), ("2", "0", "2000"), ("2", "0", "2000")]

@@ -4,7 +4,7 @@ import pytest
 from ingest_fakes import TASK, UID, World, check_problem, encode, rest, stamp, task_with
 
 from contracts.state import TaskState
-from darkroom.task.v1.task_pb2 import TaskError, TaskRecord
+from darkroom.task.v1.task_pb2 import TaskCost, TaskError, TaskRecord
 from ingest.look_up import cursor_before
 
 
@@ -26,6 +26,13 @@ async def test_task_is_told_in_full(world: World) -> None:
         warnings=("another sampler",),
         tenant="studio",
         key="bot",
+        cost=TaskCost(
+            gpu_ms=1500,
+            amount_micros=207,
+            currency="USD",
+            node_type="g5.2xlarge",
+            capacity="spot",
+        ),
     )
     world.router.known.append(done)
     async with rest(world) as client:
@@ -60,7 +67,23 @@ async def test_task_is_told_in_full(world: World) -> None:
     assert answer["warnings"] == ["another sampler"]
     assert (answer["tenant"], answer["key"]) == ("studio", "bot")
     assert answer["error"] == {"code": "runtime_error", "message": "no", "retryable": True}
+    assert answer["cost"] == {
+        "gpu_seconds": 1.5,
+        "currency": "USD",
+        "amount": "0.000207",
+        "node_type": "g5.2xlarge",
+        "capacity": "spot",
+    }
     assert (answer["context"], answer["progress"], answer["started_at"]) == (None, None, None)
+
+
+async def test_a_cost_without_a_price_has_no_amount(world: World) -> None:
+    world.router.known.append(task_with(id="unpriced", cost=TaskCost(gpu_ms=0)))
+    async with rest(world) as client:
+        told = (await client.get("/v1/tasks/unpriced")).json()["cost"]
+
+    unknown = dict.fromkeys(("currency", "amount", "node_type", "capacity"))
+    assert told == {"gpu_seconds": 0, **unknown}
 
 
 @pytest.mark.parametrize("id", ["other", ".hidden", "a%20b", "%ff", "a%00"])

@@ -31,10 +31,10 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic_core import from_json
 
-from contracts.kinds import Previews
+from contracts.kinds import Extra, Previews
 from contracts.message import CONTENT_LIMIT_BYTES
 from contracts.state import TaskState
-from darkroom.task.v1.task_pb2 import TaskError
+from darkroom.task.v1.task_pb2 import TaskCost, TaskError
 from darkroom.tasks.v1 import tasks_pb2
 from ingest.look_up import cursor_before
 from ingest.rpc import _context, _plain
@@ -169,6 +169,21 @@ async def test_that_previews_are_kept_is_handed_on(world: World) -> None:
     handed_on = [submission.previews for submission, _ in world.router.submitted]
     assert handed_on == [None, Previews.KEEP]
     assert told["fields"] == ["previews"]
+
+
+async def test_what_the_callback_shall_have_is_handed_on(world: World) -> None:
+    async with rpc(world) as stub:
+        for include in ([], ["cost"]):
+            await stub.SubmitTask(request(include=include), metadata=WITH_KEY)
+        told = await refusal(
+            stub.SubmitTask(request(include=["seed"]), metadata=WITH_KEY),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "invalid_request",
+        )
+
+    handed_on = [submission.include for submission, _ in world.router.submitted]
+    assert handed_on == [(), (Extra.COST,)]
+    assert told["fields"] == ["include.0"]
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 86_401, 10**15])
@@ -315,6 +330,13 @@ async def test_task_is_told_in_full(world: World) -> None:
         error=TaskError(code="runtime_error", message="no", retryable=True),
         warnings=("another sampler",),
         progress=None,
+        cost=TaskCost(
+            gpu_ms=1500,
+            amount_micros=207,
+            currency="USD",
+            node_type="g5.2xlarge",
+            capacity="spot",
+        ),
     )
     world.router.known.append(failed)
     async with rpc(world) as stub:
@@ -337,6 +359,13 @@ async def test_task_is_told_in_full(world: World) -> None:
     }
     assert done.task.error.code == "runtime_error"
     assert list(done.task.warnings) == ["another sampler"]
+    assert done.task.cost == tasks_pb2.TaskCost(
+        gpu_seconds=1.5,
+        currency="USD",
+        amount="0.000207",
+        node_type="g5.2xlarge",
+        capacity="spot",
+    )
     assert (done.task.output_url, list(done.task.image_url)) == (
         "s3://b/x.out",
         ["s3://b/1.png"],

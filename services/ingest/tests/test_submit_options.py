@@ -22,7 +22,7 @@ from ingest_fakes import (
 )
 
 from contracts.ids import new_uid
-from contracts.kinds import Previews
+from contracts.kinds import Extra, Previews
 from contracts.state import TaskState
 from darkroom.tasks.v1 import tasks_pb2
 
@@ -219,6 +219,36 @@ async def test_a_wrong_wish_for_previews_is_named(world: World, wrong: object) -
     [error] = refused.json()["errors"]
     assert error["field"] == "task.metadata.previews"
     assert "one of keep" in error["message"]
+
+
+@pytest.mark.parametrize(("include", "handed_on"), [([], ()), (["cost"], (Extra.COST,))])
+async def test_what_the_callback_shall_have_goes_to_the_router(
+    world: World, include: object, handed_on: object
+) -> None:
+    async with rest(world) as client:
+        answer = await client.post("/v1alpha2", json=v1alpha2(include=include))
+    assert answer.status_code == 200
+    assert world.router.submitted[0][0].include == handed_on
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field", "said"),
+    [
+        (["seed"], "include.0", "must be one of cost"),
+        ([None], "include.0", "must be one of cost"),
+        ("cost", "include", "valid"),
+        (["cost", "cost"], "include", "at most 1 item"),
+    ],
+)
+async def test_what_no_callback_has_is_named(
+    world: World, wrong: object, field: str, said: str
+) -> None:
+    async with rest(world) as client:
+        refused = await client.post("/v1alpha2", json=v1alpha2(include=wrong))
+    assert refused.status_code == 400
+    [error] = refused.json()["errors"]
+    assert error["field"] == f"task.metadata.{field}"
+    assert said in error["message"]
 
 
 @pytest.mark.parametrize("id", [UID, "test-t2i"])

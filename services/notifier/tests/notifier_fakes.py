@@ -10,6 +10,7 @@ from contracts.callback import Callback, Failure
 from contracts.ids import Prefix, TaskId, Uid
 from contracts.kinds import TaskType
 from ledger.memory import MemoryLedger
+from ledger.open_tasks_memory import MemoryOpenTasks
 from ledger.record import Record, Result
 from notifier.changes import Changes
 from notifier.progress_limiter import ProgressLimiter
@@ -84,6 +85,7 @@ class World:
     """The use case with fakes around it, and one queued task."""
 
     ledger: MemoryLedger = field(default_factory=lambda: MemoryLedger({UID: RECORD}))
+    open_tasks: MemoryOpenTasks = field(default_factory=MemoryOpenTasks)
     topic: FakeResultTopic = field(default_factory=FakeResultTopic)
     webhooks: FakeAnnouncer = field(default_factory=FakeAnnouncer)
     changes: Changes = field(default_factory=Changes)
@@ -96,6 +98,7 @@ class World:
     def settle(self) -> Settle:
         return Settle(
             ledger=self.ledger,
+            open_tasks=self.open_tasks,
             topic=self.topic,
             webhooks=self.webhooks,
             changes=self.changes,

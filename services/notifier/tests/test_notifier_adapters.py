@@ -11,6 +11,7 @@ from awsio import clients
 from contracts.callback import Callback
 from contracts.ids import new_uid
 from ledger.dynamodb import DynamoDbLedger
+from ledger.open_tasks_dynamodb import DynamoDbOpenTasks
 from ledger.record import Result
 from notifier.adapters.sns import SnsResultTopic
 from notifier.changes import Changes
@@ -59,6 +60,7 @@ async def test_a_subscriber_gets_the_callback_with_what_it_may_filter_by(
         topic = SnsResultTopic(client=sns, topic_arn=made.result_topic_arn)
         settle = Settle(
             ledger=ledger,
+            open_tasks=DynamoDbOpenTasks(ledger=ledger),
             topic=topic,
             webhooks=world.webhooks,
             changes=Changes(),

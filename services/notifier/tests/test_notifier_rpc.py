@@ -8,10 +8,11 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from notifier_fakes import NOW, UID, World
 
+from contracts.cost import Cost
 from contracts.ids import new_uid
 from contracts.state import Progress, TaskState
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
-from darkroom.task.v1.task_pb2 import TaskError
+from darkroom.task.v1.task_pb2 import TaskCost, TaskError
 from notifier.rpc import NotifierService
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
@@ -73,6 +74,29 @@ async def test_what_a_runtime_did_otherwise_is_told(
 
     (callback,) = world.callbacks
     assert callback.warnings == ("another sampler",)
+
+
+async def test_what_attempts_have_cost_is_kept_and_nothing_below_zero(
+    stub: NotifierServiceAsyncStub, world: World
+) -> None:
+    await stub.BeginAttempt(begin(UID), timeout=60)
+    wrong = TaskCost(gpu_ms=-5, amount_micros=-5, currency="USD")
+    released = notifier_pb2.ReleaseAttemptRequest(uid=UID, attempt=1, cost=wrong)
+    await stub.ReleaseAttempt(released, timeout=60)
+    await stub.BeginAttempt(begin(UID), timeout=60)
+    cost = TaskCost(gpu_ms=9, amount_micros=4, currency="USD", node_type="g5.xlarge")
+    ended = finish(cost=cost)
+    ended.attempt = 2
+    await stub.FinishTask(ended, timeout=60)
+
+    assert world.record.cost == Cost(gpu_ms=9, micros=4, currency="USD", node_type="g5.xlarge")
+
+
+async def test_an_agent_that_tells_no_cost_is_none_that_costs_nothing(
+    stub: NotifierServiceAsyncStub, world: World
+) -> None:
+    await stub.FinishTask(finish(), timeout=60)
+    assert world.record.cost is None
 
 
 async def test_only_the_first_result_is_committed(

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from notifier_fakes import DONE, FAILED, NOW, RECORD, UID, World, numbered
 
-from contracts.ids import new_uid
-from contracts.kinds import TaskType
+from contracts.cost import Cost
+from contracts.ids import Uid, new_uid
+from contracts.kinds import Extra, TaskType
 from contracts.state import Progress, TaskState
 from contracts.verdict import Verdict
+from ledger.open_tasks import Owner
+from ledger.open_tasks_memory import MemoryOpenTasks
 from ledger.record import CANCELLED, Result
 from notifier.domain import callback_of
 from notifier.progress_limiter import ProgressLimiter
@@ -38,6 +41,24 @@ async def test_the_callback_of_a_failed_task_tells_why(world: World) -> None:
     assert (callback.result, callback.status, callback.image_url) == (False, "failed", [])
     assert callback.output_url == FAILED.output_url
     assert callback.error == FAILED.error
+
+
+async def test_the_callback_has_the_cost_if_it_is_asked_for_and_known(world: World) -> None:
+    cost = Cost(gpu_ms=1500, micros=207, currency="USD", node_type="g5.xlarge")
+    asked = replace(RECORD, include=(Extra.COST,))
+    assert callback_of(replace(asked, state=TaskState.COMPLETED)).cost is None
+    for record in [RECORD, asked]:
+        world.ledger.records[UID] = record
+        await world.settle.finish(UID, replace(DONE, attempt=1, cost=cost))
+    usual, full = (callback.model_dump() for callback in world.callbacks)
+    assert "cost" not in usual
+    assert full["cost"] == {
+        "gpu_seconds": 1.5,
+        "currency": "USD",
+        "amount": "0.000207",
+        "node_type": "g5.xlarge",
+        "capacity": None,
+    }
 
 
 def test_the_callback_of_a_cancelled_task_says_so() -> None:
@@ -270,3 +291,52 @@ async def test_a_task_that_came_past_the_router_is_recorded_once(world: World) -
     await world.settle.finish(new.uid, DONE)
     assert await world.settle.begin(new.uid, "agent-2", 2, new=new) == (Verdict.FINISHED, 0)
     assert [callback.uid for callback in world.callbacks] == [new.uid]
+
+
+async def test_a_key_has_room_for_another_task_before_its_client_is_told(world: World) -> None:
+    owner = Owner("studio", "bot")
+    world.ledger.records[UID] = replace(RECORD, key="bot", counted=True)
+    await world.open_tasks.take(owner, UID, 1)
+    world.topic.down = True
+
+    with pytest.raises(TransientError):
+        await world.settle.finish(UID, DONE)
+
+    assert await world.open_tasks.of(owner) == frozenset()
+
+
+async def test_a_client_is_told_though_nobody_counts_its_open_tasks(world: World) -> None:
+    world.open_tasks = Unreachable()
+    world.ledger.records[UID] = replace(RECORD, key="bot", counted=True)
+
+    assert await world.settle.finish(UID, DONE)
+
+    assert [callback.uid for callback in world.callbacks] == [UID]
+
+
+class Unreachable(MemoryOpenTasks):
+    """Cannot be reached."""
+
+    async def give_back(self, owner: Owner, uid: Uid) -> None:
+        raise TransientError("the table is out of reach")
+
+
+async def test_the_cost_of_an_attempt_that_came_too_late_is_its_tasks(world: World) -> None:
+    for agent in ["agent-1", "agent-2"]:
+        await world.settle.begin(UID, agent)
+    for _ in range(2):
+        await world.settle.finish(UID, replace(DONE, attempt=2, cost=Cost(gpu_ms=5)))
+        await world.settle.finish(UID, replace(FAILED, attempt=1, cost=Cost(gpu_ms=3)))
+    assert world.record.cost == Cost(gpu_ms=8)
+    assert len(world.callbacks) == 1
+
+
+async def test_a_release_that_is_repeated_or_late_is_charged_once(world: World) -> None:
+    await world.settle.begin(UID, "agent-1")
+    await world.settle.begin(UID, "agent-2")
+    for attempt in [1, 2, 1, 2]:
+        await world.settle.release(
+            UID, attempt, interrupted=True, reason="", cost=Cost(gpu_ms=attempt)
+        )
+    assert world.record.cost == Cost(gpu_ms=3)
+    assert world.record.interruptions == 1

@@ -30,6 +30,7 @@ from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.find import find_in_body
 from queue_agent.metrics import Metrics
 from queue_agent.pipeline import consumer as consumer_module
+from queue_agent.pipeline.account import Account
 from queue_agent.pipeline.consumer import Consumer
 from queue_agent.pipeline.readiness import Readiness
 from queue_agent.pipeline.slots import Slots
@@ -57,6 +58,7 @@ class Plant:
     store: FakeStore = field(default_factory=FakeStore)
     health: Health = field(default_factory=Health)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    account: Account = field(default_factory=Account)
     metrics: Metrics = field(
         default_factory=lambda: Metrics(NoOpMeterProvider().get_meter("test"))
     )
@@ -78,6 +80,7 @@ class Plant:
             slots=Slots(depth, width),
             lease=timedelta(seconds=lease),
             drain=timedelta(seconds=drain),
+            account=self.account,
         )
 
     def handler(self) -> Handler:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from contracts.cost import Cost
 from contracts.ids import Uid, new_uid
 from contracts.message import TaskMessage
 from contracts.state import Progress
@@ -142,6 +143,7 @@ class FakeNotifier:
     reports_fail: bool = False
     cancelled: set[Uid] = field(default_factory=set)
     released: list[tuple[Uid, int, bool]] = field(default_factory=list)
+    costs: dict[tuple[Uid, int], Cost] = field(default_factory=dict)
 
     async def begin(self, incoming: Incoming, receives: int) -> Begun:
         uid = incoming.message.uid
@@ -173,8 +175,18 @@ class FakeNotifier:
             while self.reports < wanted:  # noqa: ASYNC110  # a fake needs no more
                 await asyncio.sleep(0.001)
 
-    async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
+    async def release(
+        self,
+        uid: Uid,
+        attempt: int,
+        *,
+        interrupted: bool,
+        reason: str,
+        cost: Cost | None = None,
+    ) -> None:
         self.released.append((uid, attempt, interrupted))
+        if cost is not None:
+            self.costs[uid, attempt] = cost
 
     async def check(self) -> None:
         if not self.up:
@@ -184,6 +196,8 @@ class FakeNotifier:
         if self.outages:
             self.outages -= 1
             raise TransientError("no notifier")
+        if stored.cost is not None:
+            self.costs[uid, attempt] = stored.cost
         return self.ends.setdefault(uid, stored) is stored
 
     async def is_open(self, uid: Uid) -> bool:

@@ -7,18 +7,23 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from queue_agent.domain import Node
 from queue_agent.pod.kubernetes import kubernetes_pod
+from queue_agent.pod.node import find_node
 from queue_agent.ports import PodMark
 from servicekit.errors import TransientError
 from servicekit.listen import free_port
 
 POD = "/api/v1/namespaces/art/pods/sdruntime-1"
+NODE = "/api/v1/nodes/ip-10-0-1-2"
+THE_POD = {"kind": "Pod", "metadata": {"creationTimestamp": "2026-01-02T03:04:05Z"}}
 
 
 @dataclass
@@ -27,15 +32,16 @@ class ApiServer:
 
     account: Path  # what a pod has of it
     status: int = 200
+    told: dict[str, Any] = field(default_factory=dict)  # by path, of what is not the pod
     asked: list[tuple[str, str, str, Any]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
-        body = json.loads(await request.text())
-        kind = request.headers["Content-Type"]
-        self.asked.append((request.method, request.path, kind, body))
+        text = await request.text()
+        kind = request.headers.get("Content-Type", "")
+        self.asked.append((request.method, request.path, kind, json.loads(text or "null")))
         self.tokens.append(request.headers["Authorization"])
-        return web.json_response({"kind": "Pod", "apiVersion": "v1"}, status=self.status)
+        return web.json_response(self.told.get(request.path, THE_POD), status=self.status)
 
     async def mark(self, *marks: PodMark) -> None:
         async with kubernetes_pod("sdruntime-1", "art", self.account) as pod:
@@ -155,3 +161,66 @@ async def test_no_cluster_is_an_error_that_may_pass(
 
     with pytest.raises(TransientError):
         await api.mark(PodMark.BUSY)
+
+
+LATER = datetime(2026, 1, 2, 3, 5, tzinfo=UTC)  # Karpenter makes a node for a pod that waits
+
+
+def the_node(made: datetime, labels: dict[str, str], gpus: str) -> dict[str, Any]:
+    return {
+        "kind": "Node",
+        "metadata": {"creationTimestamp": made.isoformat(), "labels": labels},
+        "status": {"capacity": {"cpu": "8", "nvidia.com/gpu": gpus}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "gpus", "node"),
+    [
+        (
+            {"karpenter.sh/capacity-type": "spot"},
+            "1",
+            Node(type="g5.2xlarge", capacity="spot", since=LATER),
+        ),
+        (
+            {"eks.amazonaws.com/capacityType": "ON_DEMAND"},
+            "4",
+            Node(type="g5.2xlarge", capacity="on-demand", gpus=4, since=LATER),
+        ),
+        ({}, "0", Node(type="g5.2xlarge", since=LATER)),
+    ],
+)
+async def test_the_labels_of_a_node_say_what_it_is(
+    api: ApiServer, labels: dict[str, str], gpus: str, node: Node
+) -> None:
+    labels = {"node.kubernetes.io/instance-type": "g5.2xlarge", **labels}
+    api.told[NODE] = the_node(LATER, labels, gpus)
+
+    async with kubernetes_pod("sdruntime-1", "art", api.account) as pod:
+        assert await pod.node("ip-10-0-1-2") == node
+
+    assert api.asked == [("GET", NODE, "", None), ("GET", POD, "", None)]
+
+
+async def test_a_node_that_was_there_before_the_pod_is_the_pods_from_its_own_start(
+    api: ApiServer,
+) -> None:
+    api.told[NODE] = the_node(LATER - timedelta(days=1), {}, "1")
+
+    async with kubernetes_pod("sdruntime-1", "art", api.account) as pod:
+        found = await pod.node("ip-10-0-1-2")
+
+    assert found.since == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("status", "calls"), [(200, 6), (403, 3), (500, 3)])
+async def test_a_node_that_is_not_told_is_unknown_and_nothing_fails(
+    api: ApiServer, status: int, calls: int
+) -> None:
+    api.status, api.told[NODE] = status, {"kind": "Status"}
+
+    async with kubernetes_pod("sdruntime-1", "art", api.account) as pod:
+        found = await find_node(lambda: pod.node("ip-10-0-1-2"), pause=timedelta())
+
+    assert found == Node()
+    assert len(api.asked) == calls

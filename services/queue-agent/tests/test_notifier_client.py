@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from queue_agent_fakes import message
 
 from contracts.callback import Failure
+from contracts.cost import Cost
 from contracts.ids import new_uid
 from contracts.ids import uid as checked_uid
 from contracts.state import Progress
@@ -20,7 +21,7 @@ from darkroom.notifier.v1.notifier_pb2_grpc import (
     NotifierServiceStub,
     add_NotifierServiceServicer_to_server,
 )
-from darkroom.task.v1.task_pb2 import TaskError
+from darkroom.task.v1.task_pb2 import TaskCost, TaskError
 from queue_agent.domain import Begun, Incoming, Stored
 from queue_agent.notifier_client import NOBODY, GrpcNotifier
 from servicekit import rpc
@@ -204,6 +205,33 @@ async def test_releases_and_cancelled_ends_are_told(
         ),
         pb.FinishTaskRequest(uid=uid, attempt=2, output_url="s3://b/o", cancelled=True),
     ]
+
+
+@pytest.mark.parametrize(
+    ("cost", "told"),
+    [
+        (Cost(gpu_ms=0), TaskCost(gpu_ms=0)),
+        (
+            Cost(gpu_ms=7, micros=0, currency="USD", node_type="g5.xlarge", capacity="spot"),
+            TaskCost(
+                gpu_ms=7,
+                amount_micros=0,
+                currency="USD",
+                node_type="g5.xlarge",
+                capacity="spot",
+            ),
+        ),
+    ],
+)
+async def test_the_cost_of_an_attempt_is_told_with_its_end(
+    notifier: GrpcNotifier, servicer: Servicer, cost: Cost, told: TaskCost
+) -> None:
+    end = Stored(image_url=(), output_url="s3://b/o", failure=None, cost=cost)
+
+    await notifier.release(new_uid(), 1, interrupted=True, reason="", cost=cost)
+    await notifier.finish(new_uid(), 2, end)
+
+    assert [request.cost for request in servicer.told] == [told, told]
 
 
 async def test_check_asks_for_a_record_that_is_not_there_and_changes_nothing(

@@ -194,7 +194,7 @@ async def test_notifier_that_is_gone_does_not_hold_a_release_up(
     monkeypatch.setattr(consumer_module, "RELEASE_BUDGET", timedelta(milliseconds=10))
     plant.put(1)
 
-    async def never(uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
+    async def never(uid: Uid, attempt: int, **how: object) -> None:
         await asyncio.Event().wait()
 
     plant.notifier.release = never  # type: ignore[method-assign]  # it hangs

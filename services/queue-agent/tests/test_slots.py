@@ -74,3 +74,20 @@ async def test_depth_0_hands_over_one_run_at_a_time() -> None:
         except TimeoutError:
             return
     raise AssertionError("two runs were handed over")
+
+
+async def test_two_runs_that_overlap_share_the_time_of_the_runtime() -> None:
+    slots, clock = Slots(depth=1, width=2), asyncio.get_running_loop().time
+    began = clock()
+    async with slots.runtime_slot(*NOTHING) as first:
+        first.start()
+        await asyncio.sleep(0.01)
+        async with slots.runtime_slot(*NOTHING) as second:
+            second.start()
+            await asyncio.sleep(0.01)
+            first.release()
+            await asyncio.sleep(0.01)
+
+    assert first.seconds >= 0.02
+    assert second.seconds >= 0.01
+    assert first.seconds + second.seconds <= clock() - began

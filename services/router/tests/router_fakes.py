@@ -13,10 +13,12 @@ from contracts.kinds import RuntimeType, TaskType
 from contracts.message import TaskMessage
 from contracts.runtimes import Runtime
 from ledger.memory import MemoryLedger
+from ledger.open_tasks_memory import MemoryOpenTasks
 from router.cancel import Cancel
 from router.domain import Claim, Held, Reader, Submission
 from router.links import LinkFiles
 from router.look_up import LookUp
+from router.quotas import Quotas
 from router.submit import Submit
 from router.submit_once import SubmitOnce
 from servicekit.errors import AppError, RejectedError, TransientError
@@ -213,10 +215,15 @@ class World:
     topic: FakeTaskTopic = field(default_factory=FakeTaskTopic)
     claims: FakeClaims = field(default_factory=FakeClaims)
     keys: FakeKeys = field(default_factory=FakeKeys)
+    open_tasks: MemoryOpenTasks = field(default_factory=MemoryOpenTasks)
     now: datetime = NOW
 
     def __post_init__(self) -> None:
         self.notifier = FakeNotifier(self.ledger)
+
+    @property
+    def quotas(self) -> Quotas:
+        return Quotas(open_tasks=self.open_tasks, usage=self.ledger, now=lambda: self.now)
 
     @property
     def submit(self) -> Submit:
@@ -226,6 +233,7 @@ class World:
             models=self.models,
             topic=self.topic,
             claims=self.claims,
+            quotas=self.quotas,
             output_bucket="outputbucket",
         )
 

@@ -70,6 +70,7 @@ async def test_a_task_of_any_size_arrives_in_the_queue_of_its_runtime(
             models=world.models,
             topic=topic,
             claims=S3Claims(client=s3, bucket=made.claim_bucket),
+            quotas=world.quotas,
             output_bucket=made.output_bucket,
         )
         await submit(submitted)

@@ -9,8 +9,8 @@ from google.protobuf.duration_pb2 import Duration
 from router_fakes import RUNTIMES, World
 
 from contracts.callback import Failure
-from contracts.ids import new_uid
-from contracts.kinds import Previews
+from contracts.ids import Uid, new_uid
+from contracts.kinds import Extra, Previews
 from contracts.state import Progress
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from darkroom.task.v1.task_pb2 import TaskError
@@ -37,6 +37,7 @@ async def stub(world: World) -> AsyncIterator[RouterServiceAsyncStub]:
         look_up=world.look_up,
         cancel=world.cancel,
         link_files=world.link_files,
+        usage=world.ledger,
         runtimes=RUNTIMES,
     )
     address = f"{HOST}:{free_port()}"
@@ -117,6 +118,15 @@ async def test_that_previews_are_kept_is_in_the_message(
     await stub.SubmitTask(request(previews=previews), timeout=60)
     [(_, _, message)] = world.topic.published
     assert message.previews is told
+
+
+async def test_what_the_callback_shall_have_is_in_the_record(
+    stub: RouterServiceAsyncStub, world: World
+) -> None:
+    answer = await stub.SubmitTask(request(include=["cost"]), timeout=60)
+    record = await world.ledger.get(Uid(answer.uid))
+    assert record is not None
+    assert record.include == (Extra.COST,)
 
 
 async def test_a_topic_that_is_down_is_unavailable_and_asked_once(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from contracts.kinds import RuntimeType
 from darkroom_cli.interruption import unless
 from darkroom_cli.terminal import DataDir, attempt, fail, folder_of, out, run, say
 from servicekit.lifecycle import stop_on_signals
@@ -37,7 +38,7 @@ def demo(
         str | None,
         typer.Option(
             help="A model of `darkroom models get`, or a file that the stack has.",
-            show_default=f"{CPU_MODEL}, or {GPU_MODEL} on a GPU",
+            show_default=f"{CPU_MODEL}; on a GPU, or for invokeai, {GPU_MODEL}",
         ),
     ] = None,
     yes: Annotated[
@@ -71,12 +72,20 @@ def demo(
 
     attempt(lambda: have_installed(with_, accepted=yes))
     folder, attached = folder_of(data_dir), attempt(lambda: _server(with_))
-    name = model or (CPU_MODEL if _device_of(attached) == "cpu" else GPU_MODEL)
+    kind, device = attached.runtime.type, _device_of(attached)
+    name = model or default_model(kind, device)
+    plan = attempt(lambda: planned(attached.runtime, device, name))
     if not _has(folder, file_of(name)):
         wanted = attempt(lambda: wanted_model(name, accept_licence=yes))
         run(fetch(wanted, data_dir=data_dir))
-    plan = planned(attached.runtime, _device_of(attached), name)
     run(_real(folder, attached, plan))
+
+
+def default_model(kind: RuntimeType, device: str) -> str:
+    """The well-known model that a demo has where none is named."""
+    # InvokeAI cannot read the small one: see `planned`.
+    small = device == "cpu" and kind is not RuntimeType.INVOKEAI
+    return CPU_MODEL if small else GPU_MODEL
 
 
 def _server(with_: str) -> Attached:

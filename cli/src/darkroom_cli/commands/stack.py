@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
     from darkroom_cli.embedded.folder import Folder, Running
     from darkroom_cli.embedded.programs import Attached
     from darkroom_cli.embedded.stack import Options
+
+MOST: Final = 10**6  # an hour
+
+
+def read_price(text: str) -> Decimal:
+    """A price an hour; raises `typer.BadParameter`."""
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        price = Decimal(-1)
+    if not (price.is_finite() and 0 <= price <= MOST):
+        raise typer.BadParameter(f"found {text!r}; allowed: a number, 0 to {MOST}, such as 0.5")
+    return price
 
 
 def up(
@@ -57,6 +71,15 @@ def up(
             help="Let inputs and webhooks be on servers of this machine.",
         ),
     ] = False,
+    gpu_price: Annotated[
+        Decimal | None,
+        typer.Option(
+            help="What an hour of this machine costs in USD, for the cost of tasks. Without it "
+            "they tell GPU seconds and no amount.",
+            parser=read_price,
+            metavar="USD",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON when ready.")
     ] = False,
@@ -71,7 +94,7 @@ def up(
 
     darkroom up --runtime comfy=comfyui@http://127.0.0.1:8188 --port 9000 --json
 
-    darkroom up --with comfyui
+    darkroom up --with comfyui --gpu-price 0.5
     """
     from darkroom_cli.embedded.stack import Options
 
@@ -84,6 +107,7 @@ def up(
         aws_endpoint_url=aws_endpoint_url,
         seconds_per_image=sample_seconds,
         allow_loopback_inputs=allow_loopback_inputs,
+        gpu_price=gpu_price,
     )
     run(_up(options, as_json=as_json))
 
@@ -117,7 +141,7 @@ async def _up(options: Options, *, as_json: bool) -> None:
 
 
 def _print_running(running: Running, folder: Folder) -> None:
-    rows = running.model_dump(exclude={"queues"})
+    rows = running.model_dump(exclude={"queues", "readiness"})
     rows |= {f"queue of {runtime}": url for runtime, url in running.queues.items()}
     rows["logs"] = folder.path / "logs"
     for name, value in rows.items():

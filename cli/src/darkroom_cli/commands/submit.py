@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from darkroom_cli.api import Api
 
 SIZE: Final = 512
+WAITING_POLL_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 60  # of many tasks, all that was done would be lost to one broken call
+LARGEST_SEED: Final = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +97,27 @@ def submit(
         int | None, typer.Option(help="By default another one each time.", show_default=False)
     ] = None,
     task_id: Annotated[str | None, typer.Option("--id", help="Your own name for it.")] = None,
+    count: Annotated[
+        int, typer.Option(help="So many tasks, each with a seed of its own.", min=1, max=1000)
+    ] = 1,
+    seed_from: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SEED",
+            help="The first seed of --count; the next is one more.",
+            min=0,
+            show_default="another one each time",
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Where all images go; implies --wait.", file_okay=False),
+    ] = None,
     endpoint: Endpoint = None,
     api_key_file: KeyFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Submit one task and print the answer as JSON.
+    """Submit a task, or several, and print the answer as JSON.
 
     Of a prompt the command makes a request for an sdwebui or comfyui runtime. Anything else,
     such as a graph for invokeai or a workflow of your own, is a body: a graph by itself with
@@ -107,6 +128,8 @@ def submit(
     Examples:
 
     darkroom submit --prompt "a lighthouse at dusk" --out lighthouse.png
+
+    darkroom submit --prompt "a lighthouse at dusk" --count 8 --seed-from 1 --dir lighthouses
 
     darkroom submit --prompt "as a drawing" --image photo.png --wait
 
@@ -120,12 +143,15 @@ def submit(
     """
     if (prompt is None) == (body is None):
         fail("say either --prompt TEXT or --body FILE.json")
+    parts = (image, checkpoint, size, seed, seed_from)
+    if body is not None and (count > 1 or any(part is not None for part in parts)):
+        fail("--body is a whole request or a graph: image, checkpoint and so on belong in it")
+    if out_file is not None and (count > 1 or folder is not None):
+        fail("--out is one file: name a folder with --dir")
+    if seed is not None and (count > 1 or seed_from is not None):
+        fail("--seed is of one task: --seed-from SEED begins with it")
     request: Words | dict[str, Any]
     if prompt is None:
-        if any(part is not None for part in (image, checkpoint, size, seed)):
-            fail(
-                "--body is a whole request or a graph: image, checkpoint and so on belong in it"
-            )
         request = attempt(lambda: _request(_read_body(str(body)), runtime, task_id))
     else:
         request = Words(
@@ -134,27 +160,93 @@ def submit(
             image=image,
             checkpoint=checkpoint,
             size=SIZE if size is None else size,
-            seed=-1 if seed is None else seed,
+            seed=next((each for each in (seed, seed_from) if each is not None), -1),
             task_id=task_id,
         )
     chosen = target(endpoint, api_key_file, data_dir)
-    run(_submit(chosen, request, out_file=out_file, wait=wait))
+    if count > 1 or folder is not None:
+        run(
+            _submit_many(chosen, request, count, folder=folder, wait=wait or folder is not None)
+        )
+    else:
+        run(_submit(chosen, request, out_file=out_file, wait=wait))
+
+
+async def _submit_many(
+    chosen: Target,
+    request: Words | dict[str, Any],
+    count: int,
+    *,
+    folder: Path | None,
+    wait: bool,
+) -> None:
+    from darkroom_cli.many import submit_many
+
+    async with chosen.api(retry_seconds=RETRY_SECONDS) as api:
+        bodies = await _bodies(api, request, count) if isinstance(request, Words) else [request]
+        answers = await submit_many(api, bodies, wait=wait, folder=folder)
+    out.print_json(data=answers)
+    wrong = [answer for answer in answers if answer.get("state", "completed") != "completed"]
+    if wrong:
+        error = wrong[0].get("error")
+        reason = f": {_failure(error, request)}" if error else ""
+        first = f"{wrong[0]['id']} is {wrong[0]['state']}{reason}"
+        raise CommandError(f"{len(wrong)} of {len(answers)} did not complete; {first}")
+
+
+async def _bodies(api: Api, words: Words, count: int) -> list[dict[str, Any]]:
+    """A body for each seed."""
+    runtime = await _choose_runtime(api, words.runtime)
+    if count == 1:
+        return [_body(runtime, words)]
+    first = words.seed if words.seed >= 0 else secrets.randbelow(LARGEST_SEED)
+    name = words.task_id
+    return [
+        _body(runtime, replace(words, seed=first + n, task_id=name and f"{name}-{n + 1}"))
+        for n in range(count)
+    ]
 
 
 async def _submit(
     chosen: Target, request: Words | dict[str, Any], *, out_file: Path | None, wait: bool
 ) -> None:
     async with chosen.api() as api:
-        body = await _body(api, request) if isinstance(request, Words) else request
+        if isinstance(request, Words):
+            body = _body(await _choose_runtime(api, request.runtime), request)
+        else:
+            body = request
         answer = await api.post(body)
         if wait or out_file:
             say(f"uid {answer['uid']}")  # so that it is known if the wait is given up
-            answer = await api.finished(answer["uid"])
+            answer = await _ended(chosen, api, answer)
         out.print_json(data=answer)
         if answer.get("state") == "failed":
             raise CommandError(_failure(answer["error"], request))
         if out_file:
             await _download_first(chosen, api, answer, out_file)
+
+
+async def _ended(chosen: Target, api: Api, accepted: dict[str, Any]) -> dict[str, Any]:
+    """The task when it has ended; says meanwhile why its runtime takes none."""
+    readiness = chosen.running.readiness if chosen.running else {}
+    name = accepted.get("runtime", "")
+    async with asyncio.TaskGroup() as group:
+        telling = group.create_task(_tell_waiting(name, readiness.get(name)), name="tell")
+        ended = await api.finished(accepted["uid"])
+        telling.cancel()
+    return ended
+
+
+async def _tell_waiting(runtime: str, readiness: str | None) -> None:
+    """Say why a runtime takes no task, whenever that is something else."""
+    from darkroom_cli.embedded.programs import answering
+
+    told = None
+    while readiness:
+        if (reason := await answering(readiness)()) and reason != told:
+            say(f"runtime {runtime}: {reason}; its tasks wait")
+        told = reason
+        await asyncio.sleep(WAITING_POLL_SECONDS)
 
 
 def _failure(error: dict[str, Any], request: Words | dict[str, Any]) -> str:
@@ -165,11 +257,10 @@ def _failure(error: dict[str, Any], request: Words | dict[str, Any]) -> str:
     return said
 
 
-async def _body(api: Api, words: Words) -> dict[str, Any]:
+def _body(chosen: dict[str, Any], words: Words) -> dict[str, Any]:
     """Make a body of v1alpha2 for the type of the runtime."""
     from contracts.ids import new_uid
 
-    chosen = await _choose_runtime(api, words.runtime)
     kind = chosen["type"]
     size, seed, checkpoint = words.size, words.seed, words.checkpoint
     if kind == RuntimeType.INVOKEAI:
@@ -229,7 +320,7 @@ async def _choose_runtime(api: Api, name: str | None) -> dict[str, Any]:
 
 
 async def _download_first(chosen: Target, api: Api, task: dict[str, Any], file: Path) -> None:
-    from darkroom_cli.objects import download, download_link
+    from darkroom_cli.objects import download, keep
 
     if not task["image_url"]:
         raise CommandError("the task has no image")
@@ -237,5 +328,6 @@ async def _download_first(chosen: Target, api: Api, task: dict[str, Any], file: 
         use_aws_of(chosen.running)
         await download(task["image_url"][0], file)
     else:  # whose AWS this command has no credentials for
-        await download_link((await api.links(task["uid"]))[0], file)
+        (image,) = await api.images({**task, "image_url": task["image_url"][:1]})
+        await keep(image.content, file)
     say(f"wrote {file}")

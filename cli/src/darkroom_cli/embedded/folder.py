@@ -43,6 +43,7 @@ class Running(BaseModel):
     model_bucket: str
     claim_bucket: str
     queues: dict[str, str]  # runtime -> URL
+    readiness: dict[str, str] = {}  # runtime -> URL that tells why its tasks wait
     aws_endpoint_url: str | None
 
 
@@ -135,11 +136,11 @@ class Folder:
             scope=KeyScope.ADMIN,
             sha256=digest_of(key.encode()),
         )
-        others = [each for each in self.keys() if each.name != own.name]
+        others = [each for each in self.read_keys() if each.name != own.name]
         self.write_keys([own, *others])
         return key
 
-    def keys(self) -> list[Key]:
+    def read_keys(self) -> list[Key]:
         """The keys of the file; raises `CommandError` if it is broken."""
         try:
             return read_keys(self.api_keys_file.read_bytes())

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ from servicekit.listen import address, free_port
 
 STACK = "darkroom"  # begins the names of what is made at AWS
 HOST = "127.0.0.1"
+MACHINE = "local"  # the type of node of a task that was done here
 SILENT = "does not answer"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 SERVER_RESTARTS = 5
@@ -105,6 +107,7 @@ class Addresses:
     router: int
     notifier: int
     model_sync: int
+    agents: Mapping[str, int]  # runtime -> port; for its readiness
 
 
 def services(
@@ -115,10 +118,12 @@ def services(
     aws: Mapping[str, str],
     *,
     private_hosts: tuple[str, ...] = (),
+    gpu_price: Decimal | None = None,
 ) -> list[Program]:
     """The five services, with a queue agent for each runtime; the edge comes last.
 
-    `private_hosts` are networks where inputs and webhooks may be though they are not public.
+    `private_hosts` are networks where inputs and webhooks may be though they are not public,
+    and `gpu_price` is what an hour of this machine costs in USD.
     """
 
     def service(
@@ -173,11 +178,10 @@ def services(
     )
 
     def agent(each: Attached) -> Program:
-        port = free()
         program = service(
             f"queue-agent-{each.runtime.name}",
             "queue_agent.main",
-            port,
+            addresses.agents[each.runtime.name],
             queue_url=resources.queues[each.runtime.name],
             output_bucket=resources.output_bucket,
             claim_bucket=resources.claim_bucket,
@@ -190,6 +194,8 @@ def services(
             dynamic_model=each.runtime.dynamic_model,
             invokeai_models_folder=models if each.served else "",
             notifier_target=f"{HOST}:{addresses.notifier}",
+            node_type=MACHINE,
+            node_prices=json.dumps(prices),
             receive_wait="PT1S",  # a stop waits out the poll
             drain="PT5S",
         )
@@ -198,6 +204,7 @@ def services(
         return replace(program, unready=_started(ready), waits_for=waits, waits=ready)
 
     models = folder.objects(resources.model_bucket)
+    prices = {} if gpu_price is None else {MACHINE: {"on-demand": str(gpu_price)}}
     agents = [agent(each) for each in attached]
     ingest = service(
         "ingest",

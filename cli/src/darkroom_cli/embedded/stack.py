@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from contracts.kinds import RuntimeType
@@ -44,6 +45,7 @@ class Options:
     aws_endpoint_url: str | None = None  # None: an emulator of our own
     seconds_per_image: float = 1.0  # of the sample runtimes
     allow_loopback_inputs: bool = False  # inputs and webhooks may be on servers of this machine
+    gpu_price: Decimal | None = None  # of this machine, an hour in USD; None: unknown
 
 
 @asynccontextmanager
@@ -94,6 +96,7 @@ async def _start(
         router=free_port(),
         notifier=free_port(),
         model_sync=free_port(),
+        agents={each.runtime.name: free_port() for each in attached},
     )
     parts = programs.services(
         addresses,
@@ -102,6 +105,7 @@ async def _start(
         folder,
         aws,
         private_hosts=programs.LOOPBACK if options.allow_loopback_inputs else (),
+        gpu_price=options.gpu_price,
     )
     if not options.attached:
         given = _sample_arguments(options, resources)
@@ -136,6 +140,9 @@ def _running(
         model_bucket=resources.model_bucket,
         claim_bucket=resources.claim_bucket,
         queues=resources.queues,
+        readiness={
+            name: f"http://{HOST}:{port}/readyz" for name, port in addresses.agents.items()
+        },
         aws_endpoint_url=aws.get("AWS_ENDPOINT_URL"),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
@@ -24,6 +24,9 @@ _HOPELESS = frozenset(
         "ResourceNotFoundException",  # DynamoDB: no such table
     }
 )
+
+
+CONFLICT: Final = "TransactionConflict"  # DynamoDB: another write is at the same item
 
 
 class ConditionFailedError(Exception):
@@ -53,6 +56,11 @@ def translated(action: str) -> Iterator[None]:
         if code == "ConditionalCheckFailedException":
             found = cast("dict[str, Any] | None", error.response.get("Item"))
             raise ConditionFailedError(found) from error
+        if code == "TransactionCanceledException":
+            reasons = {one.get("Code") for one in error.response.get("CancellationReasons", [])}
+            if "ConditionalCheckFailed" in reasons:
+                raise ConditionFailedError(None) from error
+            code = CONFLICT if CONFLICT in reasons else code
         raise refused(action, code) from error
     except NoCredentialsError as error:
         raise FatalError("no AWS credentials are configured", action=action) from error

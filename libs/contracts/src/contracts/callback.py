@@ -13,6 +13,7 @@ from pydantic import (
     model_serializer,
 )
 
+from contracts.cost import CostView
 from contracts.ids import TaskIdField, UidField
 
 TerminalStatus = Literal["completed", "failed", "cancelled"]
@@ -56,9 +57,17 @@ class Callback(BaseModel):
         default=(), description="What the runtime did otherwise than it was asked."
     )
 
+    cost: CostView | None = Field(
+        default=None, description="What it has cost; only if `metadata.include` asks for it."
+    )
+
     @model_serializer(mode="wrap")
-    def _without_empty_warnings(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_not_there(
+        self, write: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
         written: dict[str, Any] = write(self)
         if not self.warnings:
             del written["warnings"]
+        if self.cost is None:
+            del written["cost"]
         return written

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import datetime
 from typing import Annotated, NewType
 
 from pydantic import AfterValidator
@@ -51,6 +52,11 @@ def uid(text: str) -> Uid:
 def new_uid() -> Uid:
     """Make a uid for a new submission."""
     return Uid(str(ULID()))
+
+
+def made_at(of: Uid) -> datetime:
+    """When a uid was made, to the millisecond."""
+    return ULID.from_str(of).datetime
 
 
 def prefix(text: str) -> Prefix:

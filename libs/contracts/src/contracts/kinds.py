@@ -28,6 +28,12 @@ class TaskType(StrEnum):
         return cls.EXTRA_BATCH_IMAGES if value == "extra-batch-image" else None
 
 
+class Extra(StrEnum):
+    """What a callback has besides the usual, if it is asked for."""
+
+    COST = "cost"
+
+
 class Previews(StrEnum):
     """What becomes of a runtime's previews."""
 

@@ -26,9 +26,11 @@ GUIDE_SAYS: Final = Decimal("436.72")  # in its text; its rows add up to less
 
 # Of one task, as the services do it.
 WRITES: Final = 4  # of its record: accepted, begun, ended, told; progress comes on top
-INDEXES: Final = 2  # hold whole records, so each write is written there as well
+INDEXES: Final = 3  # hold keys only, so they are written once
+COUNT_WRITES: Final = 3  # told in one transaction with the count of what is used: each is twice
 DUE_WRITES: Final = 2  # into the index of callbacks to send, and out of it
 RECORD_KIB: Final = 1
+KEYS_KIB: Final = Decimal("0.2")  # an entry of an index, with what AWS adds
 PUTS: Final = 2  # an image and its .out
 IMAGE_KB: Final = 150
 EXTEND_SECONDS: Final = 40  # a third of a lease
@@ -251,7 +253,7 @@ def writes_of(seconds: Decimal) -> int:
 
 def write_units(seconds: Decimal) -> int:
     """The write units of one task, with those of the indexes."""
-    return writes_of(seconds) * (1 + INDEXES) * RECORD_KIB + DUE_WRITES
+    return writes_of(seconds) * RECORD_KIB + INDEXES + DUE_WRITES + COUNT_WRITES
 
 
 def queue_requests(seconds: Decimal) -> int:
@@ -263,7 +265,7 @@ def _task_lines(work: Work, stack: Stack, prices: Prices) -> tuple[Line, ...]:
     images, seconds = work.images, work.seconds
     millions = images / MILLION
     reads = max(1, int(seconds // 1)) * millions
-    kept = images * RECORD_KIB * (1 + INDEXES) / 2**20
+    kept = images * (RECORD_KIB + INDEXES * KEYS_KIB) / 2**20
     log = images * stack.log_kb / 2**20
     price = prices
     return (

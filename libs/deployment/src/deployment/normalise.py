@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deployment.check import Checked
+from deployment.node_prices import node_prices
 from deployment.schema import resolved, schema
 
 
@@ -26,6 +27,7 @@ def normalised(checked: Checked) -> dict[str, Any]:
         or _defaults(schema()["properties"]["APIGW"])["stageName"],
         "rate_limit": int(throttle.get("rateLimit", throttle_defaults["rateLimit"])),
         "burst_limit": int(throttle.get("burstLimit", throttle_defaults["burstLimit"])),
+        "node_prices": node_prices(values.get("nodePrices", {})),
         "runtimes": [_runtime(runtime) for runtime in values["modelsRuntime"]],
     }
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from deployment.cost import (
+    COUNT_WRITES,
     MONTH_HOURS,
     PUTS,
+    RECORD_KIB,
     Prices,
     Stack,
     Work,
@@ -99,9 +101,15 @@ class Sizing:
         return self.gpu_nodes * (1 + STAGED)
 
     @property
+    def table_units(self) -> int:
+        """The write units a second of the table itself."""
+        writes = writes_of(self.seconds) * RECORD_KIB + COUNT_WRITES
+        return math.ceil(self.per_minute * writes / 60)
+
+    @property
     def index_units(self) -> int:
         """The write units a second of the index that one runtime is a key of."""
-        return math.ceil(self.per_minute * writes_of(self.seconds) / 60)
+        return math.ceil(self.per_minute / 60)
 
     @property
     def runtimes(self) -> int:
@@ -181,7 +189,7 @@ _ROWS: tuple[Row, ...] = (
     (
         "ledger: partitions of the table",
         f"{PARTITION_UNITS:,} units each, 80 % used",
-        lambda of: f"{math.ceil(of.index_units / (PARTITION_UNITS * SPARING))}",
+        lambda of: f"{math.ceil(of.table_units / (PARTITION_UNITS * SPARING))}",
     ),
     (
         "ledger: units a second of index `by_runtime`",

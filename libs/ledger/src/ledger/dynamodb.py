@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from awsio.errors import ConditionFailedError, translated
-from contracts.ids import TaskId, Uid
-from contracts.state import Progress, TaskState
+from awsio.errors import CONFLICT, ConditionFailedError, translated
+from contracts.cost import Cost
+from contracts.ids import Uid
+from contracts.state import Progress
 from ledger import transitions
+from ledger.dynamodb_reads import DynamoDbReads
 from ledger.expressions import (
     COMMON,
     NAMES,
@@ -20,48 +24,32 @@ from ledger.expressions import (
     QUEUED,
     RUNS,
     STAGED,
+    UNCHARGED,
     YES,
+    charging,
     finishing,
     mentioned,
 )
 from ledger.items import (
     DUE_SINCE,
-    TENANT_ID,
     to_item,
     to_record,
     write_progress,
-    write_tenant_id,
     write_time,
 )
-from ledger.port import OfTenant, Page, Wanted, wants
 from ledger.record import CANCELLED, Record, Result
 from ledger.transitions import DEFAULT_LIMITS, REASON_CHARACTERS, Limits
+from ledger.usage import counting
 from servicekit.errors import TransientError
 
-if TYPE_CHECKING:
-    from types_aiobotocore_dynamodb import DynamoDBClient
-
-BY_TENANT: Final = "by_tenant"  # tenant, then uid
-BY_TENANT_ID: Final = "by_tenant_id"  # tenant and client's id, then uid
-BY_RUNTIME: Final = "by_runtime"  # runtime, then uid
-DUE: Final = "due"  # callbacks to send; sparse, so reading it whole is cheap
-# A filter reads before it drops: this bounds what one page may cost.
-_QUERIES_A_PAGE = 10
-_KEYS_A_GET: Final = 100  # of BatchGetItem
-_TRIES: Final = 5
-
-
-def batched(uids: Sequence[Uid], size: int) -> Iterator[Sequence[Uid]]:
-    """Slices of that size; the last one may be smaller."""
-    return (uids[start : start + size] for start in range(0, len(uids), size))
+# Of a transaction whose items others write at the same time.
+_TRIES: Final = 8
+_PAUSE: Final = 0.01, 0.2  # seconds between two of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DynamoDbLedger:
-    """Reads are consistent, but the indexes may not have the newest uids (`newest`, `page`)."""
-
-    client: DynamoDBClient
-    table: str
+class DynamoDbLedger(DynamoDbReads):
+    """The whole ledger; what it reads is in `DynamoDbReads`."""
 
     async def create(self, record: Record) -> Record:
         while True:
@@ -106,91 +94,6 @@ class DynamoDbLedger:
         except ConditionFailedError:
             return False
         return True
-
-    async def get(self, uid: Uid) -> Record | None:
-        with translated("dynamodb.get_item"):
-            answer = await self.client.get_item(
-                TableName=self.table, Key={"uid": {"S": uid}}, ConsistentRead=True
-            )
-        return to_record(answer["Item"]) if "Item" in answer else None
-
-    async def newest(self, tenant: str, task_id: TaskId) -> Record | None:
-        key = write_tenant_id(tenant, task_id)
-        uids, _ = await self._uids(BY_TENANT_ID, TENANT_ID, key, limit=1, before=None)
-        return await self.get(uids[0]) if uids else None
-
-    async def page(
-        self, wanted: Wanted, *, state: TaskState | None, limit: int, before: Uid | None
-    ) -> Page:
-        index, value = (
-            (BY_TENANT, wanted.tenant)
-            if isinstance(wanted, OfTenant)
-            else (BY_RUNTIME, wanted.runtime)
-        )
-        attribute = index.removeprefix("by_")
-        found: list[Record] = []
-        for _ in range(_QUERIES_A_PAGE):
-            uids, before = await self._uids(
-                index, attribute, value, limit=limit - len(found) + 1, before=before
-            )
-            records = await self._records(uids)
-            found += [
-                record
-                for record in records
-                if wants(wanted, record) and state in {None, record.state_for_clients}
-            ]
-            if before is None or len(found) > limit:
-                break
-        if len(found) > limit:
-            return Page(records=tuple(found[:limit]), next_before=found[limit - 1].uid)
-        return Page(records=tuple(found), next_before=before)
-
-    async def _uids(
-        self, index: str, attribute: str, value: str, *, limit: int, before: Uid | None
-    ) -> tuple[list[Uid], Uid | None]:
-        """Uids in an index, newest first, and the last one if there may be more."""
-        names, condition = {"#key": attribute}, "#key = :value"
-        values: dict[str, Any] = {":value": {"S": value}}
-        if before:
-            condition += " AND uid < :before"
-            values[":before"] = {"S": before}
-        with translated("dynamodb.query"):
-            answer = await self.client.query(
-                TableName=self.table,
-                IndexName=index,
-                KeyConditionExpression=condition,
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-                ProjectionExpression="uid",
-                ScanIndexForward=False,
-                Limit=limit,
-            )
-        last = answer.get("LastEvaluatedKey")
-        return [Uid(item["uid"]["S"]) for item in answer["Items"]], (
-            Uid(last["uid"]["S"]) if last else None
-        )
-
-    async def _records(self, uids: Sequence[Uid]) -> list[Record]:
-        """The records of these uids that are there, in their order."""
-        found: dict[Uid, Record] = {}
-        for batch in batched(uids, _KEYS_A_GET):
-            asked: Any = {
-                self.table: {
-                    "Keys": [{"uid": {"S": uid}} for uid in batch],
-                    "ConsistentRead": True,
-                }
-            }
-            for _ in range(_TRIES):
-                with translated("dynamodb.batch_get_item"):
-                    answer = await self.client.batch_get_item(RequestItems=asked)
-                records = map(to_record, answer["Responses"].get(self.table, []))
-                found |= {record.uid: record for record in records}
-                asked = answer.get("UnprocessedKeys")
-                if not asked:
-                    break
-            else:
-                raise TransientError("DynamoDB did not give all records")
-        return [found[uid] for uid in uids if uid in found]
 
     async def begin(
         self,
@@ -238,15 +141,30 @@ class DynamoDbLedger:
         return record
 
     async def release(
-        self, uid: Uid, attempt: int, *, interrupted: bool, reason: str
+        self,
+        uid: Uid,
+        attempt: int,
+        *,
+        interrupted: bool,
+        reason: str,
+        cost: Cost | None = None,
     ) -> Record | None:
         counted = "interruptions" if interrupted else "failures"
-        record, _ = await self._try(
+        record, _ = await self._try_charging(
             uid,
             "SET #state = :queued, released_attempt = :attempt, last_reason = :reason, "
             f"{NEXT} ADD {counted} :one REMOVE progress, started_at",
             RUNS,
             {":attempt": {"N": str(attempt)}, ":reason": {"S": reason[:REASON_CHARACTERS]}},
+            attempt=attempt,
+            cost=cost,
+        )
+        return record
+
+    async def charge(self, uid: Uid, attempt: int, cost: Cost) -> Record | None:
+        sets, values = charging(attempt, cost)
+        record, _ = await self._try(
+            uid, f"SET {sets}", f"attribute_exists(uid) AND {UNCHARGED}", values
         )
         return record
 
@@ -267,31 +185,35 @@ class DynamoDbLedger:
         self, uid: Uid, result: Result, now: datetime
     ) -> tuple[Record | None, bool]:
         change, values = finishing(result, now)
-        return await self._try(uid, change, OPEN, values)
-
-    async def mark_callback_sent(self, uid: Uid) -> None:
-        await self._try(
-            uid, "SET callback_due = :no REMOVE #due", "attribute_exists(uid)", {":no": NO}
+        return await self._try_charging(
+            uid, change, OPEN, values, attempt=result.attempt, cost=result.cost
         )
 
-    async def overdue(self, before: datetime, limit: int) -> tuple[Uid, ...]:
-        found: list[Uid] = []
-        extra: dict[str, Any] = {}
-        while True:
-            with translated("dynamodb.scan"):
-                answer = await self.client.scan(
-                    TableName=self.table,
-                    IndexName=DUE,
-                    FilterExpression="#due < :before",
-                    ExpressionAttributeNames={"#due": DUE_SINCE},
-                    ExpressionAttributeValues={":before": {"S": write_time(before)}},
-                    **extra,
-                )
-            found += [Uid(item["uid"]["S"]) for item in answer["Items"]]
-            last = answer.get("LastEvaluatedKey")
-            if not last or len(found) >= limit:
-                return tuple(found[:limit])
-            extra = {"ExclusiveStartKey": last}
+    async def mark_callback_sent(self, record: Record, now: datetime) -> None:
+        if not record.callback_due:
+            return
+        told: Any = {
+            "Key": {"uid": {"S": record.uid}},
+            "UpdateExpression": "SET callback_due = :no REMOVE #due",
+            "ConditionExpression": "callback_due = :yes",
+            "ExpressionAttributeNames": {"#due": DUE_SINCE},
+            "ExpressionAttributeValues": {":yes": YES, ":no": NO},
+        }
+        updates = [told, counting(record, now)]
+        items: Any = [{"Update": {"TableName": self.table, **update}} for update in updates]
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with translated("dynamodb.transact_write_items"):
+                    await self.client.transact_write_items(TransactItems=items)
+            except ConditionFailedError:
+                return  # it was told before, and counted then
+            except TransientError as error:
+                # Others count in the same item.
+                if error.details.get("code") != CONFLICT or not tries_left:
+                    raise
+                await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311  # no secret
+            else:
+                return
 
     async def take_overdue(self, uid: Uid, before: datetime, now: datetime) -> Record | None:
         record, taken = await self._try(
@@ -301,6 +223,29 @@ class DynamoDbLedger:
             {":now": {"S": write_time(now)}, ":before": {"S": write_time(before)}},
         )
         return record if taken else None
+
+    async def _try_charging(
+        self,
+        uid: Uid,
+        change: str,
+        condition: str,
+        values: Mapping[str, Any],
+        *,
+        attempt: int,
+        cost: Cost | None,
+    ) -> tuple[Record | None, bool]:
+        """Do as `_try` with a change that begins with SET, and count the cost if it is not."""
+        if cost is not None:
+            sets, more = charging(attempt, cost)
+            record, done = await self._try(
+                uid,
+                f"SET {sets}, {change.removeprefix('SET ')}",
+                f"({condition}) AND {UNCHARGED}",
+                {**values, **more},
+            )
+            if done or record is None or attempt not in record.charged:
+                return record, done
+        return await self._try(uid, change, condition, values)
 
     async def _swap(self, old: Record, new: Record) -> tuple[Record | None, bool]:
         """Store `new` if the ledger still has `old`; else give what it has."""

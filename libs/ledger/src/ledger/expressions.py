@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from ledger.items import DUE_SINCE, write_failure, write_texts, write_time
+from contracts.cost import Cost
+from ledger.items import DUE_SINCE, write_failure, write_numbers, write_texts, write_time
 from ledger.record import Result
 
 V = TypeVar("V")
@@ -19,6 +20,7 @@ STAGED = "attribute_not_exists(started_at)"
 QUEUED = f"(#state = :queued OR (#state = :running AND {STAGED}))"
 NEXT = "#sequence = if_not_exists(#sequence, :one) + :one"
 COMMON = {":queued": {"S": "queued"}, ":running": {"S": "running"}, ":one": {"N": "1"}}
+UNCHARGED = "NOT contains(charged, :charged_attempt)"
 YES, NO = {"BOOL": True}, {"BOOL": False}
 NAMES = {
     "#state": "state",
@@ -26,12 +28,36 @@ NAMES = {
     "#sequence": "sequence",
     "#due": DUE_SINCE,
     "#cancel": "cancel_requested",
+    **{f"#{name}": name for name in ("currency", "node_type", "capacity")},
 }
 
 
 def mentioned(known: Mapping[str, V], text: str) -> dict[str, V]:
     """Those placeholders that `text` has; DynamoDB refuses the others."""
     return {name: known[name] for name in known if re.search(rf"{re.escape(name)}\b", text)}
+
+
+def charging(attempt: int, cost: Cost) -> tuple[str, dict[str, Any]]:
+    """What sets the cost of one more attempt, and its values; see `UNCHARGED`."""
+    sets = [
+        "gpu_ms = if_not_exists(gpu_ms, :zero) + :gpu_ms",
+        "charged = list_append(if_not_exists(charged, :empty), :charged)",
+    ]
+    values: dict[str, Any] = {
+        ":zero": {"N": "0"},
+        ":empty": write_numbers(()),
+        ":gpu_ms": {"N": str(cost.gpu_ms)},
+        ":charged": write_numbers((attempt,)),
+        ":charged_attempt": {"N": str(attempt)},
+    }
+    if cost.micros is not None:
+        sets.append("cost_micros = if_not_exists(cost_micros, :zero) + :micros")
+        values[":micros"] = {"N": str(cost.micros)}
+    for name in ("currency", "node_type", "capacity"):
+        if word := getattr(cost, name):
+            sets.append(f"#{name} = :{name}")
+            values[f":{name}"] = {"S": word}
+    return ", ".join(sets), values
 
 
 def finishing(result: Result, now: datetime) -> tuple[str, dict[str, Any]]:

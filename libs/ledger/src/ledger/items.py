@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from contracts.callback import Failure
 from contracts.ids import Prefix, TaskId, Uid
-from contracts.kinds import TaskType
+from contracts.kinds import Extra, TaskType
 from contracts.state import Progress, TaskState
 from ledger.record import Record
 
@@ -42,6 +42,7 @@ def to_item(record: Record) -> dict[str, Any]:
     item["cancel_requested"] = {"BOOL": record.cancel_requested}
     item["expires_at"] = {"N": str(int((record.created_at + KEPT).timestamp()))}
     optional = {
+        "counted": record.counted and {"BOOL": True},
         "key": record.key and {"S": record.key},
         "output_url": record.output_url and {"S": record.output_url},
         "error": record.error and write_failure(record.error),
@@ -49,8 +50,23 @@ def to_item(record: Record) -> dict[str, Any]:
         "last_reason": record.last_reason and {"S": record.last_reason},
         "adopted": record.adopted and {"BOOL": True},
         "warnings": record.warnings and write_texts(record.warnings),
+        "include": record.include and write_texts(record.include),
+        **_cost(record),
     }
     return item | {name: value for name, value in optional.items() if value}
+
+
+def _cost(record: Record) -> dict[str, Any]:
+    if not record.charged:
+        return {}
+    return {
+        "charged": write_numbers(record.charged),
+        "gpu_ms": {"N": str(record.gpu_ms)},
+        "cost_micros": record.cost_micros is not None and {"N": str(record.cost_micros)},
+        "currency": record.currency and {"S": record.currency},
+        "node_type": record.node_type and {"S": record.node_type},
+        "capacity": record.capacity and {"S": record.capacity},
+    }
 
 
 def to_record(item: Mapping[str, Any]) -> Record:
@@ -78,8 +94,16 @@ def to_record(item: Mapping[str, Any]) -> Record:
         key=item.get("key", {}).get("S", ""),
         cancel_requested=item.get("cancel_requested", {}).get("BOOL", False),
         adopted="adopted" in item,
+        counted="counted" in item,
         last_reason=item.get("last_reason", {}).get("S", ""),
         warnings=_read_texts(item.get("warnings", {"L": []})),
+        include=tuple(map(Extra, _read_texts(item.get("include", {"L": []})))),
+        charged=tuple(int(number["N"]) for number in item.get("charged", {"L": []})["L"]),
+        gpu_ms=int(item.get("gpu_ms", {"N": "0"})["N"]),
+        cost_micros=int(item["cost_micros"]["N"]) if "cost_micros" in item else None,
+        currency=item.get("currency", {}).get("S", ""),
+        node_type=item.get("node_type", {}).get("S", ""),
+        capacity=item.get("capacity", {}).get("S", ""),
         **{name: int(item[name]["N"]) for name in _COUNTS if name in item},
     )
 
@@ -101,6 +125,11 @@ def _moment(text: str) -> datetime:
 def write_texts(texts: Iterable[str]) -> dict[str, Any]:
     """The attribute that stores a list of texts."""
     return {"L": [{"S": text} for text in texts]}
+
+
+def write_numbers(numbers: Iterable[int]) -> dict[str, Any]:
+    """The attribute that stores a list of numbers."""
+    return {"L": [{"N": str(number)} for number in numbers]}
 
 
 def _read_texts(item: Mapping[str, Any]) -> tuple[str, ...]:

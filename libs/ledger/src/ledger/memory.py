@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 
+from contracts.cost import Cost
 from contracts.ids import TaskId, Uid
 from contracts.state import OPEN, Progress, TaskState
 from ledger import transitions
 from ledger.port import Page, Wanted, wants
 from ledger.record import CANCELLED, Record, Result
 from ledger.transitions import DEFAULT_LIMITS, Limits
+from ledger.usage import Used, summed, used_by
 
 
 @dataclass
@@ -19,6 +22,7 @@ class MemoryLedger:
 
     records: dict[Uid, Record] = field(default_factory=dict)
     due_since: dict[Uid, datetime] = field(default_factory=dict)
+    counted: list[Used] = field(default_factory=list)
 
     async def create(self, record: Record) -> Record:
         kept = self.records.setdefault(record.uid, record)
@@ -39,6 +43,9 @@ class MemoryLedger:
 
     async def get(self, uid: Uid) -> Record | None:
         return self.records.get(uid)
+
+    async def many(self, uids: Sequence[Uid]) -> list[Record]:
+        return [self.records[uid] for uid in uids if uid in self.records]
 
     async def newest(self, tenant: str, task_id: TaskId) -> Record | None:
         found = [
@@ -93,14 +100,26 @@ class MemoryLedger:
         return self._store(replace(record, progress=progress, sequence=record.sequence + 1))
 
     async def release(
-        self, uid: Uid, attempt: int, *, interrupted: bool, reason: str
+        self,
+        uid: Uid,
+        attempt: int,
+        *,
+        interrupted: bool,
+        reason: str,
+        cost: Cost | None = None,
     ) -> Record | None:
         record = self.records.get(uid)
         if record is None or not _runs(record, attempt):
             return record
         return self._store(
-            transitions.release(record, attempt, interrupted=interrupted, reason=reason)
+            transitions.release(
+                record, attempt, interrupted=interrupted, reason=reason, cost=cost
+            )
         )
+
+    async def charge(self, uid: Uid, attempt: int, cost: Cost) -> Record | None:
+        record = self.records.get(uid)
+        return record and self._store(transitions.charge(record, attempt, cost))
 
     async def mark_cancelled(self, uid: Uid) -> Record | None:
         record = self.records.get(uid)
@@ -124,9 +143,22 @@ class MemoryLedger:
             return record, False
         return self._store(transitions.finish(record, result, now)), True
 
-    async def mark_callback_sent(self, uid: Uid) -> None:
-        if record := self.records.get(uid):
-            self._store(replace(record, callback_due=False))
+    async def mark_callback_sent(self, record: Record, now: datetime) -> None:
+        kept = self.records.get(record.uid)
+        if kept is not None and kept.callback_due:
+            self._store(replace(kept, callback_due=False))
+            self.counted.append(used_by(kept))
+
+    async def used(
+        self, first: date, last: date, *, tenant: str = "", key: str = ""
+    ) -> tuple[Used, ...]:
+        return summed(
+            used
+            for used in self.counted
+            if first <= used.day <= last
+            and tenant in {"", used.tenant}
+            and key in {"", used.key}
+        )
 
     async def overdue(self, before: datetime, limit: int) -> tuple[Uid, ...]:
         return tuple(uid for uid, since in self.due_since.items() if since < before)[:limit]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from contracts.cost import Cost
 from contracts.ids import TaskId, Uid
 from contracts.state import Progress, TaskState
 from ledger.record import Record, Result
@@ -73,6 +75,10 @@ class Ledger(Protocol):
         """The record of one submission, as of now."""
         ...
 
+    async def many(self, uids: Sequence[Uid]) -> list[Record]:
+        """The records of these uids that there are, as of now."""
+        ...
+
     async def newest(self, tenant: str, task_id: TaskId) -> Record | None:
         """A tenant's newest submission under its id; may lag a moment behind `create`."""
         ...
@@ -119,12 +125,25 @@ class Ledger(Protocol):
         ...
 
     async def release(
-        self, uid: Uid, attempt: int, *, interrupted: bool, reason: str
+        self,
+        uid: Uid,
+        attempt: int,
+        *,
+        interrupted: bool,
+        reason: str,
+        cost: Cost | None = None,
     ) -> Record | None:
         """Note that the present attempt ended without a result; the task is queued again.
 
         Counts a failure unless it was interrupted. Ignored for another attempt, an ended task,
         or when it was noted before. Gives the record as it then stands.
+        """
+        ...
+
+    async def charge(self, uid: Uid, attempt: int, cost: Cost) -> Record | None:
+        """Add the cost of an attempt, of an ended task too, unless it is counted already.
+
+        `release` and `finish` do that as well, if they commit. Gives the record as it stands.
         """
         ...
 
@@ -149,8 +168,8 @@ class Ledger(Protocol):
         """
         ...
 
-    async def mark_callback_sent(self, uid: Uid) -> None:
-        """Note that the callback was sent. Safe to repeat."""
+    async def mark_callback_sent(self, record: Record, now: datetime) -> None:
+        """Note that a due callback was sent, and count its task as used. Safe to repeat."""
         ...
 
     async def overdue(self, before: datetime, limit: int) -> tuple[Uid, ...]:

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from contracts.callback import Failure
+from contracts.cost import Cost
 from contracts.ids import Prefix, TaskId, Uid
-from contracts.kinds import TaskType
+from contracts.kinds import Extra, TaskType
 from contracts.places import OutputPlace
 from contracts.state import OPEN, Progress, TaskState
 
@@ -23,6 +24,8 @@ class Result:
     cancelled: bool = False
     warnings: tuple[str, ...] = ()  # what the runtime did otherwise than it was asked
     started_at: datetime | None = None  # when the runtime began with it; None if it did not
+    attempt: int = 0  # whose `cost` it is
+    cost: Cost | None = None  # None: unknown
 
     @property
     def state(self) -> TaskState:
@@ -67,9 +70,17 @@ class Record:
     released_attempt: int = 0  # the last attempt that ended without a result and said so
     failures: int = 0  # attempts that the platform failed: lost, or released as not interrupted
     interruptions: int = 0  # attempts that were released as interrupted
+    counted: bool = False  # whether it is one of the open tasks that its key may have
     # Whether a second call has the same submission in hand, and may have been answered with it.
     adopted: bool = field(default=False, compare=False)
     last_reason: str = ""  # why the last attempt ended without a result, for operators
+    include: tuple[Extra, ...] = ()  # what the callback has besides
+    charged: tuple[int, ...] = ()  # the attempts that the rest sums up
+    gpu_ms: int = 0
+    cost_micros: int | None = None  # None: no attempt knew its price
+    currency: str = ""
+    node_type: str = ""  # of the last attempt that told it, as the next
+    capacity: str = ""
 
     @property
     def terminal(self) -> bool:
@@ -91,6 +102,19 @@ class Record:
     def poisoned(self) -> bool:
         """Whether it was given up, so that its message belongs to the dead letters."""
         return self.error is not None and self.error.code == POISONED
+
+    @property
+    def cost(self) -> Cost | None:
+        """What its attempts have cost; None if none has told."""
+        if not self.charged:
+            return None
+        return Cost(
+            gpu_ms=self.gpu_ms,
+            micros=self.cost_micros,
+            currency=self.currency,
+            node_type=self.node_type,
+            capacity=self.capacity,
+        )
 
     @property
     def place(self) -> OutputPlace:

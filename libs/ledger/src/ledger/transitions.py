@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from contracts.callback import Failure
+from contracts.cost import Cost
 from contracts.state import TaskState
 from ledger.record import CANCELLED, POISONED, Record, Result
 
@@ -51,10 +52,12 @@ def begin(
     )
 
 
-def release(record: Record, attempt: int, *, interrupted: bool, reason: str) -> Record:
+def release(
+    record: Record, attempt: int, *, interrupted: bool, reason: str, cost: Cost | None = None
+) -> Record:
     """The record after its running attempt ended without a result."""
     return replace(
-        record,
+        charge(record, attempt, cost),
         state=TaskState.QUEUED,
         started_at=None,
         progress=None,
@@ -69,7 +72,7 @@ def release(record: Record, attempt: int, *, interrupted: bool, reason: str) -> 
 def finish(record: Record, result: Result, now: datetime) -> Record:
     """An open record with its result, and its callback due."""
     return replace(
-        record,
+        charge(record, result.attempt, result.cost),
         state=result.state,
         started_at=record.started_at or result.started_at,
         finished_at=now,
@@ -80,6 +83,22 @@ def finish(record: Record, result: Result, now: datetime) -> Record:
         progress=None,
         callback_due=True,
         sequence=record.sequence + 1,
+    )
+
+
+def charge(record: Record, attempt: int, cost: Cost | None) -> Record:
+    """The record with the cost of one more attempt, each of which counts once."""
+    if cost is None or attempt in record.charged:
+        return record
+    total = record.cost + cost if record.cost else cost
+    return replace(
+        record,
+        charged=(*record.charged, attempt),
+        gpu_ms=total.gpu_ms,
+        cost_micros=total.micros,
+        currency=total.currency,
+        node_type=total.node_type,
+        capacity=total.capacity,
     )
 
 

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from darkroom.task.v1.task_pb2 import TaskError, TaskRecord
+from contracts.cost import Cost
+from darkroom.task.v1.task_pb2 import TaskCost, TaskError, TaskRecord
 from ledger.record import Record
 
 
@@ -35,7 +36,31 @@ def to_wire(record: Record) -> TaskRecord:
     if record.progress:
         wire.progress.step = record.progress.step
         wire.progress.total = record.progress.total
+    if record.cost:
+        wire.cost.CopyFrom(_cost(record.cost))
     return wire
+
+
+def read_cost(wire: TaskCost) -> Cost:
+    """The cost that an agent tells, nothing of which is below zero."""
+    micros = max(wire.amount_micros, 0) if wire.HasField("amount_micros") else None
+    return Cost(
+        gpu_ms=max(wire.gpu_ms, 0),
+        micros=micros,
+        currency=wire.currency,
+        node_type=wire.node_type,
+        capacity=wire.capacity,
+    )
+
+
+def _cost(cost: Cost) -> TaskCost:
+    return TaskCost(
+        gpu_ms=cost.gpu_ms,
+        amount_micros=cost.micros,
+        currency=cost.currency,
+        node_type=cost.node_type,
+        capacity=cost.capacity,
+    )
 
 
 def _timestamp(moment: datetime | None) -> Timestamp | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from awsio import clients
 from awsio.errors import translated
 from contracts.runtimes import Runtime
-from ledger.dynamodb import BY_RUNTIME, BY_TENANT, BY_TENANT_ID, DUE
+from ledger.dynamodb_reads import BY_RUNTIME, BY_TENANT, BY_TENANT_ID, DUE
 from ledger.items import DUE_SINCE, TENANT_ID
 
 if TYPE_CHECKING:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class AppError(Exception):
@@ -32,11 +37,20 @@ class RejectedError(AppError):
     """
 
     def __init__(
-        self, message: str, *, code: str, errors: tuple[FieldError, ...] = (), **details: object
+        self,
+        message: str,
+        *,
+        code: str,
+        errors: tuple[FieldError, ...] = (),
+        facts: Mapping[str, str] = NOTHING,
+        retry_after: timedelta | None = None,
+        **details: object,
     ) -> None:
         super().__init__(message, **details)
         self.code = code
         self.errors = errors
+        self.facts = facts  # what programs shall know besides the code
+        self.retry_after = retry_after
 
 
 class TransientError(AppError):

@@ -242,7 +242,9 @@ def to_status(error: Exception) -> status_pb2.Status:
         log.error("failed", exc_info=error, extra=details)
         reason, message = "internal", "internal error"
     status = status_pb2.Status(code=REFUSALS[reason].grpc.value[0], message=message)
-    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
+    facts = error.facts if isinstance(error, RejectedError) else {}
+    info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=facts)
+    status.details.add().Pack(info)
     if isinstance(error, RejectedError) and error.errors:
         fields = error_details_pb2.BadRequest()
         for wrong in error.errors:
@@ -268,11 +270,19 @@ def translated(action: str) -> Iterator[None]:
 def _from_status(error: grpc.aio.AioRpcError, action: str) -> AppError:
     status = rpc_status.from_call(cast("grpc.Call", error))  # it has what a Call must have
     info, fields = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
     for detail in status.details if status else ():
-        for known in (info, fields):
+        for known in (info, fields, retry):
             if detail.Is(known.DESCRIPTOR):
                 detail.Unpack(known)
     if info.domain == DOMAIN and info.reason not in {"unavailable", "internal"}:
         wrong = tuple(FieldError(v.field, v.description) for v in fields.field_violations)
-        return RejectedError(error.details() or "", code=info.reason, errors=wrong)
+        wait = retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None
+        return RejectedError(
+            error.details() or "",
+            code=info.reason,
+            errors=wrong,
+            facts=dict(info.metadata),
+            retry_after=wait,
+        )
     return TransientError("call failed", action=action, status=error.code().name)

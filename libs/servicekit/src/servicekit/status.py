@@ -38,6 +38,7 @@ REFUSALS: dict[str, Refusal] = {
         415, grpc.StatusCode.INVALID_ARGUMENT, "Unsupported media type"
     ),
     "throttled": Refusal(429, grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many requests"),
+    "quota_exceeded": Refusal(429, grpc.StatusCode.RESOURCE_EXHAUSTED, "Quota exceeded"),
     "unavailable": Refusal(503, grpc.StatusCode.UNAVAILABLE, "Service unavailable"),
     "internal": Refusal(500, grpc.StatusCode.INTERNAL, "Internal error"),
 }

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from contracts.cost import Cost
 from contracts.ids import Prefix, TaskId, Uid
 from contracts.keys import KeyScope, Quota
-from contracts.kinds import Previews, TaskType
+from contracts.kinds import Extra, Previews, TaskType
 from contracts.state import OPEN
 from darkroom.task.v1.task_pb2 import TaskProgress, TaskRecord
 
@@ -34,6 +35,7 @@ class Submission:
     timeout: timedelta | None = None  # of one attempt; None: as the agent has it
     inputs: tuple[str, ...] | None = None  # the files of the content; None: as the agent has it
     previews: Previews | None = None  # None: they are no results
+    include: tuple[Extra, ...] = ()  # what the callback has besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,20 @@ class Caller:
 def is_terminal(task: TaskRecord) -> bool:
     """Whether nothing more can happen to a task."""
     return task.state not in OPEN
+
+
+def cost_of(task: TaskRecord) -> Cost | None:
+    """What a task has cost; None if it is unknown."""
+    if not task.HasField("cost"):
+        return None
+    cost = task.cost
+    return Cost(
+        gpu_ms=cost.gpu_ms,
+        micros=cost.amount_micros if cost.HasField("amount_micros") else None,
+        currency=cost.currency,
+        node_type=cost.node_type,
+        capacity=cost.capacity,
+    )
 
 
 def percent(progress: TaskProgress) -> float:

@@ -10,11 +10,12 @@ import asyncio
 import logging
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from pathlib import Path
 
 from contracts.keys import BrokenKeysError, Key, KeyScope, digest_of, read_keys
 from ingest.domain import Caller
-from ingest.throttle import Throttle
+from ingest.throttle import Room, Throttle
 from servicekit.errors import FatalError, RejectedError
 
 log = logging.getLogger(__name__)
@@ -27,10 +28,13 @@ _Stamp = tuple[int, int, int] | None  # time, size and inode; None if there is n
 class KeysFile:
     """Reads the file and tells whether it has changed since."""
 
-    def __init__(self, path: Path, *, rate_per_second: float, burst: int) -> None:
+    def __init__(
+        self, path: Path, *, rate_per_second: float, burst: int, replicas: int = 1
+    ) -> None:
         self.path = path
         self._rate_per_second = rate_per_second
         self._burst = burst
+        self._replicas = replicas
         self._stamp: _Stamp = None
 
     def changed(self) -> bool:
@@ -51,8 +55,8 @@ class KeysFile:
             name=key.name,
             tenant=key.tenant,
             scope=key.scope,
-            rate_per_second=key.rate_per_second or self._rate_per_second,
-            burst=key.burst or self._burst,
+            rate_per_second=(key.rate_per_second or self._rate_per_second) / self._replicas,
+            burst=ceil((key.burst or self._burst) / self._replicas),
             quota=key.quota,
             expires_at=key.expires_at,
         )
@@ -77,6 +81,10 @@ class Gate:
         self._callers = callers
         self._throttle.forget_others(callers.values())
 
+    def room(self, caller: Caller) -> Room:
+        """How many requests the caller may make now."""
+        return self._throttle.room(caller)
+
     async def admit(self, keys: list[bytes], needs: KeyScope) -> Caller:
         """Whose key it is; counts one request.
 
@@ -84,13 +92,17 @@ class Gate:
         and `ThrottledError`.
         """
         caller = self.caller(keys)
+        await self.let_in(caller, needs)
+        return caller
+
+    async def let_in(self, caller: Caller, needs: KeyScope) -> None:
+        """Count one request of a known caller; raises as `admit` does."""
         if not caller.scope.covers(needs):
             raise RejectedError(
                 f"this needs a key of scope '{needs}', and this one's is '{caller.scope}'",
                 code="forbidden",
             )
         await self._throttle.take(caller)
-        return caller
 
     def caller(self, keys: list[bytes]) -> Caller:
         """Whose key it is; raises `RejectedError` unless `keys` is one valid key."""

@@ -39,6 +39,7 @@ async def serve(settings: Settings) -> None:
             settings.api_keys_file,
             rate_per_second=settings.rate_per_second,
             burst=settings.burst,
+            replicas=settings.replicas,
         )
         gate, metrics, health = open_gate(file), Metrics(), Health()
         router = GrpcRouter(

@@ -7,13 +7,13 @@ Every method raises `RejectedError` for a refusal, with the code that the client
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
-from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime
+from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
 from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.domain import Accepted, Caller, Change, Idempotency, Submission
 
@@ -52,6 +52,10 @@ class Router(Protocol):
 
     async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
         """Download links for the images of a task and then for its `.out`."""
+        ...
+
+    async def usage(self, caller: Caller, first: date, last: date) -> Sequence[Used]:
+        """What was used on these days, both included."""
         ...
 
     async def runtimes(self) -> Sequence[Runtime]:

@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from pydantic_core import from_json
 
+from contracts.cost import Cost, amount
 from contracts.ids import new_uid
 from contracts.keys import KeyScope
 from contracts.message import CONTENT_LIMIT_BYTES
@@ -18,7 +19,7 @@ from contracts.state import TaskState
 from darkroom.task.v1.task_pb2 import TaskRecord
 from darkroom.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 from ingest.bodies import Bodies
-from ingest.domain import Caller, Idempotency, percent
+from ingest.domain import Caller, Idempotency, cost_of, percent
 from ingest.keys import Gate
 from ingest.look_up import Filters, cancel_task, find_task, list_tasks
 from ingest.metrics import Metrics
@@ -225,6 +226,8 @@ def _fields(
         fields["timeout"] = request.timeout.seconds + request.timeout.nanos / 1e9
     if request.HasField("inputs"):
         fields["inputs"] = list(request.inputs.paths)
+    if request.include:
+        fields["include"] = list(request.include)
     if request.content_json:
         try:
             fields["content"] = parse_object(request.content_json, "content_json")
@@ -288,7 +291,19 @@ def _task(task: TaskRecord) -> tasks_pb2.Task:
         message.progress.step = task.progress.step
         message.progress.total = task.progress.total
         message.progress.percent = percent(task.progress)
+    if cost := cost_of(task):
+        message.cost.CopyFrom(_cost(cost))
     return message
+
+
+def _cost(cost: Cost) -> tasks_pb2.TaskCost:
+    return tasks_pb2.TaskCost(
+        gpu_seconds=cost.gpu_ms / 1000,
+        currency=cost.currency,
+        amount="" if cost.micros is None else amount(cost.micros),
+        node_type=cost.node_type,
+        capacity=cost.capacity,
+    )
 
 
 def _context(text: str) -> Value:

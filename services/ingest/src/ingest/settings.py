@@ -42,6 +42,8 @@ class Settings(GrpcSettings):
     """Requests a second of one key whose entry names no rate."""
     burst: int = Field(default=50, ge=1)
     """Requests at one moment of one key whose entry names no burst."""
+    replicas: int = Field(default=1, ge=1)
+    """How many ingests share the rate and the burst of each key; each takes its part."""
     call_timeout: Duration = Field(default=timedelta(seconds=5), ge=_SOON)
     """Of a call to another service."""
     submit_timeout: Duration = Field(default=timedelta(seconds=10), ge=_SOON)

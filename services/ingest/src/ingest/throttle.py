@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from aiolimiter import AsyncLimiter
@@ -15,8 +17,19 @@ class ThrottledError(RejectedError):
     """The key asks too fast; the same request may come again after `retry_after`."""
 
     def __init__(self, retry_after: timedelta) -> None:
-        super().__init__("this key asks too fast", code="throttled")
-        self.retry_after = retry_after
+        super().__init__("this key asks too fast", code="throttled", retry_after=retry_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is left of a burst."""
+
+    free: int  # requests
+    reset: timedelta  # until all of it is there again
+
+
+def _lacks(bucket: AsyncLimiter) -> Callable[[int], bool]:
+    return lambda requests: not bucket.has_capacity(requests)
 
 
 class Throttle:
@@ -35,6 +48,15 @@ class Throttle:
             # One place leaks out in this time at the latest.
             raise ThrottledError(timedelta(seconds=1 / caller.rate_per_second))
         await bucket.acquire()
+
+    def room(self, caller: Caller) -> Room:
+        """How many requests fit in now, and when the bucket of the caller is empty again."""
+        bucket = self._buckets.get(caller)
+        free = caller.burst
+        if bucket is not None:
+            free = bisect_left(range(1, caller.burst + 1), True, key=_lacks(bucket))
+        taken = caller.burst - free
+        return Room(free=free, reset=timedelta(seconds=taken / caller.rate_per_second))
 
     def forget_others(self, callers: Iterable[Caller]) -> None:
         """Forget all but `callers`; one whose limits changed begins with an empty bucket."""

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field, Strict
 
 from contracts.fields import find_texts
 from contracts.ids import DEFAULT_PREFIX, PrefixField, TaskIdField, Uid, name
-from contracts.kinds import Previews, TaskType
+from contracts.kinds import Extra, Previews, TaskType
 from contracts.scripts import WebuiBody, without_routing
 from ingest.domain import Submission
 from ingest.payload import (
@@ -75,6 +75,9 @@ class Metadata(BaseModel):
     previews: Previews | None = Field(
         default=None,
         description="ComfyUI: `keep` makes results of previews; without it they are none.",
+    )
+    include: Annotated[tuple[Extra, ...], Field(max_length=len(Extra))] = Field(
+        default=(), description="What the callback has besides: `cost`."
     )
 
 
@@ -175,6 +178,7 @@ def _submission(
         timeout=None if seconds is None else timedelta(seconds=seconds),
         inputs=_inputs(metadata, content, form),
         previews=metadata.previews,
+        include=metadata.include,
     )
 
 

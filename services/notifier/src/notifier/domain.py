@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pydantic_core import from_json
 
 from contracts.callback import Callback, TerminalStatus
+from contracts.cost import CostView
 from contracts.ids import Uid
+from contracts.kinds import Extra
 from contracts.message import TaskMessage
 from contracts.state import TaskState
 from contracts.verdict import Verdict
@@ -60,7 +62,11 @@ def is_taken_back(record: Record | None) -> bool:
 
 
 def callback_of(record: Record) -> Callback:
-    """The callback of a terminal record: the same one whenever it is asked for."""
+    """The callback of a terminal record: the same one whenever it is asked for.
+
+    Only an attempt that is charged later changes its cost.
+    """
+    asked = Extra.COST in record.include
     return Callback(
         id=record.id,
         result=record.state == TaskState.COMPLETED,
@@ -72,4 +78,5 @@ def callback_of(record: Record) -> Callback:
         uid=record.uid,
         error=record.error,
         warnings=record.warnings,
+        cost=CostView.of(record.cost) if asked and record.cost else None,
     )

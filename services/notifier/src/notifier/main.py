@@ -19,7 +19,7 @@ from darkroom.notifier.v1 import (
 )
 from egress.addresses import AddressRules
 from ledger.dynamodb import DynamoDbLedger
-from ledger.port import Ledger
+from ledger.open_tasks_dynamodb import DynamoDbOpenTasks
 from ledger.transitions import Limits
 from notifier.adapters.sns import SnsResultTopic
 from notifier.adapters.sqs import SqsDeadLetters
@@ -76,12 +76,14 @@ async def serve(settings: Settings) -> None:
         changes = Changes()
         sqs = await stack.enter_async_context(clients.sqs())
         webhooks = await open_webhooks(stack, settings, ledger, sqs)
+        open_tasks = DynamoDbOpenTasks(ledger=ledger)
         settle = build_settle(settings, ledger, topic, webhooks.announce, changes)
         watch = Watch(
             ledger=ledger, changes=changes, poll=settings.watch_poll, limit=settings.watchers
         )
         sweep = Sweep(
             ledger=ledger,
+            open_tasks=open_tasks,
             settle=settle,
             interval=settings.sweep_interval,
             age=settings.sweep_age,
@@ -174,7 +176,7 @@ async def open_webhooks(
 
 def build_settle(
     settings: Settings,
-    ledger: Ledger,
+    ledger: DynamoDbLedger,
     topic: ResultTopic,
     webhooks: Announcer,
     changes: Changes,
@@ -182,6 +184,7 @@ def build_settle(
     """The use case with its limits."""
     return Settle(
         ledger=ledger,
+        open_tasks=DynamoDbOpenTasks(ledger=ledger),
         topic=topic,
         webhooks=webhooks,
         changes=changes,

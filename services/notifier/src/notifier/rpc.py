@@ -9,11 +9,12 @@ from typing import Any
 
 from contracts import ids
 from contracts.callback import Failure
+from contracts.cost import Cost
 from contracts.kinds import TaskType
 from contracts.state import Progress
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
 from ledger.record import DIRECT, Record, Result
-from ledger.wire import to_wire
+from ledger.wire import read_cost, to_wire
 from notifier.settle import Settle
 from notifier.watch import Watch
 from servicekit.errors import FieldError, RejectedError
@@ -71,6 +72,8 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
             cancelled=request.cancelled,
             warnings=tuple(request.warnings),
             started_at=_started_at(request),
+            attempt=request.attempt,
+            cost=_cost(request),
         )
         committed = await self._settle.finish(_uid(request.uid), result)
         return notifier_pb2.FinishTaskResponse(committed=committed)
@@ -92,6 +95,7 @@ class NotifierService(notifier_pb2_grpc.NotifierServiceServicer):
             request.attempt,
             interrupted=request.interrupted,
             reason=request.reason,
+            cost=_cost(request),
         )
         return notifier_pb2.ReleaseAttemptResponse()
 
@@ -126,6 +130,12 @@ def _started_at(
     request: notifier_pb2.ReportProgressRequest | notifier_pb2.FinishTaskRequest,
 ) -> datetime | None:
     return request.started_at.ToDatetime(UTC) if request.HasField("started_at") else None
+
+
+def _cost(
+    request: notifier_pb2.FinishTaskRequest | notifier_pb2.ReleaseAttemptRequest,
+) -> Cost | None:
+    return read_cost(request.cost) if request.HasField("cost") else None
 
 
 def _new_record(request: notifier_pb2.BeginAttemptRequest) -> Record:

@@ -10,9 +10,11 @@ from typing import Final
 
 from opentelemetry import metrics
 
+from contracts.cost import Cost
 from contracts.ids import Uid
 from contracts.state import Progress, TaskState
 from contracts.verdict import Verdict
+from ledger.open_tasks import OpenTasks, Owner
 from ledger.port import Ledger
 from ledger.record import Record, Result
 from ledger.transitions import DEFAULT_LIMITS, Limits, parked
@@ -20,6 +22,7 @@ from notifier.changes import Changes
 from notifier.domain import callback_of, is_taken_back, judge
 from notifier.ports import Announcer, ResultTopic
 from notifier.progress_limiter import ProgressLimiter
+from servicekit.errors import TransientError
 
 log = logging.getLogger(__name__)
 SENDING: Final = timedelta(seconds=10)  # for so long whoever committed may be about to tell
@@ -48,6 +51,7 @@ class Settle:
     webhooks: Announcer
     changes: Changes
     limiter: ProgressLimiter  # of the progress of one task
+    open_tasks: OpenTasks
     limits: Limits = DEFAULT_LIMITS
     now: Callable[[], datetime] = _now
 
@@ -102,9 +106,21 @@ class Settle:
         self.changes.wake(uid)
         return is_taken_back(record)
 
-    async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
+    async def release(
+        self,
+        uid: Uid,
+        attempt: int,
+        *,
+        interrupted: bool,
+        reason: str,
+        cost: Cost | None = None,
+    ) -> None:
         """Note that an attempt ended without a result; a task that was taken back ends."""
-        record = await self.ledger.release(uid, attempt, interrupted=interrupted, reason=reason)
+        record = await self.ledger.release(
+            uid, attempt, interrupted=interrupted, reason=reason, cost=cost
+        )
+        if record is not None:
+            record = await self._charged(record, attempt, cost)
         self.changes.wake(uid)
         log.info(
             "released",
@@ -136,6 +152,7 @@ class Settle:
         if record is None:
             log.warning("finished task has no record", extra={"uid": uid})
             return False
+        record = await self._charged(record, result.attempt, result.cost)
         await self._ended(record, committed=committed, repeated=record.state is result.state)
         return committed
 
@@ -169,13 +186,29 @@ class Settle:
         await self.webhooks.announce(record)
         _told.add(1, {"state": record.state})
         log.info("told", extra={"uid": record.uid, "event": "notified"})
-        await self.ledger.mark_callback_sent(record.uid)
+        await self.ledger.mark_callback_sent(record, self.now())
+
+    async def _make_room(self, record: Record) -> None:
+        """Let the key of an ended task have another one, before its client is told."""
+        if not record.counted:
+            return
+        try:
+            await self.open_tasks.give_back(Owner(record.tenant, record.key), record.uid)
+        except TransientError as error:  # the sweep does it
+            log.warning("an ended task still counts", exc_info=error, extra={"uid": record.uid})
+
+    async def _charged(self, record: Record, attempt: int, cost: Cost | None) -> Record:
+        """The record with the cost of an attempt whose end did not count, too."""
+        if cost is None or attempt in record.charged:
+            return record
+        return await self.ledger.charge(record.uid, attempt, cost) or record
 
     async def _ended(self, record: Record, *, committed: bool, repeated: bool = False) -> None:
         if committed:
             self.changes.wake(record.uid)
             _ended.add(1, {"runtime": record.runtime, "state": record.state})
             log.info("ended", extra={"uid": record.uid, "state": record.state})
+            await self._make_room(record)
         if committed or repeated:
             await self.send_callback(record)
         elif record.callback_due:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from contracts.callback import Failure
+from contracts.cost import Cost
 from contracts.ids import Uid
 from contracts.kinds import TaskType
 from contracts.message import TaskMessage
@@ -15,6 +16,8 @@ from contracts.places import OutputPlace
 from contracts.verdict import Verdict
 from queue_agent.files.body import Body, FileBody
 from servicekit.errors import AppError, FatalError, RejectedError, TransientError
+
+Capacity = Literal["on-demand", "spot"]
 
 
 class QueueMissingError(FatalError):
@@ -89,6 +92,16 @@ class TaskFailedError(RejectedError):
         super().__init__(message, code=code)
         self.failure = Failure(code=code, message=message, retryable=retryable)
         self.answer = answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """The machine that the runtime works on, as far as it is known."""
+
+    type: str = ""  # as `g5.2xlarge`
+    capacity: str = ""  # spot or on-demand
+    gpus: int = 1
+    since: datetime | None = None  # when this pod had it, or Karpenter made it for the pod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +210,7 @@ class Outcome:
     failure: Failure | None = None
     cancelled: bool = False  # by the client
     started_at: datetime | None = None  # when the runtime began with it; None if it did not
+    cost: Cost | None = None
 
     def close(self) -> None:
         """Free the space of the files, which are stored elsewhere now or made again."""
@@ -215,3 +229,4 @@ class Stored:
     warnings: tuple[str, ...] = ()
     cancelled: bool = False  # by the client
     started_at: datetime | None = None  # when the runtime began with it; None if it did not
+    cost: Cost | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from opentelemetry.metrics import get_meter
 
@@ -15,17 +15,20 @@ from egress.addresses import AddressRules
 from queue_agent.aws.s3 import S3ClaimStore, S3OutputStore
 from queue_agent.aws.sqs import SqsTaskSource
 from queue_agent.concurrency import run_with
+from queue_agent.domain import Node
 from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.http import http_inputs
 from queue_agent.inputs.kinds import Kind
 from queue_agent.inputs.s3 import S3InputReader
 from queue_agent.metrics import Metrics
 from queue_agent.notifier_client import GrpcNotifier
+from queue_agent.pipeline.account import Account, price_of
 from queue_agent.pipeline.consumer import Consumer
 from queue_agent.pipeline.readiness import Readiness
 from queue_agent.pipeline.slots import Slots
-from queue_agent.pod.kubernetes import kubernetes_pod
+from queue_agent.pod.kubernetes import KubernetesPodApi, kubernetes_pod
 from queue_agent.pod.liveness import runtime_liveness
+from queue_agent.pod.node import find_node
 from queue_agent.pod.protection import PodProtection, no_protection
 from queue_agent.ports import InputReader, Notifier
 from queue_agent.runtimes.cleanup import Cleanup
@@ -78,7 +81,10 @@ async def _work(
     )
     ops = ops_app(health, runtime_liveness(lambda: readiness.restart_reason))
     await stack.enter_async_context(http_serving(ops, settings.host, settings.ops_port))
-    protection = await _protection(settings, stack, metrics)
+    pod = await _pod(settings, stack)
+    protection = PodProtection(api=pod, metrics=metrics) if pod else None
+    account = await _account(settings, pod)
+    metrics.watch_time(account)
     consumer = Consumer(
         source=SqsTaskSource(
             client=sqs,
@@ -93,6 +99,7 @@ async def _work(
         lease=settings.lease,
         drain=settings.drain,
         at_work=protection.at_work if protection else no_protection,
+        account=account,
     )
     cleanup = Cleanup(runtime=parts.runtime)
     handler = await _handler(
@@ -118,13 +125,20 @@ async def _protect(protection: PodProtection, stop: asyncio.Event) -> None:
     await protection.take_away()
 
 
-async def _protection(
-    settings: Settings, stack: AsyncExitStack, metrics: Metrics
-) -> PodProtection | None:
+async def _pod(settings: Settings, stack: AsyncExitStack) -> KubernetesPodApi | None:
     if not settings.pod_name:
         return None
     pod = kubernetes_pod(settings.pod_name, settings.pod_namespace)
-    return PodProtection(api=await stack.enter_async_context(pod), metrics=metrics)
+    return await stack.enter_async_context(pod)
+
+
+async def _account(settings: Settings, pod: KubernetesPodApi | None) -> Account:
+    node = Node(type=settings.node_type)
+    if pod and settings.node_name and not settings.node_type:
+        node = await find_node(lambda: pod.node(settings.node_name))
+    price = price_of(node, settings.node_prices, settings.price_currency, settings.gpus)
+    up_before = datetime.now(UTC) - node.since if node.since else timedelta()
+    return Account(node, price, up_before=max(up_before, timedelta()))
 
 
 def _parts(settings: Settings, http: RuntimeHttp) -> RuntimeParts:

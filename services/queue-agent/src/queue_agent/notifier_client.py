@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from contracts.cost import Cost
 from contracts.ids import Uid
 from contracts.state import Progress
 from contracts.verdict import Verdict
 from darkroom.notifier.v1 import notifier_pb2 as pb
-from darkroom.task.v1.task_pb2 import TaskError
+from darkroom.task.v1.task_pb2 import TaskCost, TaskError
 from queue_agent.domain import Begun, Incoming, Stored
 from servicekit.errors import TransientError
 from servicekit.rpc import translated
@@ -70,9 +71,17 @@ class GrpcNotifier:
         with translated("notifier.report"):
             return (await self.stub.ReportProgress(request, timeout=seconds)).cancelled
 
-    async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
+    async def release(
+        self,
+        uid: Uid,
+        attempt: int,
+        *,
+        interrupted: bool,
+        reason: str,
+        cost: Cost | None = None,
+    ) -> None:
         request = pb.ReleaseAttemptRequest(
-            uid=uid, attempt=attempt, interrupted=interrupted, reason=reason
+            uid=uid, attempt=attempt, interrupted=interrupted, reason=reason, cost=_cost(cost)
         )
         with translated("notifier.release"):
             await self.stub.ReleaseAttempt(request, timeout=CALL_BUDGET.total_seconds())
@@ -88,6 +97,7 @@ class GrpcNotifier:
             cancelled=stored.cancelled,
             warnings=stored.warnings,
             started_at=_timestamp(stored.started_at),
+            cost=_cost(stored.cost),
         )
         with translated("notifier.finish"):
             answer = await self.stub.FinishTask(request, timeout=CALL_BUDGET.total_seconds())
@@ -116,6 +126,18 @@ def _timestamp(moment: datetime | None) -> Timestamp | None:
     stamp = Timestamp()
     stamp.FromDatetime(moment)
     return stamp
+
+
+def _cost(cost: Cost | None) -> TaskCost | None:
+    if cost is None:
+        return None
+    return TaskCost(
+        gpu_ms=cost.gpu_ms,
+        amount_micros=cost.micros,
+        currency=cost.currency,
+        node_type=cost.node_type,
+        capacity=cost.capacity,
+    )
 
 
 def _new_task(incoming: Incoming) -> pb.NewTask | None:

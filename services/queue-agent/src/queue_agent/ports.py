@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from contracts.cost import Cost
 from contracts.ids import Uid
 from contracts.state import Progress
 from queue_agent.domain import Begun, Delivery, Generated, Incoming, Job, Leftovers, Stored
@@ -69,7 +70,15 @@ class Notifier(Protocol):
         """
         ...
 
-    async def release(self, uid: Uid, attempt: int, *, interrupted: bool, reason: str) -> None:
+    async def release(
+        self,
+        uid: Uid,
+        attempt: int,
+        *,
+        interrupted: bool,
+        reason: str,
+        cost: Cost | None = None,
+    ) -> None:
         """Report that an attempt ends without a result; an interruption is no failure."""
         ...
 

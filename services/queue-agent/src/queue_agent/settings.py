@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import socket
 from datetime import timedelta
-from typing import Final, Self
+from decimal import Decimal
+from typing import Annotated, Final, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from contracts.kinds import RuntimeType
 from egress.addresses import USUAL_PORTS, AddressRules
+from queue_agent.domain import Capacity
 from servicekit.settings import Duration, ServiceSettings
 
 USER_AGENT: Final = (
     "Darkroom/0.1 (+https://aws.amazon.com/solutions/guidance/"
     "asynchronous-image-generation-with-stable-diffusion-on-aws/)"
 )
+
+
+Price = Annotated[Decimal, Field(ge=0, le=10**6)]
 
 
 class Settings(ServiceSettings):
@@ -30,6 +35,16 @@ class Settings(ServiceSettings):
     pod_name: str = ""
     """In a cluster: the pod that is marked while it is at work."""
     pod_namespace: str = ""
+
+    node_name: str = ""
+    """In a cluster: the node of the pod, whose labels say its type, and whether it is Spot."""
+    node_type: str = ""
+    """The node's type, where that is known without asking the cluster."""
+    node_prices: dict[str, dict[Capacity, Price]] = Field(default_factory=dict)
+    """An hour of each type of node, `on-demand` and `spot`; work on others has no price."""
+    price_currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    gpus: int = Field(default=1, ge=1)
+    """GPUs of this pod, of those of the node: its share of the price."""
 
     queue_url: str
     output_bucket: str

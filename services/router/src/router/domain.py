@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from contracts.checkpoints import checkpoints_named, has_hash
 from contracts.ids import Prefix, TaskId, Uid
-from contracts.kinds import Previews, TaskType
+from contracts.keys import Quota
+from contracts.kinds import Extra, Previews, TaskType
 from contracts.runtimes import Runtime
 from servicekit.errors import FieldError, RejectedError
 
@@ -30,6 +31,8 @@ class Submission:
     timeout: timedelta | None = None  # of one attempt; None: as the agent has it
     inputs: tuple[str, ...] | None = None  # the files of the body; None: as the agent has it
     previews: Previews | None = None  # None: they are no results
+    quota: Quota = field(default_factory=Quota)  # of the key
+    include: tuple[Extra, ...] = ()  # what the callback has besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

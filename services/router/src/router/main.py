@@ -12,6 +12,7 @@ from darkroom.modelsync.v1 import modelsync_pb2_grpc
 from darkroom.notifier.v1 import notifier_pb2_grpc
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from ledger.dynamodb import DynamoDbLedger
+from ledger.open_tasks_dynamodb import DynamoDbOpenTasks
 from router.adapters.dynamodb import DynamoDbKeys
 from router.adapters.model_sync import GrpcModels
 from router.adapters.notifier import GrpcNotifier
@@ -20,6 +21,7 @@ from router.adapters.sns import sns_task_topic
 from router.cancel import Cancel
 from router.links import LinkFiles
 from router.look_up import LookUp
+from router.quotas import Quotas
 from router.rpc import RouterService
 from router.settings import Settings
 from router.submit import Submit
@@ -81,6 +83,7 @@ async def build_service(
         ),
         topic=topic,
         claims=S3Claims(client=s3, bucket=settings.claim_bucket),
+        quotas=Quotas(open_tasks=DynamoDbOpenTasks(ledger=ledger), usage=ledger),
         output_bucket=settings.output_bucket,
     )
     told = GrpcNotifier(
@@ -92,6 +95,7 @@ async def build_service(
         look_up=look_up,
         cancel=Cancel(look_up=look_up, ledger=ledger, notifier=told),
         link_files=LinkFiles(ledger=ledger, files=S3Files(client=s3)),
+        usage=ledger,
         runtimes=runtimes,
     )
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import asdict
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from contracts import ids
-from contracts.kinds import Previews, TaskType
+from contracts.keys import Quota
+from contracts.kinds import Extra, Previews, TaskType
 from contracts.runtimes import Runtime
 from contracts.state import TaskState
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
+from ledger.usage import Usage
 from ledger.wire import to_wire
 from router.cancel import Cancel
 from router.domain import Claim, Reader, Submission
@@ -33,12 +37,14 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         look_up: LookUp,
         cancel: Cancel,
         link_files: LinkFiles,
+        usage: Usage,
         runtimes: Sequence[Runtime],
     ) -> None:
         self._submit = submit
         self._look_up = look_up
         self._cancel = cancel
         self._link_files = link_files
+        self._usage = usage
         self._runtimes = runtimes
 
     async def SubmitTask(  # noqa: N802  # gRPC names its methods
@@ -100,6 +106,33 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
             image_url=links.image_url, output_url=links.output_url or ""
         )
 
+    async def GetUsage(  # noqa: N802
+        self, request: router_pb2.GetUsageRequest, context: Any
+    ) -> router_pb2.GetUsageResponse:
+        """What was used on some days."""
+        try:
+            first, last = map(date.fromisoformat, (request.first_day, request.last_day))
+        except ValueError as error:
+            raise _invalid("first_day or last_day", str(error)) from error
+        reader = _reader(request)
+        used = await self._usage.used(
+            first, last, tenant="" if reader.all_tenants else reader.tenant
+        )
+        return router_pb2.GetUsageResponse(
+            used=[
+                router_pb2.Used(
+                    tenant=one.tenant,
+                    key=one.key,
+                    runtime=one.runtime,
+                    day=one.day.isoformat(),
+                    currency=one.currency,
+                    **asdict(one.counts),
+                )
+                for one in used
+                if reader.may_see(one.tenant)
+            ]
+        )
+
     async def ListRuntimes(  # noqa: N802
         self, request: router_pb2.ListRuntimesRequest, context: Any
     ) -> router_pb2.ListRuntimesResponse:
@@ -139,9 +172,19 @@ def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:
             timeout=_timeout(request),
             inputs=tuple(request.inputs.paths) if request.HasField("inputs") else None,
             previews=Previews(request.previews) if request.previews else None,
+            quota=_quota(request),
+            include=tuple(map(Extra, request.include)),
         )
     except ValueError as error:
         raise _invalid("request", str(error)) from error
+
+
+def _quota(request: router_pb2.SubmitTaskRequest) -> Quota:
+    return Quota(
+        open_tasks=request.quota.open_tasks or None,
+        daily_images=request.quota.daily_images or None,
+        monthly_budget=Decimal(request.quota.monthly_budget or 0) or None,
+    )
 
 
 def _timeout(request: router_pb2.SubmitTaskRequest) -> timedelta | None:

@@ -16,6 +16,7 @@ from ledger.port import Ledger
 from ledger.record import Record
 from router.domain import Choice, Submission, choose
 from router.ports import Claims, Models, TaskTopic
+from router.quotas import Quotas
 from servicekit.errors import AppError
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Submit:
     models: Models
     topic: TaskTopic
     claims: Claims
+    quotas: Quotas
     output_bucket: str
 
     async def __call__(
@@ -42,15 +44,15 @@ class Submit:
         """The record of the accepted task. Safe to repeat with the same uid.
 
         What `confirm` raises, after the task was published, is as if that had failed.
-        Raises `RejectedError` when no runtime takes it and `TransientError` when it could not
-        be recorded or published: then it was not accepted.
+        Raises `RejectedError` when no runtime takes it or a quota is used up, and
+        `TransientError` when it could not be recorded or published: then it was not accepted.
         """
         choice = choose(self.runtimes, task)
         if choice.checkpoint and choice.runtime.dynamic_model:
             await self.models.require_checkpoint(choice.checkpoint)
-        message = await self._message(task, choice)
-        wanted = self._record(task, choice)
+        wanted = self._record(task, choice, counted=await self.quotas.take(task))
         try:
+            message = await self._message(task, choice)
             record = await self.ledger.create(wanted)
             if record.state != TaskState.QUEUED:
                 return record  # a repeated call, and an agent has the task already
@@ -66,7 +68,7 @@ class Submit:
         except (AppError, asyncio.CancelledError) as error:
             # The message may be out all the same. Then either an agent finds no record and
             # drops it, or it has begun and the task is accepted after all.
-            begun = await self._take_back(wanted)
+            begun = await self._take_back(task, wanted)
             if begun is None or isinstance(error, asyncio.CancelledError):
                 raise
             log.info("accepted in spite of an unclear publish", extra={"uid": task.uid})
@@ -74,20 +76,23 @@ class Submit:
         log.info("published", extra={"uid": task.uid, "event": "queued"})
         return record
 
-    async def _take_back(self, wanted: Record) -> Record | None:
+    async def _take_back(self, task: Submission, wanted: Record) -> Record | None:
         """Remove the record if only this call has it; give it if an agent has begun it."""
         try:
             async with asyncio.timeout(WITHDRAW_BUDGET.total_seconds()):
                 held = await self.ledger.get(wanted.uid)
                 # Another one is of an earlier call, whose client may have been told 200.
-                if held == wanted and not await self.ledger.withdraw(wanted.uid):
-                    held = await self.ledger.get(wanted.uid)
+                if held == wanted:
+                    gone = await self.ledger.withdraw(wanted.uid)
+                    held = None if gone else await self.ledger.get(wanted.uid)
+                if held is None and wanted.counted:
+                    await self.quotas.give_back(task)
         except (AppError, TimeoutError):
             log.warning("refused task may still run", extra={"uid": wanted.uid})
             return None
         return held if held and held.state != TaskState.QUEUED else None
 
-    def _record(self, task: Submission, choice: Choice) -> Record:
+    def _record(self, task: Submission, choice: Choice, *, counted: bool) -> Record:
         return Record(
             uid=task.uid,
             id=task.id,
@@ -98,7 +103,9 @@ class Submit:
             bucket=self.output_bucket,
             prefix=task.prefix,
             context_json=task.context_json,
+            include=task.include,
             created_at=datetime.now(UTC),
+            counted=counted,
         )
 
     async def _message(self, task: Submission, choice: Choice) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from contracts.keys import KeyScope
+from contracts.keys import KeyScope, Quota
 from contracts.state import TaskState
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from darkroom.task.v1.task_pb2 import TaskRecord
@@ -48,7 +48,17 @@ class GrpcRouter:
             idempotency_key=idempotency.key if idempotency else "",
             fingerprint=idempotency.fingerprint if idempotency else "",
             previews=submission.previews or "",
+            include=submission.include,
         )
+        quota = caller.quota
+        if quota != Quota():
+            request.quota.CopyFrom(
+                router_pb2.Quota(
+                    open_tasks=quota.open_tasks or 0,
+                    daily_images=quota.daily_images or 0,
+                    monthly_budget=str(quota.monthly_budget or ""),
+                )
+            )
         if submission.timeout is not None:
             request.timeout.FromTimedelta(submission.timeout)
         if submission.inputs is not None:
@@ -94,6 +104,13 @@ class GrpcRouter:
         with translated("router.LinkFiles"):
             answer = await self._stub.LinkFiles(request, timeout=self._seconds)
         return (*answer.image_url, *filter(None, [answer.output_url]))
+
+    async def usage(self, caller: Caller, first: date, last: date) -> Sequence[router_pb2.Used]:
+        request = router_pb2.GetUsageRequest(
+            reader=_reader(caller), first_day=first.isoformat(), last_day=last.isoformat()
+        )
+        with translated("router.GetUsage"):
+            return (await self._stub.GetUsage(request, timeout=self._seconds)).used
 
     async def runtimes(self) -> Sequence[router_pb2.Runtime]:
         request = router_pb2.ListRuntimesRequest()

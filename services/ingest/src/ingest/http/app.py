@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
@@ -15,18 +16,19 @@ from starlette.types import ASGIApp
 from contracts.ids import new_uid
 from ingest.bodies import Bodies
 from ingest.http import openapi
-from ingest.http.edge import Edge, Front
+from ingest.http.edge import Edge, Front, caller_of
 from ingest.http.manners import Manners, for_browsers
 from ingest.http.problems import Problems
 from ingest.http.submissions import NewUid, Submissions, add_submissions
 from ingest.http.tasks import add_tasks
-from ingest.http.views import ModelsView, RuntimesView
+from ingest.http.views import ModelsView, RuntimesView, UsageView
 from ingest.http.webhooks import NewWebhook, ReplayRequest, add_webhooks
 from ingest.keys import Gate
 from ingest.metrics import Metrics
 from ingest.ports import Models, Router, Webhooks
 from ingest.translate_v1alpha1 import V1Alpha1Request
 from ingest.translate_v1alpha2 import V1Alpha2Request
+from ingest.usage import Asked, find_usage
 from ingest.watch import Watches
 from servicekit.errors import AppError
 from servicekit.health import Health
@@ -89,6 +91,15 @@ def _add_catalogues(app: FastAPI, router: Router, models: Models) -> None:
     )
     async def list_runtimes() -> RuntimesView:
         return RuntimesView.of(await router.runtimes())
+
+    @app.get(
+        "/v1/usage",
+        operation_id="getUsage",
+        summary="Tell what tasks that ended on some days have used",
+        responses=openapi.refusals(openapi.READING),
+    )
+    async def get_usage(request: Request, asked: Annotated[Asked, Query()]) -> UsageView:
+        return UsageView.of(asked, await find_usage(router, asked, caller_of(request.scope)))
 
     @app.get(
         "/v1/models",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import ceil
 from typing import Any, Final
 
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
@@ -26,6 +27,7 @@ _OPERATIONS: Final = {
     "/v1/tasks": "list_tasks",
     "/v1/runtimes": "list_runtimes",
     "/v1/models": "list_models",
+    "/v1/usage": "get_usage",
     "/openapi.json": "openapi",
     "/docs": "docs",
 }
@@ -103,16 +105,31 @@ class Edge:
                 if message["type"] == "http.response.start":
                     started = True
                     call.status = str(message["status"])
+                    if caller := scope.get(_CALLER):
+                        message = _with_limits(message, caller, self._gate)
                 await send(message)
 
             try:
                 if operation not in _KEYLESS:
                     keys = [v for k, v in scope["headers"] if k == b"x-api-key"]
-                    scope[_CALLER] = await self._gate.admit(keys, scope_of(operation))
+                    scope[_CALLER] = self._gate.caller(keys)
+                    await self._gate.let_in(scope[_CALLER], scope_of(operation))
                 await self._app(scope, receive, sending)
             except Exception as error:  # noqa: BLE001  # the edge answers for every error
                 if not started:  # else the app has answered and logged it
                     await self._problems.answer(error)(scope, receive, sending)
+
+
+def _with_limits(message: Message, caller: Caller, gate: Gate) -> Message:
+    """The beginning of an answer that tells what the key may still ask."""
+    room = gate.room(caller)
+    limits = {
+        b"ratelimit-limit": caller.burst,
+        b"ratelimit-remaining": room.free,
+        b"ratelimit-reset": ceil(room.reset.total_seconds()),
+    }
+    headers = [(name, str(value).encode()) for name, value in limits.items()]
+    return {**message, "headers": [*message["headers"], *headers]}
 
 
 class Front:

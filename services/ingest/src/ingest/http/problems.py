@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from math import ceil
 from typing import Final
 
@@ -15,7 +16,7 @@ from starlette.responses import Response
 
 from ingest.metrics import Metrics
 from ingest.payload import field_error, invalid
-from servicekit.errors import AppError, FieldError, RejectedError, TransientError
+from servicekit.errors import NOTHING, AppError, FieldError, RejectedError, TransientError
 from servicekit.rpc import RETRY_AFTER
 from servicekit.status import REFUSALS
 from servicekit.web import NoHttp
@@ -48,6 +49,14 @@ class Problem(BaseModel):
     detail: str
     code: str = Field(description="Stable, for programs.")
     errors: list[ProblemField]
+    quota: str | None = Field(
+        default=None, description="`open_tasks`, `daily_images` or `monthly_budget`."
+    )
+    limit: str | None = Field(default=None, description="What the key may take of it.")
+    used: str | None = Field(default=None, description="What it has taken.")
+    resets_at: str | None = Field(
+        default=None, description="When it begins anew, by RFC 3339; absent if tasks must end."
+    )
 
 
 class Problems:
@@ -63,11 +72,13 @@ class Problems:
     def answer(self, error: Exception) -> Response:
         """The response by which a client learns of `error`, which is logged."""
         headers: dict[str, str] = {}
+        facts: Mapping[str, str] = {}
         if isinstance(error, RequestValidationError):
             error = invalid(_parameter_error(item) for item in error.errors())
         if isinstance(error, RejectedError) and error.code in REFUSALS:
             log.info("refused", extra={"code": error.code, "reason": str(error)})
             code, detail, errors = error.code, str(error), error.errors
+            facts = error.facts
         elif isinstance(error, HTTPException) and error.status_code in _OF_ROUTING:
             (code, detail), errors = _OF_ROUTING[error.status_code], ()
             headers.update(error.headers or {})  # Allow
@@ -82,11 +93,11 @@ class Problems:
             details = error.details if isinstance(error, AppError) else {}
             log.error("failed", exc_info=error, extra=details)
             code, detail, errors = "internal", "internal error", ()
-        if code in {"throttled", "unavailable"}:
+        if code in {"throttled", "quota_exceeded", "unavailable"}:
             wait = getattr(error, "retry_after", None) or RETRY_AFTER
             headers["Retry-After"] = str(max(1, ceil(wait.total_seconds())))
         self._metrics.refused(code, "rest")
-        return _response(code, detail, errors, headers)
+        return _response(code, detail, errors, headers, facts)
 
 
 def no_http(metrics: Metrics) -> NoHttp:
@@ -110,7 +121,11 @@ def _parameter_error(item: ErrorDetails) -> FieldError:
 
 
 def _response(
-    code: str, detail: str, errors: tuple[FieldError, ...], headers: dict[str, str]
+    code: str,
+    detail: str,
+    errors: tuple[FieldError, ...],
+    headers: dict[str, str],
+    facts: Mapping[str, str] = NOTHING,
 ) -> Response:
     refusal = REFUSALS[code]
     problem = Problem(
@@ -120,9 +135,10 @@ def _response(
         detail=detail,
         code=code,
         errors=[ProblemField(field=e.field, message=e.message) for e in errors],
+        **facts,
     )
     return Response(
-        problem.model_dump_json(),
+        problem.model_dump_json(exclude_unset=True),
         status_code=refusal.http,
         headers=headers,
         media_type=MEDIA_TYPE,

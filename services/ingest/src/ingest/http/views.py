@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,12 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic_core import from_json
 
 from contracts.callback import Failure
+from contracts.cost import CostView, amount
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.router.v1.router_pb2 import Runtime
 from darkroom.task.v1.task_pb2 import TaskRecord
-from ingest.domain import Accepted, Submission, percent
+from ingest.domain import Accepted, Submission, cost_of, percent
 from ingest.look_up import TaskList
+from ingest.usage import Asked, Group, GroupBy
 
 
 def _rfc3339(time: datetime) -> str:
@@ -72,6 +74,9 @@ class TaskView(View):
     )
     tenant: str = Field(description="Whose it is.")
     key: str = Field(default="", description="The name of the API key that it came with.")
+    cost: CostView | None = Field(
+        default=None, description="Absent as long as no attempt has told it."
+    )
     links: list[str] | None = Field(
         default=None, description="Download links for the images, then for the `.out`."
     )
@@ -79,7 +84,7 @@ class TaskView(View):
     @classmethod
     def of(cls, task: TaskRecord) -> TaskView:
         """The answer that tells of one task."""
-        error, progress = task.error, task.progress
+        error, progress, cost = task.error, task.progress, cost_of(task)
         return cls(
             uid=task.uid,
             id=task.id,
@@ -105,6 +110,7 @@ class TaskView(View):
             tenant=task.tenant,
             **({"warnings": list(task.warnings)} if task.warnings else {}),
             **({"key": task.key} if task.key else {}),
+            **({"cost": CostView.of(cost)} if cost else {}),
         )
 
 
@@ -186,6 +192,61 @@ class TasksView(View):
     def of(cls, found: TaskList) -> TasksView:
         """The view of one page."""
         return cls(tasks=[TaskView.of(task) for task in found.tasks], cursor=found.cursor)
+
+
+class MoneyView(View):
+    """An amount of money."""
+
+    currency: str
+    amount: str = Field(description="A decimal number, to the millionth.")
+
+
+class UsageGroup(View):
+    """What the tasks of one tenant, runtime or key have used."""
+
+    name: str
+    tasks: int
+    completed: int
+    failed: int
+    cancelled: int
+    images: int
+    gpu_seconds: float
+    cost: MoneyView | None = Field(description="Null if no task had a price.")
+
+
+class UsageView(View):
+    """What tasks that ended on these days (UTC) have used."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
+
+    first: date = Field(alias="from")
+    last: date = Field(alias="to")
+    group_by: GroupBy
+    groups: list[UsageGroup]
+
+    @classmethod
+    def of(cls, asked: Asked, groups: Sequence[Group]) -> UsageView:
+        """The view of all groups."""
+        return cls(
+            first=asked.days[0],
+            last=asked.days[1],
+            group_by=asked.group_by,
+            groups=[
+                UsageGroup(
+                    name=group.name,
+                    tasks=group.tasks,
+                    completed=group.completed,
+                    failed=group.failed,
+                    cancelled=group.cancelled,
+                    images=group.images,
+                    gpu_seconds=group.gpu_ms / 1000,
+                    cost=MoneyView(currency=group.currency, amount=amount(group.cost_micros))
+                    if group.currency
+                    else None,
+                )
+                for group in groups
+            ],
+        )
 
 
 class RuntimeView(View):

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from awsio.errors import ConditionFailedError, translated
 from contracts.ids import Uid
-from ledger.dynamodb import BY_TENANT
+from ledger.dynamodb_reads import BY_TENANT
 from notifier.webhooks.domain import Delivery, Webhook
 from notifier.webhooks.ports import Webhooks
 from servicekit.errors import TransientError

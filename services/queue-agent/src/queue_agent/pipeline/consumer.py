@@ -24,6 +24,7 @@ from queue_agent.domain import (
 )
 from queue_agent.files.body import NoRoomError
 from queue_agent.metrics import Metrics
+from queue_agent.pipeline.account import Account
 from queue_agent.pipeline.delivery_state import DeliveryState, Stage
 from queue_agent.pipeline.lease import RELEASE_BUDGET, Lease
 from queue_agent.pipeline.readiness import Readiness
@@ -51,6 +52,7 @@ class Consumer:
     lease: timedelta
     drain: timedelta
     at_work: Callable[[bool], None] = no_protection  # told when work comes, and when it goes
+    account: Account = field(default_factory=Account)
     _present: set[DeliveryState] = field(default_factory=set, init=False)
     _lost: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -121,7 +123,7 @@ class Consumer:
         if stop.is_set() or not self.readiness.found:
             await lease.release()
             return False
-        state = DeliveryState(self.slots, self._lose, self.readiness.hold)
+        state = DeliveryState(self.slots, self._lose, self.readiness.hold, self.account)
         self._present.add(state)
         self.at_work(True)
         own = self._own(lease, state, handle, stop)
@@ -158,6 +160,7 @@ class Consumer:
         if isinstance(error, LeaseLostError):
             log.warning("not ours any more: %s", error)
             self._count("lost")
+            await self._tell_release(state, str(error), interrupted=False)
             return
         await self._note(error)
         ending = _ending(error, lease.delivery.receives, state.stage)
@@ -181,14 +184,23 @@ class Consumer:
         self, lease: Lease, state: DeliveryState, ending: _Ending, reason: str
     ) -> None:
         self._count(ending.outcome)
-        if state.task and not state.callback_sent:
-            task = state.task
-            with suppress(RejectedError, TransientError, TimeoutError):
-                async with asyncio.timeout(RELEASE_BUDGET.total_seconds()):
-                    await self.notifier.release(
-                        task.uid, task.attempt, interrupted=ending.interrupted, reason=reason
-                    )
+        await self._tell_release(state, reason, interrupted=ending.interrupted)
         await lease.release(ending.after)
+
+    async def _tell_release(
+        self, state: DeliveryState, reason: str, *, interrupted: bool
+    ) -> None:
+        if state.task is None or state.callback_sent:
+            return
+        with suppress(RejectedError, TransientError, TimeoutError):
+            async with asyncio.timeout(RELEASE_BUDGET.total_seconds()):
+                await self.notifier.release(
+                    state.task.uid,
+                    state.task.attempt,
+                    interrupted=interrupted,
+                    reason=reason,
+                    cost=state.cost,
+                )
 
     def _count(self, outcome: str) -> None:
         self.metrics.tasks.add(1, {"outcome": outcome})

@@ -15,6 +15,7 @@ from queue_agent.domain import (
     RuntimeLostError,
     Task,
 )
+from queue_agent.pipeline.account import Account
 from queue_agent.pipeline.lease import RELEASE_BUDGET
 from queue_agent.pipeline.slots import HEAD_START, RuntimeSlot, Slots
 from queue_agent.ports import no_one_asks
@@ -41,10 +42,13 @@ class DeliveryState:
         slots: Slots,
         lost: Callable[[RuntimeLostError], None],
         hold: Callable[[], Awaitable[None]] = always_ready,
+        account: Account | None = None,
     ) -> None:
         self.stage = Stage.ARRIVED
         self.task: Task | None = None
         self.callback_sent = False
+        self._account = account or Account()
+        self.cost = self._account.charge(0)  # of its runs that have ended
         self._slots = slots
         self._lost = lost
         self._hold = hold
@@ -126,6 +130,9 @@ class DeliveryState:
             except RuntimeLostError as error:
                 self._lost(error)  # before another has its turn
                 raise
+            finally:
+                slot.release()
+                self.cost += self._account.charge(slot.seconds)
 
     def close(self) -> None:
         """Release every place that is still held."""

@@ -21,12 +21,14 @@ class RuntimeSlot:
         on_start: Callable[[], None],
         on_done: Callable[[], None],
         on_release: Callable[[], None],
+        seconds_since: Callable[[float], float],
     ) -> None:
         self.started = asyncio.Event()
         self.seconds = 0.0  # at work; 0 until it is done
         self._on_start = on_start
         self._on_done = on_done
         self._on_release = on_release
+        self._seconds_since = seconds_since
         self._start = 0.0
         self._released = False
 
@@ -48,7 +50,7 @@ class RuntimeSlot:
         if not self._released:
             self._released = True
             if self.started.is_set():
-                self.seconds = asyncio.get_running_loop().time() - self._start
+                self.seconds = self._seconds_since(self._start)
             self._on_release()
 
 
@@ -66,6 +68,7 @@ class Slots:
         self.staging = asyncio.Semaphore(max(depth, 1))
         self.outcomes = asyncio.Semaphore(width + depth + OUTCOMES)
         self._runtime = asyncio.Semaphore(width)
+        self._last_end = 0.0
 
     @asynccontextmanager
     async def runtime_slot(
@@ -76,8 +79,13 @@ class Slots:
         `on_start` is called when the runtime works on it, `on_done` when that has ended well.
         """
         await self._runtime.acquire()
-        slot = RuntimeSlot(on_start, on_done, self._runtime.release)
+        slot = RuntimeSlot(on_start, on_done, self._runtime.release, self._seconds_since)
         try:
             yield slot
         finally:
             slot.release()
+
+    def _seconds_since(self, start: float) -> float:
+        """The time of a run that ends now: a runtime may tell it after the next one's begin."""
+        begin, self._last_end = max(start, self._last_end), asyncio.get_running_loop().time()
+        return self._last_end - begin

@@ -92,8 +92,8 @@ class Handler:
             reporter = ProgressReporter(self.notifier, task, self.now)
             outcome, generation = await self._outcome(task, state, leftovers, reporter)
             try:
-                started_at = reporter.started_at
-                await self.publisher.publish(replace(outcome, started_at=started_at))
+                told = replace(outcome, started_at=reporter.started_at, cost=state.cost)
+                await self.publisher.publish(told)
             finally:
                 outcome.close()
         finally:

@@ -93,6 +93,7 @@ class ResultPublisher:
             warnings=outcome.warnings,
             cancelled=outcome.cancelled,
             started_at=outcome.started_at,
+            cost=outcome.cost,
         )
 
     async def _file(self, task: Task, name: str, file: File) -> Key:
