@@ -122,9 +122,9 @@ async def test_no_operation_of_rest_tells_another_tenant_of_a_task(
     document = (await rival.get("/openapi.json")).json()
     for path, operations in document["paths"].items():
         for method in operations:
-            if "/webhooks" in path:
-                await refused_webhook(rival, method, path.replace("{id}", webhook))
-            elif "{id}" in path:
+            if WEBHOOKS in path:
+                continue  # the test before
+            if "{id}" in path:
                 await unknown_task(rival, method, path, task)
             elif path == "/v1/usage":
                 told = (await rival.get(path, params={"group_by": "tenant"})).json()
