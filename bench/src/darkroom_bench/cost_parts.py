@@ -159,17 +159,17 @@ class Bucket:
         raise NotImplementedError
 
 
+class NoWebhooks:
+    """`Announcer` of tenants without webhooks."""
+
+    async def announce(self, record: Record) -> None:
+        pass
+
+
 class NoTopic:
     """`ResultTopic` to which nobody listens."""
 
     async def publish(self, callback: Callback, tasktype: TaskType) -> None:
-        pass
-
-
-class NoWebhooks:
-    """`Announcer` of whom nobody wants to hear."""
-
-    async def announce(self, record: Record) -> None:
         pass
 
 

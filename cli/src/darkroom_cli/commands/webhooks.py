@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -229,7 +229,7 @@ def say_secret(secret: str) -> None:
     out.print(secret, highlight=False, markup=False, soft_wrap=True)
 
 
-def _of(tenant: str | None) -> dict[str, Any]:
+def _of(tenant: str | None) -> dict[str, str]:
     return {} if tenant is None else {"tenant": tenant}
 
 

@@ -44,8 +44,8 @@ class Options:
     attached: tuple[Attached, ...] = ()  # empty: the sample runtimes
     aws_endpoint_url: str | None = None  # None: an emulator of our own
     seconds_per_image: float = 1.0  # of the sample runtimes
-    gpu_price: Decimal | None = None  # of this machine, an hour in USD; None: unknown
     allow_loopback_inputs: bool = False  # inputs and webhooks may be on servers of this machine
+    gpu_price: Decimal | None = None  # of this machine, an hour in USD; None: unknown
 
 
 @asynccontextmanager
@@ -104,8 +104,8 @@ async def _start(
         resources,
         folder,
         aws,
-        gpu_price=options.gpu_price,
         private_hosts=programs.LOOPBACK if options.allow_loopback_inputs else (),
+        gpu_price=options.gpu_price,
     )
     if not options.attached:
         given = _sample_arguments(options, resources)

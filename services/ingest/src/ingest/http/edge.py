@@ -112,9 +112,8 @@ class Edge:
             try:
                 if operation not in _KEYLESS:
                     keys = [v for k, v in scope["headers"] if k == b"x-api-key"]
-                    needs = scope_of(operation)
                     scope[_CALLER] = self._gate.caller(keys)
-                    await self._gate.let_in(scope[_CALLER], needs)
+                    await self._gate.let_in(scope[_CALLER], scope_of(operation))
                 await self._app(scope, receive, sending)
             except Exception as error:  # noqa: BLE001  # the edge answers for every error
                 if not started:  # else the app has answered and logged it
