@@ -17,6 +17,16 @@ THREE_RUNTIMES = ROOT / "tests" / "deploy" / "configs" / "three-runtimes.yaml"
 TRIO = "trio"  # the stack of that file
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
+RUNTIMES = ["sdruntime", "anymodel", "comfy"]
+STACKS = {
+    f"{TRIO}-network",
+    f"{TRIO}-cluster",
+    *(f"{TRIO}-runtime-{name}" for name in RUNTIMES),
+    f"{TRIO}-image-cache",
+    "TrioStack",
+}
+OPTIONS: dict[str, Any] = {"network_nat": "single", "messaging_input_buckets": ["inputs"]}
+OUTPUT, CLAIMS = (f"{TRIO}-{kind}-{ACCOUNT}-{REGION}" for kind in ("output", "claims"))
 ROLES_THAT_RENDER = {"observability", "platform", "runtimes"}  # without the charts of others
 LACKS = [
     "ec2:DescribeInstanceTypeOfferings",

@@ -84,7 +84,9 @@ def test_webhook_that_the_secret_has_signed_is_read(wrapped: bool) -> None:
     headers = signed(body, key)
     Webhook(key).verify(body, {name.lower(): value for name, value in headers.items()})
 
-    assert parse_webhook(body.encode(), headers, key).uid == CALLBACK["uid"]
+    event = parse_webhook(body.encode(), headers, key)
+    assert event is not None
+    assert event.uid == CALLBACK["uid"]
 
 
 def test_secrets_that_rotate_are_both_taken() -> None:
@@ -145,3 +147,9 @@ def test_secret_that_is_none_is_told(none: str) -> None:
 
     with pytest.raises(InvalidSignature, match="a secret is no whsec_"):
         parse_webhook(body, signed(body, secret()), none)
+
+
+def test_the_event_of_a_test_is_of_no_task() -> None:
+    key = secret()
+    body = json.dumps({"type": "webhook.test", "timestamp": "2026-01-02T03:04:05Z", "uid": "x"})
+    assert parse_webhook(body, signed(body, key), key) is None

@@ -16,6 +16,7 @@ from darkroom_client.results import Callback
 Body = str | bytes | Mapping[str, Any]
 
 TOLERANCE_SECONDS: Final = 300
+TEST: Final = "webhook.test"  # the type of an event of no task
 
 
 def parse_callback(body: Body) -> Callback:
@@ -32,10 +33,10 @@ def parse_callback(body: Body) -> Callback:
 
 def parse_webhook(
     body: str | bytes, headers: Mapping[str, str], secret: str | Iterable[str]
-) -> Callback:
+) -> Callback | None:
     """The event of a webhook that one of the secrets has signed, by Standard Webhooks.
 
-    Raises `InvalidSignature` otherwise, also if it is more than five minutes from now.
+    None if it is a test (`darkroom webhooks test`), which is of no task. Raises `InvalidSignature` otherwise, also if it is more than five minutes from now.
     `webhook-id` is the same when an event comes again.
     """
     given = {name.lower(): value for name, value in headers.items()}
@@ -56,6 +57,8 @@ def parse_webhook(
     if not any(matches):
         raise InvalidSignature("no secret has signed this webhook")
     content = _content(text)
+    if content.get("type") == TEST:
+        return None
     # By Standard Webhooks what it is about is `data`, beside its type and time.
     about = content.get("data")
     return _callback(about if isinstance(about, dict) else content)
