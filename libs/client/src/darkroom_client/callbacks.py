@@ -36,9 +36,9 @@ def parse_webhook(
 ) -> Callback | None:
     """The event of a webhook that one of the secrets has signed, by Standard Webhooks.
 
-    None if it is a test (`darkroom webhooks test`), which is of no task. `webhook-id` is the same
-    when an event comes again. Raises `InvalidSignature` if it has signed none, also if it is more
-    than five minutes from now.
+    None if it is a test (`darkroom webhooks test`), which is of no task. `webhook-id` is the
+    same when an event comes again. Raises `InvalidSignature` if no secret has signed it, or if
+    it is more than five minutes from now.
     """
     given = {name.lower(): value for name, value in headers.items()}
     text = body.encode() if isinstance(body, str) else body
