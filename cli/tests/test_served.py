@@ -217,9 +217,18 @@ def test_the_price_of_this_machine_is_that_of_its_agents(
     resources = Resources(
         task_topic_arn="tasks", result_topic_arn="results", table="ledger",
         output_bucket="output", model_bucket="models", claim_bucket="claims",
-        queues={"canvas": "one"}, dead_letter_queues={},
+        queues={"canvas": "one"}, dead_letter_queues={}, webhook_queue="webhooks",
+        webhook_dead_letter_queue="parked",
     )  # fmt: skip
-    addresses = Addresses(host="127.0.0.1", rest=1, grpc=2, router=3, notifier=4, model_sync=5)
+    addresses = Addresses(
+        host="127.0.0.1",
+        rest=1,
+        grpc=2,
+        router=3,
+        notifier=4,
+        model_sync=5,
+        agents={"canvas": 6},
+    )
 
     parts = programs.services(
         addresses, attached, resources, Folder(tmp_path), {}, gpu_price=price

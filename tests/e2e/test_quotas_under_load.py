@@ -109,7 +109,7 @@ async def settled(stack: Stack, name: str, *, none: bool = False) -> frozenset[U
         await asyncio.sleep(0.5)
 
 
-async def submit_all(clients_: list[httpx.AsyncClient]) -> list[httpx.Response | Exception]:
+async def submit_all(clients_: list[httpx.AsyncClient]) -> list[httpx.Response | BaseException]:
     async def submit(number: int) -> httpx.Response:
         client = clients_[number % len(clients_)]
         return await client.post("/v1alpha2", json={"task": text_to_image(f"q-{number}")})

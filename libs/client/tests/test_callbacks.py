@@ -84,9 +84,9 @@ def test_webhook_that_the_secret_has_signed_is_read(wrapped: bool) -> None:
     headers = signed(body, key)
     Webhook(key).verify(body, {name.lower(): value for name, value in headers.items()})
 
-    event = parse_webhook(body.encode(), headers, key)
-    assert event is not None
-    assert event.uid == CALLBACK["uid"]
+    read = parse_webhook(body.encode(), headers, key)
+    assert read is not None
+    assert read.uid == CALLBACK["uid"]
 
 
 def test_secrets_that_rotate_are_both_taken() -> None:

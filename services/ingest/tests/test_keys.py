@@ -213,6 +213,7 @@ async def test_key_is_admitted_again_after_the_time_that_it_was_told(
     await throttle.take(caller)
     with pytest.raises(ThrottledError) as caught:
         await throttle.take(caller)
+    assert caught.value.retry_after is not None
     later = now + caught.value.retry_after.total_seconds() + 1
     with monkeypatch.context() as patch:
         patch.setattr(loop, "time", lambda: later)

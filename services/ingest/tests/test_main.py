@@ -9,7 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,12 @@ class FakeRouterService(router_pb2_grpc.RouterServiceServicer):
             created_at=stamp(5),
         )
         return router_pb2.ListTasksResponse(tasks=[record], next_before_uid=UID)
+
+    async def GetUsage(  # noqa: N802  # the name in the proto
+        self, request: router_pb2.GetUsageRequest, context: Any
+    ) -> router_pb2.GetUsageResponse:
+        days = f"{request.first_day} {request.last_day} {request.reader.all_tenants}"
+        return router_pb2.GetUsageResponse(used=[router_pb2.Used(key=days)])
 
     async def ListRuntimes(  # noqa: N802  # the name in the proto
         self, request: router_pb2.ListRuntimesRequest, context: Any
@@ -286,6 +292,7 @@ async def test_what_the_router_tells_arrives_as_it_is() -> None:
             CALLER, runtime="r", state=TaskState.FAILED, limit=7, before_uid="before"
         )
         [runtime] = await router.runtimes()
+        [used] = await router.usage(CALLER, date(2026, 1, 2), date(2026, 1, 3))
         cancelled = await router.cancel("a", CALLER)
         links = await router.links(UID, 60, CALLER)
 
@@ -293,6 +300,7 @@ async def test_what_the_router_tells_arrives_as_it_is() -> None:
     assert (page.tasks[0].id, page.tasks[0].uid) == ("r-failed-7", "before")
     assert page.next_before_uid == UID
     assert (cancelled.id, cancelled.state) == ("a", TaskState.CANCELLED)
+    assert used.key == "2026-01-02 2026-01-03 False"
     assert links == ("https://b/1?60", "https://b/2?60", "https://b/out")
     assert (runtime.name, list(runtime.tasktypes)) == ("comfy", ["pipeline"])
 

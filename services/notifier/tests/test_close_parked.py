@@ -14,9 +14,9 @@ from contracts.ids import Uid, new_uid
 from contracts.kinds import RuntimeType
 from contracts.message import TaskMessage
 from contracts.runtimes import Runtime
-from ledger.record import POISONED, Record
+from ledger.record import DIRECT, POISONED, Record
 from notifier.adapters.sqs import SqsDeadLetters
-from notifier.domain import DIRECT, Parked, callback_of
+from notifier.domain import Parked, callback_of
 from notifier.parked import LOOK_AGAIN, CloseParked
 from provisioning.resources import provision
 from servicekit.errors import FatalError
