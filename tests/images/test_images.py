@@ -62,7 +62,7 @@ async def stack(
         open_to_containers(tmp_path)
         addresses = Addresses(
             host=HOST, rest=free_port(), grpc=free_port(), router=free_port(),
-            notifier=free_port(), model_sync=free_port(),
+            notifier=free_port(), model_sync=free_port(), agents={RUNTIME: free_port()},
         )  # fmt: skip
         running = {}
         for program in programs.services(addresses, (attached,), resources, folder, aws):
