@@ -18,7 +18,7 @@ import pytest
 from provisioning import emulator
 from servicekit.listen import HOST, free_port
 from testkit.aws import start, wait_for
-from toolbox import ROOT, packages, tool
+from toolbox import ROOT, tool
 
 PLAY_SECONDS = 1800  # a guard, for a machine that does much else
 # What CloudFormation is given, without what the emulator's refuses.
@@ -110,8 +110,8 @@ class Ansible:
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_FILTER_PLUGINS": os.pathsep.join(FILTERS),
             # Modules are forked from one process, with less than half of the CPU time.
-            "ANSIBLE_STRATEGY": "mitogen_linear",
-            "ANSIBLE_STRATEGY_PLUGINS": str(packages() / "ansible_mitogen/plugins/strategy"),
+            "ANSIBLE_STRATEGY": "unpinned",
+            "ANSIBLE_STRATEGY_PLUGINS": str(ROOT / "tests/deploy/strategy_plugins"),
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "ansible" / "tmp"),
             "ANSIBLE_REMOTE_TEMP": str(self.folder / "ansible" / "tmp"),

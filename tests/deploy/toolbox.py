@@ -27,12 +27,6 @@ def tool(name: str) -> str:
     return str(Path(done.stdout.strip()) / "bin" / name)
 
 
-def packages() -> Path:
-    """Where the Python packages of the tools are."""
-    (found,) = Path(tool("python")).parents[1].glob("lib/python*/site-packages")
-    return found
-
-
 def schemas(folder: str) -> Path:
     """A folder of the API schemas; without it the test is skipped, or fails in CI."""
     named = os.environ.get("DARKROOM_CRD_DIR") or str(ROOT.parent / "shared" / "crds")
