@@ -5,11 +5,9 @@ On two processors all its runs would share one.
 
 from __future__ import annotations
 
-import ansible_mitogen.affinity  # type: ignore[import-not-found]  # only Ansible's Python has it
-from ansible_mitogen.plugins.strategy.mitogen_linear import (  # type: ignore[import-not-found]
-    StrategyModule,
-)
+# It comes with the tools of deployment, whose Python runs this.
+import ansible_mitogen.affinity  # pants: no-infer-dep
+from ansible_mitogen.plugins.strategy import mitogen_linear  # pants: no-infer-dep
 
-__all__ = ["StrategyModule"]
-
+StrategyModule = mitogen_linear.StrategyModule
 ansible_mitogen.affinity.policy = ansible_mitogen.affinity.Policy()
