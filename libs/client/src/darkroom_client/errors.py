@@ -117,7 +117,7 @@ class Throttled(DarkroomError):
 
 
 class QuotaExceeded(DarkroomError):
-    """A quota of the tenant is used up; this passes when it resets, not by trying again."""
+    """A quota of the key is used up; this passes when it resets, not by trying again."""
 
     @property
     def quota(self) -> str:
