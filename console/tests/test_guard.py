@@ -1,0 +1,72 @@
+"""What other pages of the same browser may not do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from darkroom_console.app import console_app
+from darkroom_console.files import Files
+from darkroom_console.stack import Stack
+
+HERE = "http://127.0.0.1:8090"
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    """The console of a stack that is not there."""
+    stack, files = Stack("http://127.0.0.1:9", "dr_key"), Files()
+    transport = httpx.ASGITransport(console_app(stack, files))
+    async with httpx.AsyncClient(transport=transport, base_url=HERE) as started:
+        yield started
+    await stack.client.aclose()
+    await files.aclose()
+
+
+async def test_another_name_of_this_machine_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/healthz", headers={"host": "rebound.example.com:8090"})
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example.com", "http://127.0.0.1:9999", "null", None]
+)
+async def test_post_of_another_page_is_refused(
+    client: httpx.AsyncClient, origin: str | None
+) -> None:
+    headers = {} if origin is None else {"origin": origin}
+
+    answer = await client.post("/tasks/cancel", data={"uid": "1"}, headers=headers)
+
+    assert answer.status_code == 403
+
+
+async def test_post_of_an_own_page_is_taken(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/tasks/cancel", data={"uid": "1"}, headers={"origin": HERE})
+
+    assert answer.status_code == 200
+    assert "not taken back" in answer.text
+
+
+async def test_every_answer_forbids_what_is_inline_or_of_others(
+    client: httpx.AsyncClient,
+) -> None:
+    for path in ("/healthz", "/tasks", "/nosuch", "/static/console.js"):
+        headers = (await client.get(path)).headers
+
+        assert "script-src 'self'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+async def test_page_says_in_a_sentence_that_the_stack_is_gone(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/tasks")
+
+    assert answer.status_code == 503
+    assert "The stack at http://127.0.0.1:9 does not answer" in answer.text
+    assert "dr_key" not in answer.text
