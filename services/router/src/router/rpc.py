@@ -77,6 +77,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
             _reader(request),
             runtime=request.runtime,
             state=state,
+            tenant=request.tenant,
+            text=request.text,
             limit=min(max(request.limit, 1), PAGE_LIMIT),
             before=before,
         )
