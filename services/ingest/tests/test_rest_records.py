@@ -176,6 +176,7 @@ async def test_tenant_is_named_by_operators_and_by_its_own_keys(world: World) ->
         ("runtime=%00", ["runtime"]),
         ("tenant=%00&text=%07", ["tenant", "text"]),
         ("text=" + "x" * 257, ["text"]),
+        ("tenant=%23usage", ["tenant"]),
         ("limit=-1&state=x&cursor=%ff", ["state", "limit", "cursor"]),
     ],
 )

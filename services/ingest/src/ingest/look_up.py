@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from contracts.ids import name, task_id, uid
-from contracts.keys import KeyScope
+from contracts.keys import KeyScope, tenant_name
 from contracts.state import TaskState
 from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE, Caller
@@ -22,6 +22,10 @@ from servicekit.errors import RejectedError
 
 def _lower_name(text: str) -> str:
     return name(text).lower()
+
+
+def _tenant(text: str) -> str:
+    return tenant_name(text) if text else ""
 
 
 def _state(text: str) -> TaskState | None:
@@ -56,7 +60,7 @@ class Filters(BaseModel):
     state: Annotated[TaskState | None, BeforeValidator(_state)] = Field(
         default=None, description="Only tasks in this state."
     )
-    tenant: Annotated[str, AfterValidator(name)] = Field(
+    tenant: Annotated[str, AfterValidator(_tenant)] = Field(
         default="", description="Only tasks of this tenant; for a key of scope `admin`."
     )
     text: Annotated[str, AfterValidator(name)] = Field(
