@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import Browser, chromium
 from harness import Stack, running_stack
+
+from darkroom_bench.chromium import Browser, chromium
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,10 @@ import asyncio
 
 import httpx
 import pytest
-from chromium import DESK, PHONE, Browser, Scheme
 from harness import Stack, text_to_image
 from selenium.webdriver.common.keys import Keys
+
+from darkroom_bench.chromium import DESK, PHONE, Browser, Scheme
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 import httpx
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
 
 from darkroom_client import DarkroomError, TooLarge, Unreachable
 
@@ -36,14 +36,14 @@ def picture_type(head: bytes) -> str | None:
 class Files:
     """Downloads by links of the stack, which need no key."""
 
-    def __init__(self) -> None:
-        self._http = httpx.AsyncClient(timeout=STEP_SECONDS)
+    def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._http = httpx.AsyncClient(timeout=STEP_SECONDS, transport=transport)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
-    async def picture(self, link: str, name: str, *, download: bool) -> Response:
+    async def picture(self, link: str, name: str, *, download: bool) -> StreamingResponse:
         """A picture to be shown, or any file to be saved as `name`; raises `DarkroomError`."""
         parts = self._parts(link, PICTURE_BYTES)
         head = b""
@@ -53,9 +53,10 @@ class Files:
                 break
 
         async def whole() -> AsyncIterator[bytes]:
-            yield head
-            async for part in parts:
-                yield part
+            async with aclosing(parts):
+                yield head
+                async for part in parts:
+                    yield part
 
         kind = picture_type(head)
         headers = {"cache-control": "private, max-age=3600"}
@@ -70,9 +71,12 @@ class Files:
         parts = [part async for part in self._parts(link, TEXT_BYTES)]
         return b"".join(parts).decode(errors="replace")
 
-    async def _parts(self, link: str, limit: int) -> AsyncIterator[bytes]:
+    async def _parts(self, link: str, limit: int) -> AsyncGenerator[bytes]:
         count = 0
         async with self._answer(link) as answer:
+            # Before the first byte goes on: later it can only be broken off.
+            if int(answer.headers.get("content-length", "0")) > limit:
+                raise TooLarge(f"the file has more than {limit} bytes")
             async for part in answer.aiter_bytes():
                 count += len(part)
                 if count > limit:

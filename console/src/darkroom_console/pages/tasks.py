@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from darkroom_client import AlreadyFinished, DarkroomError, Runtime, Task
+from darkroom_client import AlreadyFinished, DarkroomError, Runtime
 from darkroom_console.render import is_part, render, said
 from darkroom_console.stack import Stack, stack_of
 
@@ -44,23 +44,20 @@ async def tasks(request: Request, filters: Annotated[Filters, Query()]) -> Respo
     """Some tasks, newest first."""
     stack = stack_of(request)
     asked = filters.asked()
-    found = await stack.ask(
-        stack.client.request("GET", "/v1/tasks", params={**asked, "limit": str(PAGE)})
-    )
+    found = await stack.ask(stack.client.tasks_page(**asked, limit=PAGE))
     runtimes: list[Runtime] = []
     if not is_part(request):
         runtimes = await stack.ask(stack.client.runtimes())
-    cursor = found.get("cursor")
     return render(
         request,
         "tasks.html",
         page="/tasks",
-        tasks=list(map(Task.model_validate, found["tasks"])),
+        tasks=found.tasks,
         filters=filters,
         filtered=any(name != "cursor" for name in asked),
         states=STATES,
         runtimes=runtimes,
-        next="?" + urlencode({**asked, "cursor": cursor}) if cursor else None,
+        next="?" + urlencode({**asked, "cursor": found.cursor}) if found.cursor else None,
         first="?" + urlencode({**asked, "cursor": ""}) if filters.cursor else None,
     )
 

@@ -1,4 +1,4 @@
-"""A real Chromium for tests of pages."""
+"""A real Chromium, for tests and pictures of pages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+
+from darkroom_cli.errors import CommandError
 
 PATIENCE_SECONDS = 20
 PHONE, DESK = 390, 1280
@@ -41,7 +42,7 @@ class Browser:
 
     def find(self, css: str) -> WebElement:
         """The first element, which is there or comes."""
-        found = self.until(lambda: self.all(css))
+        found: list[WebElement] = self.until(lambda: self.all(css))
         return found[0]
 
     def all(self, css: str) -> list[WebElement]:
@@ -60,9 +61,8 @@ class Browser:
         """Wait for something to be true, and give it."""
         deadline = time.monotonic() + seconds
         while not (found := check()):
-            assert time.monotonic() < deadline, (
-                f"never came; the page says: {self.text('body')}"
-            )
+            if time.monotonic() > deadline:
+                raise AssertionError(f"never came; the page says: {self.text('body')}")
             time.sleep(0.05)
         return found
 
@@ -99,10 +99,10 @@ class Browser:
 
 @contextmanager
 def chromium(folder: Path) -> Iterator[Browser]:
-    """Start Debian's Chromium without a window; where there is none the test fails."""
+    """Start Debian's Chromium without a window; raises `CommandError` where there is none."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (program and driver):
-        pytest.fail("apt-get install chromium chromium-driver")
+        raise CommandError("needs Chromium: apt-get install chromium chromium-driver")
     options = ChromeOptions()
     options.binary_location = program
     for flag in (
