@@ -85,6 +85,8 @@ class FakeJobs:
         self.settled.append(received.receipt)
 
     async def park(self, received: Received, reason: str) -> None:
+        if self.down:
+            raise TransientError("SQS is down")
         self.parked.append((received.receipt, reason))
         await self.settle(received)
 

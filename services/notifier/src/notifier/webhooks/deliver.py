@@ -12,6 +12,7 @@ from typing import Final
 from opentelemetry import metrics
 from pydantic import TypeAdapter, ValidationError
 
+from contracts.ids import new_uid
 from ledger.port import Ledger
 from notifier.webhooks.domain import (
     AnyJob,
@@ -79,12 +80,13 @@ class Deliver:
     async def _deliver(
         self, received: Received, webhook: Webhook, job: EventJob | TestJob
     ) -> None:
-        before = None
-        if received.receives > 1:
-            before = await self.store.delivery(webhook.id, job.uid)
+        before = await self._before(received, webhook, job)
         event = await self._event(job)
-        if event is None or (before and before.state is not DeliveryState.RETRYING):
+        if event is None or (before and _is_done(before, job)):
             await self.jobs.settle(received)
+            return
+        if before and before.state is DeliveryState.FAILED:
+            await self._give_up(received, job, before)
             return
         early = _until(before, self.now())
         if early >= SECOND:
@@ -95,7 +97,16 @@ class Deliver:
             await self._put_back(received, webhook)
             return
         delivery = self._outcome(webhook, job, event, answer, before.tries if before else 0)
-        await self._end(received, webhook, delivery)
+        await self._end(received, webhook, job, delivery)
+
+    async def _before(
+        self, received: Received, webhook: Webhook, job: EventJob | TestJob
+    ) -> Delivery | None:
+        """What became of earlier tries; None for a first one, or of a new replay."""
+        if received.receives == 1:
+            return None
+        found = await self.store.delivery(webhook.id, job.uid)
+        return found if found and found.replay >= job.replay else None
 
     async def _put_back(self, received: Received, webhook: Webhook) -> None:
         await self.jobs.release(received, max(self.hosts.wait(webhook.host), SECOND))
@@ -139,6 +150,7 @@ class Deliver:
             status=answer.status,
             error="",
             tried_at=now,
+            replay=job.replay,
         )
         if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             return tried
@@ -148,7 +160,13 @@ class Deliver:
         following = now + self.retries.pause(tried.tries)
         return replace(tried, state=DeliveryState.RETRYING, error=error, next_try_at=following)
 
-    async def _end(self, received: Received, webhook: Webhook, delivery: Delivery) -> None:
+    async def _end(
+        self,
+        received: Received,
+        webhook: Webhook,
+        job: EventJob | TestJob,
+        delivery: Delivery,
+    ) -> None:
         _tries.add(1, {"outcome": delivery.state})
         log.info(
             "webhook tried",
@@ -166,10 +184,22 @@ class Deliver:
         if delivery.state is DeliveryState.RETRYING:
             await self.jobs.release(received, _until(delivery, self.now()))
         elif delivery.state is DeliveryState.FAILED and delivery.status != HTTPStatus.GONE:
-            reason = f"given up after {delivery.tries} tries: {delivery.error}"
-            await self.jobs.park(received, reason)
+            await self._give_up(received, job, delivery)
         else:
             await self.jobs.settle(received)
+
+    async def _give_up(
+        self, received: Received, job: EventJob | TestJob, delivery: Delivery
+    ) -> None:
+        """Park a message as a job that begins anew if it is moved back."""
+        anew = job.model_copy(update={"replay": new_uid()})
+        reason = f"given up after {delivery.tries} tries: {delivery.error}"
+        await self.jobs.park(replace(received, body=anew.model_dump_json()), reason)
+
+
+def _is_done(before: Delivery, job: EventJob | TestJob) -> bool:
+    """Whether the event was delivered, or a later replay sees to it."""
+    return before.state is DeliveryState.DELIVERED or before.replay > job.replay
 
 
 def _until(delivery: Delivery | None, now: datetime) -> timedelta:

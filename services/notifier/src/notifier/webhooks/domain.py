@@ -104,6 +104,7 @@ class EventJob(BaseModel):
     tenant: str
     webhook: str
     uid: UidField
+    replay: str = ""  # that asks for it, later ones are greater; empty: the end of the task
 
 
 class TestJob(BaseModel):
@@ -115,6 +116,7 @@ class TestJob(BaseModel):
     tenant: str
     webhook: str
     uid: UidField = Field(default_factory=new_uid)
+    replay: str = ""
 
 
 class ReplayJob(BaseModel):
@@ -123,6 +125,7 @@ class ReplayJob(BaseModel):
     kind: Literal["replay"] = "replay"
     tenant: str
     webhook: str
+    id: UidField = Field(default_factory=new_uid)
     since: AwareDatetime
     until: AwareDatetime
     before: UidField | None = None  # where the page begins; None: at the newest
@@ -153,6 +156,7 @@ class Delivery:
     error: str  # why the last try failed; empty if it did not
     tried_at: datetime
     next_try_at: datetime | None = None
+    replay: str = ""  # the one of its job
 
 
 @dataclass(frozen=True, slots=True)
