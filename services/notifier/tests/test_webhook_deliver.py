@@ -140,6 +140,27 @@ async def test_a_replay_is_sent_though_the_event_was_delivered_and_its_host_was_
     assert len(given.sender.posted) == 2
 
 
+async def test_a_url_of_one_task_is_told_besides_and_cannot_end_the_webhook(
+    given: Given,
+) -> None:
+    ended = given.ledger.records[UID]
+    url = "https://studio.example.com/of-one"
+    given.ledger.records[UID] = replace(ended, callback_url=url)
+    own = JOB.model_copy(update={"own_url": True})
+    await given.handed(receives=5)
+    given.sender.answer = Answer(status=410)
+
+    assert await given.handed(own) == "settled"
+    (sent, one), (sent_too, two) = [
+        (url, (headers["webhook-id"], body)) for url, headers, body in given.sender.posted
+    ]
+    assert (sent, sent_too) == (WEBHOOK.url, url)
+    assert one == two
+    assert given.store.kept == webhooks(WEBHOOK)
+    assert await given.handed(own, receives=2) == "settled"
+    assert (len(given.sender.posted), given.jobs.parked) == (2, [])
+
+
 async def test_what_a_later_replay_tries_is_left_to_it(given: Given) -> None:
     given.sender.answer = Answer(status=500)
     await given.handed(JOB.model_copy(update={"replay": new_uid()}))
