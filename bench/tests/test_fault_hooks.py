@@ -23,7 +23,7 @@ from testkit.aws import aws
 
 __all__ = ["aws"]
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SHARED = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CALLBACK = {"uid": "a", "status": "completed", "image_url": ["s3://b/k"]}
 
 
@@ -72,13 +72,16 @@ async def test_a_request_that_is_not_signed_is_a_violation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fault_hooks, "FAILS", -1)
-    receiver = Receiver(rng=random.Random(1), secrets={"rival": SECRET})  # noqa: S311
+    receiver = Receiver(rng=random.Random(1), secrets={"rival": SHARED})  # noqa: S311
     app = web.Application()
     app.router.add_post("/{tenant}", receiver.handle)
     headers = {"webhook-id": "m", "webhook-timestamp": "1", "webhook-signature": "v1,x"}
-    async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        async with session.post(server.make_url("/rival"), headers=headers) as answer:
-            assert answer.status == 400
+    async with (
+        TestServer(app) as server,
+        aiohttp.ClientSession() as session,
+        session.post(server.make_url("/rival"), headers=headers) as answer,
+    ):
+        assert answer.status == 400
 
     (forged,) = receiver.forged
     assert "rival" in forged
