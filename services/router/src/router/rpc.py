@@ -177,6 +177,7 @@ def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:
             previews=Previews(request.previews) if request.previews else None,
             quota=_quota(request),
             include=tuple(map(Extra, request.include)),
+            callback_url=request.callback_url,
         )
     except ValueError as error:
         raise _invalid("request", str(error)) from error

@@ -49,6 +49,7 @@ class GrpcRouter:
             fingerprint=idempotency.fingerprint if idempotency else "",
             previews=submission.previews or "",
             include=submission.include,
+            callback_url=submission.callback_url,
         )
         quota = caller.quota
         if quota != Quota():
