@@ -6,7 +6,7 @@ import asyncio
 
 import httpx
 import pytest
-from harness import Stack, text_to_image
+from harness import Stack, pipeline, text_to_image
 from selenium.webdriver.common.keys import Keys
 
 from darkroom_bench.chromium import DESK, PHONE, Browser, Scheme
@@ -92,6 +92,21 @@ async def test_table_is_live_and_many_are_taken_back(browser: Browser, stack: St
             browser.until_text("cancelled", f"#task-{uid}")
 
 
+async def test_filters_are_kept_while_the_table_is_live(
+    browser: Browser, stack: Stack, done: str
+) -> None:
+    browser.driver.get(stack.info["console"] + "/tasks")
+    browser.find("[name=text]").send_keys("named", Keys.ENTER)
+    browser.until_text("No task is like that.")
+
+    uid = (await stack.submit(**text_to_image("so-named")))["uid"]
+
+    browser.find(f"#task-{uid}")
+    assert len(browser.all("tbody tr")) == 1
+    assert browser.find("[name=text]").get_property("value") == "named"
+    await stack.until(uid, "completed")
+
+
 async def test_choice_and_focus_stay_while_the_table_changes(
     browser: Browser, stack: Stack
 ) -> None:
@@ -113,7 +128,7 @@ async def test_running_task_tells_how_far_it_is_until_it_has_ended(
     browser: Browser, stack: Stack
 ) -> None:
     with stack.held():
-        uid = (await stack.submit(**text_to_image("runs")))["uid"]
+        uid = (await stack.submit(**pipeline("runs")))["uid"]
         browser.driver.get(f"{stack.info['console']}/tasks/{uid}")
         browser.until_text("of 4", "#live")
 
