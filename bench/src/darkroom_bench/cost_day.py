@@ -125,6 +125,7 @@ class _World:
             webhooks=NoWebhooks(),
             changes=Changes(),
             limiter=ProgressLimiter(timedelta(seconds=1)),
+            count=lambda _: None,
             now=_now,
         )
         listed = node_prices({})["types"][NODE_TYPE]

@@ -23,6 +23,7 @@ from contracts.keys import KeyScope
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
+from darkroom.router.v1.operators_pb2 import Ended, GetOverviewResponse, RuntimeOverview
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
 from darkroom.task.v1.task_pb2 import TaskProgress, TaskRecord
 from darkroom.tasks.v1 import tasks_pb2_grpc
@@ -328,6 +329,28 @@ class FakeWebhooks:
         raise RejectedError("there is no such webhook", code="webhook_not_found")
 
 
+def overview_of(caller: Caller) -> GetOverviewResponse:
+    """How `canvas` does; only operators are told of its queue."""
+    seen = RuntimeOverview(
+        runtime=Runtime(name="canvas", type="sdwebui"),
+        last_hour=Ended(tasks=2, completed=1, failed=1, images=4, gpu_ms=1500),
+        minutes=[0] * 59 + [2],
+        today=Ended(tasks=3, images=5, gpu_ms=2000, cost_micros=207, currency="USD"),
+    )
+    if caller.scope is KeyScope.ADMIN:
+        seen.queued, seen.running, seen.dead_letters = 7, 1, 0
+        seen.oldest_wait_seconds = 12.5
+    return GetOverviewResponse(at=stamp(5), runtimes=[seen])
+
+
+@dataclass
+class FakeOperators:
+    """What the router does for operators."""
+
+    async def overview(self, caller: Caller) -> GetOverviewResponse:
+        return overview_of(caller)
+
+
 @dataclass
 class World:
     """Everything behind the edges."""
@@ -336,6 +359,7 @@ class World:
     models: FakeModels = field(default_factory=FakeModels)
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
     webhooks: FakeWebhooks = field(default_factory=FakeWebhooks)
+    operators: FakeOperators = field(default_factory=FakeOperators)
     streams: int = 10
     make_uid: Callable[[], Uid] = lambda: UID
     patience: timedelta = timedelta(seconds=60)
@@ -357,6 +381,7 @@ class World:
             models=self.models,
             watches=self.watches,
             webhooks=self.webhooks,
+            operators=self.operators,
             gate=self.gate,
             metrics=self.metrics,
             health=self.health,

@@ -14,6 +14,7 @@ from contracts.keys import Key
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
+from darkroom.router.v1.operators_pb2 import GetOverviewResponse
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
 from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.domain import Accepted, Caller, Change, Idempotency, Submission
@@ -67,6 +68,14 @@ class Router(Protocol):
 
     async def is_serving(self) -> bool:
         """Whether it answers and says that it is ready. Never raises our errors."""
+        ...
+
+
+class Operators(Protocol):
+    """How a stack does, and what operators do to it."""
+
+    async def overview(self, caller: Caller) -> GetOverviewResponse:
+        """How each runtime does, as the caller may know it."""
         ...
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from contracts.ids import Key, Uid
 from contracts.kinds import TaskType
-from router.domain import Claim, Held
+from router.domain import Claim, Depth, Held
 
 
 class Models(Protocol):
@@ -73,6 +73,14 @@ class Notifier(Protocol):
 
         Raises `RejectedError` (`invalid_request`), and `TransientError`.
         """
+        ...
+
+
+class Queues(Protocol):
+    """The queue of each runtime, and that of webhooks; raises `AppError`."""
+
+    async def depth(self, name: str) -> Depth:
+        """How full a queue and its dead letters are."""
         ...
 
 

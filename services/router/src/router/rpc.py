@@ -17,10 +17,11 @@ from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from ledger.usage import Usage
 from ledger.wire import to_wire
 from router.cancel import Cancel
-from router.domain import Claim, Reader, Submission
+from router.domain import Claim, Submission
 from router.links import LinkFiles
 from router.look_up import LookUp
 from router.submit_once import SubmitOnce
+from router.wire import read_reader, runtime_to_wire
 from servicekit.errors import FieldError, RejectedError
 
 PAGE_LIMIT = 100
@@ -61,7 +62,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
     ) -> router_pb2.GetTaskResponse:
         """One task."""
         return router_pb2.GetTaskResponse(
-            task=to_wire(await self._look_up.one(request.id, _reader(request)))
+            task=to_wire(await self._look_up.one(request.id, read_reader(request.reader)))
         )
 
     async def ListTasks(  # noqa: N802
@@ -75,7 +76,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         except ValueError as error:
             raise _invalid("state, before_uid or tenant", str(error)) from error
         page = await self._look_up.page(
-            _reader(request),
+            read_reader(request.reader),
             runtime=request.runtime,
             state=state,
             tenant=tenant,
@@ -93,7 +94,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
     ) -> router_pb2.CancelTaskResponse:
         """Take one task back."""
         return router_pb2.CancelTaskResponse(
-            task=to_wire(await self._cancel(request.id, _reader(request)))
+            task=to_wire(await self._cancel(request.id, read_reader(request.reader)))
         )
 
     async def LinkFiles(  # noqa: N802
@@ -104,7 +105,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
             uid = ids.uid(request.uid)
         except ValueError as error:
             raise _invalid("uid", str(error)) from error
-        links = await self._link_files(uid, request.seconds, _reader(request))
+        links = await self._link_files(uid, request.seconds, read_reader(request.reader))
         return router_pb2.LinkFilesResponse(
             image_url=links.image_url, output_url=links.output_url or ""
         )
@@ -117,7 +118,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
             first, last = map(date.fromisoformat, (request.first_day, request.last_day))
         except ValueError as error:
             raise _invalid("first_day or last_day", str(error)) from error
-        reader = _reader(request)
+        reader = read_reader(request.reader)
         used = await self._usage.used(
             first, last, tenant="" if reader.all_tenants else reader.tenant
         )
@@ -140,23 +141,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self, request: router_pb2.ListRuntimesRequest, context: Any
     ) -> router_pb2.ListRuntimesResponse:
         """The configured runtimes."""
-        return router_pb2.ListRuntimesResponse(
-            runtimes=[
-                router_pb2.Runtime(
-                    name=runtime.name,
-                    type=runtime.type,
-                    model_filename=runtime.model_filename or "",
-                    dynamic_model=runtime.dynamic_model,
-                    tasktypes=runtime.tasktypes,
-                )
-                for runtime in self._runtimes
-            ]
-        )
-
-
-def _reader(request: Any) -> Reader:
-    """Who asks; a caller that does not say sees nothing."""
-    return Reader(tenant=request.reader.tenant, all_tenants=request.reader.all_tenants)
+        return router_pb2.ListRuntimesResponse(runtimes=map(runtime_to_wire, self._runtimes))
 
 
 def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:

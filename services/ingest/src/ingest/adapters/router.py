@@ -72,7 +72,7 @@ class GrpcRouter:
         )
 
     async def task(self, id: str, caller: Caller) -> TaskRecord:
-        request = router_pb2.GetTaskRequest(id=id, reader=_reader(caller))
+        request = router_pb2.GetTaskRequest(id=id, reader=reader_of(caller))
         with translated("router.GetTask"):
             return (await self._stub.GetTask(request, timeout=self._seconds)).task
 
@@ -94,25 +94,27 @@ class GrpcRouter:
             text=text,
             limit=limit,
             before_uid=before_uid,
-            reader=_reader(caller),
+            reader=reader_of(caller),
         )
         with translated("router.ListTasks"):
             return await self._stub.ListTasks(request, timeout=self._seconds)
 
     async def cancel(self, id: str, caller: Caller) -> TaskRecord:
-        request = router_pb2.CancelTaskRequest(id=id, reader=_reader(caller))
+        request = router_pb2.CancelTaskRequest(id=id, reader=reader_of(caller))
         with translated("router.CancelTask"):
             return (await self._stub.CancelTask(request, timeout=self._submit_seconds)).task
 
     async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
-        request = router_pb2.LinkFilesRequest(uid=uid, seconds=seconds, reader=_reader(caller))
+        request = router_pb2.LinkFilesRequest(
+            uid=uid, seconds=seconds, reader=reader_of(caller)
+        )
         with translated("router.LinkFiles"):
             answer = await self._stub.LinkFiles(request, timeout=self._seconds)
         return (*answer.image_url, *filter(None, [answer.output_url]))
 
     async def usage(self, caller: Caller, first: date, last: date) -> Sequence[router_pb2.Used]:
         request = router_pb2.GetUsageRequest(
-            reader=_reader(caller), first_day=first.isoformat(), last_day=last.isoformat()
+            reader=reader_of(caller), first_day=first.isoformat(), last_day=last.isoformat()
         )
         with translated("router.GetUsage"):
             return (await self._stub.GetUsage(request, timeout=self._seconds)).used
@@ -131,5 +133,6 @@ class GrpcRouter:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _reader(caller: Caller) -> router_pb2.Reader:
+def reader_of(caller: Caller) -> router_pb2.Reader:
+    """What the router may show."""
     return router_pb2.Reader(tenant=caller.tenant, all_tenants=caller.scope is KeyScope.ADMIN)

@@ -18,6 +18,7 @@ from ingest.bodies import Bodies
 from ingest.http import openapi
 from ingest.http.edge import Edge, Front, caller_of
 from ingest.http.manners import Manners, for_browsers
+from ingest.http.operators import add_operators
 from ingest.http.problems import Problems
 from ingest.http.submissions import NewUid, Submissions, add_submissions
 from ingest.http.tasks import add_tasks
@@ -25,7 +26,7 @@ from ingest.http.views import ModelsView, RuntimesView, UsageView
 from ingest.http.webhooks import NewWebhook, ReplayRequest, add_webhooks
 from ingest.keys import Gate
 from ingest.metrics import Metrics
-from ingest.ports import Models, Router, Webhooks
+from ingest.ports import Models, Operators, Router, Webhooks
 from ingest.translate_v1alpha1 import V1Alpha1Request
 from ingest.translate_v1alpha2 import V1Alpha2Request
 from ingest.usage import Asked, find_usage
@@ -43,6 +44,7 @@ def rest_app(
     models: Models,
     watches: Watches,
     webhooks: Webhooks,
+    operators: Operators,
     gate: Gate,
     metrics: Metrics,
     health: Health,
@@ -71,6 +73,7 @@ def rest_app(
     add_submissions(app, submissions)
     add_tasks(app, router, watches)
     add_webhooks(app, webhooks, router, bodies)
+    add_operators(app, operators)
     _add_catalogues(app, router, models)
     _add_description(app)
     app.router.routes.extend(ops_routes(health))

@@ -28,6 +28,7 @@ _OPERATIONS: Final = {
     "/v1/runtimes": "list_runtimes",
     "/v1/models": "list_models",
     "/v1/usage": "get_usage",
+    "/v1/overview": "get_overview",
     "/openapi.json": "openapi",
     "/docs": "docs",
 }
