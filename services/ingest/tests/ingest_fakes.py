@@ -152,6 +152,8 @@ class FakeRouter:
         *,
         runtime: str,
         state: TaskState | None,
+        tenant: str,
+        text: str,
         limit: int,
         before_uid: str,
     ) -> ListTasksResponse:
@@ -160,6 +162,8 @@ class FakeRouter:
         self.asked = {
             "runtime": runtime,
             "state": state,
+            "tenant": tenant,
+            "text": text,
             "limit": limit,
             "before_uid": before_uid,
         }

@@ -432,6 +432,8 @@ async def test_pages_are_joined_by_an_opaque_cursor(world: World) -> None:
     assert world.router.asked == {
         "runtime": "",
         "state": None,
+        "tenant": "",
+        "text": "",
         "limit": 20,
         "before_uid": UID,
     }

@@ -225,7 +225,9 @@ async def test_tasks_are_listed_newest_first_with_a_cursor(
     assert rest.next_before_uid == ""
 
 
-@pytest.mark.parametrize("wrong", [{"state": "lost"}, {"before_uid": "x"}])
+@pytest.mark.parametrize(
+    "wrong", [{"state": "lost"}, {"before_uid": "x"}, {"tenant": "#usage"}]
+)
 async def test_a_wrong_filter_or_cursor_is_refused(
     stub: RouterServiceAsyncStub, wrong: dict[str, str]
 ) -> None:

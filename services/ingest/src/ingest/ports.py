@@ -41,10 +41,12 @@ class Router(Protocol):
         *,
         runtime: str,
         state: TaskState | None,
+        tenant: str,
+        text: str,
         limit: int,
         before_uid: str,
     ) -> ListTasksResponse:
-        """Tasks, newest first; an empty `runtime` or `before_uid` sets no bound."""
+        """Tasks, newest first; what is empty sets no bound."""
         ...
 
     async def cancel(self, id: str, caller: Caller) -> TaskRecord:

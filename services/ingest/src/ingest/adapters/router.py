@@ -82,12 +82,16 @@ class GrpcRouter:
         *,
         runtime: str,
         state: TaskState | None,
+        tenant: str,
+        text: str,
         limit: int,
         before_uid: str,
     ) -> router_pb2.ListTasksResponse:
         request = router_pb2.ListTasksRequest(
             runtime=runtime,
             state=state or "",
+            tenant=tenant,
+            text=text,
             limit=limit,
             before_uid=before_uid,
             reader=_reader(caller),
