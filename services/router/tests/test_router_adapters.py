@@ -296,3 +296,15 @@ async def test_the_notifier_is_told_and_its_outage_is_transient() -> None:
         await notifier.settle_cancel(new_uid())
         with pytest.raises(TransientError):
             await notifier.settle_cancel(UNKNOWN)
+
+
+async def test_a_file_is_read_in_parts(made: Resources) -> None:
+    body = bytes(range(256)) * 2048
+    async with clients.s3() as s3:
+        await s3.put_object(Bucket=made.output_bucket, Key="p/ä b/2.png", Body=body)
+        files = S3Files(client=s3)
+        parts = [part async for part in files.read(f"s3://{made.output_bucket}/p/ä b/2.png")]
+        with pytest.raises(RejectedError, match="removed"):
+            await anext(files.read(f"s3://{made.output_bucket}/gone.png"))
+    assert b"".join(parts) == body
+    assert max(map(len, parts)) <= 256 * 2**10

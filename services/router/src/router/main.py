@@ -19,7 +19,7 @@ from router.adapters.notifier import GrpcNotifier
 from router.adapters.s3 import S3Claims, S3Files
 from router.adapters.sns import sns_task_topic
 from router.cancel import Cancel
-from router.links import LinkFiles
+from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
 from router.quotas import Quotas
 from router.rpc import RouterService
@@ -90,11 +90,13 @@ async def build_service(
         stub=notifier_pb2_grpc.NotifierServiceStub(notifier), timeout=settings.notifier_timeout
     )
     keys = DynamoDbKeys(client=dynamodb, table=settings.table)
+    files = S3Files(client=s3)
     return RouterService(
         submit=SubmitOnce(submit=submit, keys=keys, ledger=ledger),
         look_up=look_up,
         cancel=Cancel(look_up=look_up, ledger=ledger, notifier=told),
-        link_files=LinkFiles(ledger=ledger, files=S3Files(client=s3)),
+        link_files=LinkFiles(ledger=ledger, files=files),
+        read_file=ReadFile(ledger=ledger, files=files),
         usage=ledger,
         runtimes=runtimes,
     )

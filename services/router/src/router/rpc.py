@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from decimal import Decimal
@@ -18,7 +18,7 @@ from ledger.usage import Usage
 from ledger.wire import to_wire
 from router.cancel import Cancel
 from router.domain import Claim, Reader, Submission
-from router.links import LinkFiles
+from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
 from router.submit_once import SubmitOnce
 from servicekit.errors import FieldError, RejectedError
@@ -37,6 +37,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         look_up: LookUp,
         cancel: Cancel,
         link_files: LinkFiles,
+        read_file: ReadFile,
         usage: Usage,
         runtimes: Sequence[Runtime],
     ) -> None:
@@ -44,6 +45,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self._look_up = look_up
         self._cancel = cancel
         self._link_files = link_files
+        self._read_file = read_file
         self._usage = usage
         self._runtimes = runtimes
 
@@ -97,14 +99,19 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self, request: router_pb2.LinkFilesRequest, context: Any
     ) -> router_pb2.LinkFilesResponse:
         """Links to the files of one task."""
-        try:
-            uid = ids.uid(request.uid)
-        except ValueError as error:
-            raise _invalid("uid", str(error)) from error
+        uid = _uid(request.uid)
         links = await self._link_files(uid, request.seconds, _reader(request))
         return router_pb2.LinkFilesResponse(
             image_url=links.image_url, output_url=links.output_url or ""
         )
+
+    async def ReadFile(  # noqa: N802
+        self, request: router_pb2.ReadFileRequest, context: Any
+    ) -> AsyncIterator[router_pb2.ReadFileResponse]:
+        """One file of one task."""
+        image = request.image if request.HasField("image") else None
+        async for part in self._read_file(_uid(request.uid), image, _reader(request)):
+            yield router_pb2.ReadFileResponse(part=part)
 
     async def GetUsage(  # noqa: N802
         self, request: router_pb2.GetUsageRequest, context: Any
@@ -154,6 +161,13 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
 def _reader(request: Any) -> Reader:
     """Who asks; a caller that does not say sees nothing."""
     return Reader(tenant=request.reader.tenant, all_tenants=request.reader.all_tenants)
+
+
+def _uid(text: str) -> ids.Uid:
+    try:
+        return ids.uid(text)
+    except ValueError as error:
+        raise _invalid("uid", str(error)) from error
 
 
 def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:

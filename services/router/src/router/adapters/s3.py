@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from awsio.errors import translated
 from contracts.ids import Key, Uid, claim_key
+from servicekit.errors import RejectedError
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
+
+PART: Final = 256 * 2**10  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +42,24 @@ class S3Files:
     client: S3Client
 
     async def link(self, url: str, seconds: int) -> str:
-        bucket, _, key = url.removeprefix("s3://").partition("/")
+        bucket, key = _place(url)
         with translated("s3.presign"):
             return await self.client.generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
             )
+
+    async def read(self, url: str) -> AsyncIterator[bytes]:
+        bucket, key = _place(url)
+        with translated("s3.get_object"):
+            try:
+                answer = await self.client.get_object(Bucket=bucket, Key=key)
+            except self.client.exceptions.NoSuchKey:
+                raise RejectedError("the file was removed", code="not_found") from None
+            async with answer["Body"] as body:
+                async for part in body.iter_chunks(PART):
+                    yield part
+
+
+def _place(url: str) -> tuple[str, str]:
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    return bucket, key
