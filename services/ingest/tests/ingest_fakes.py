@@ -109,6 +109,7 @@ class FakeRouter:
     asked: dict[str, Any] = field(default_factory=dict)
     held: dict[str, tuple[str, Submission]] = field(default_factory=dict)
     used: list[Used] = field(default_factory=list)
+    out: bytes = b"{}"
     error: Exception | None = None
     serving: bool = True
 
@@ -138,6 +139,11 @@ class FakeRouter:
     async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
         self._fail()
         return (f"https://files/{uid}-1.png?{SIGNATURE}&s={seconds}", "https://files/x.out")
+
+    async def file(self, uid: str, image: int | None, caller: Caller) -> AsyncIterator[bytes]:
+        self._fail()
+        yield self.out if image is None else b"image "
+        yield b"" if image is None else str(image).encode()
 
     async def task(self, id: str, caller: Caller) -> TaskRecord:
         self._fail()

@@ -6,7 +6,7 @@ Every method raises `RejectedError` for a refusal, with the code that the client
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
@@ -52,6 +52,10 @@ class Router(Protocol):
 
     async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
         """Download links for the images of a task and then for its `.out`."""
+        ...
+
+    def file(self, uid: str, image: int | None, caller: Caller) -> AsyncIterator[bytes]:
+        """The image of a task with this index, or its `.out` document, in parts."""
         ...
 
     async def usage(self, caller: Caller, first: date, last: date) -> Sequence[Used]:

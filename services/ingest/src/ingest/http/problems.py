@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from ingest.metrics import Metrics
+from ingest.native.calls import native_call
+from ingest.native.refusals import in_words_of
 from ingest.payload import field_error, invalid
 from servicekit.errors import NOTHING, AppError, FieldError, RejectedError, TransientError
 from servicekit.rpc import RETRY_AFTER
@@ -65,12 +67,15 @@ class Problems:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    async def handle(self, _: Request, error: Exception) -> Response:
+    async def handle(self, request: Request, error: Exception) -> Response:
         """Answer an error that a route let pass; the form that Starlette asks for."""
-        return self.answer(error)
+        return self.answer(error, request.scope["path"])
 
-    def answer(self, error: Exception) -> Response:
-        """The response by which a client learns of `error`, which is logged."""
+    def answer(self, error: Exception, path: str = "") -> Response:
+        """The response by which a client learns of `error`, which is logged.
+
+        It is in the words of the API that the path is of.
+        """
         headers: dict[str, str] = {}
         facts: Mapping[str, str] = {}
         if isinstance(error, RequestValidationError):
@@ -97,7 +102,7 @@ class Problems:
             wait = getattr(error, "retry_after", None) or RETRY_AFTER
             headers["Retry-After"] = str(max(1, ceil(wait.total_seconds())))
         self._metrics.refused(code, "rest")
-        return _response(code, detail, errors, headers, facts)
+        return _response(code, detail, errors, headers, facts, path)
 
 
 def no_http(metrics: Metrics) -> NoHttp:
@@ -126,6 +131,7 @@ def _response(
     errors: tuple[FieldError, ...],
     headers: dict[str, str],
     facts: Mapping[str, str] = NOTHING,
+    path: str = "",
 ) -> Response:
     refusal = REFUSALS[code]
     problem = Problem(
@@ -137,6 +143,9 @@ def _response(
         errors=[ProblemField(field=e.field, message=e.message) for e in errors],
         **facts,
     )
+    if native := native_call(path):
+        said = in_words_of(native.api, problem)
+        return JSONResponse(said, status_code=refusal.http, headers=headers)
     return Response(
         problem.model_dump_json(exclude_unset=True),
         status_code=refusal.http,
