@@ -74,11 +74,8 @@ def rest_app(
     submissions = Submissions(router=router, watches=watches, bodies=bodies, make_uid=make_uid)
     add_submissions(app, submissions)
     add_tasks(app, router, watches)
-    add_native(
-        app,
-        Tasks(router=router, watches=watches, make_uid=make_uid, patience=native_wait),
-        bodies,
-    )
+    native = Tasks(router=router, watches=watches, make_uid=make_uid, patience=native_wait)
+    add_native(app, native, models, bodies)
     add_webhooks(app, webhooks, router, bodies)
     _add_catalogues(app, router, models)
     _add_description(app)

@@ -102,7 +102,7 @@ class Problems:
             wait = getattr(error, "retry_after", None) or RETRY_AFTER
             headers["Retry-After"] = str(max(1, ceil(wait.total_seconds())))
         self._metrics.refused(code, "rest")
-        return _response(code, detail, errors, headers, facts, path)
+        return _said(_problem(code, detail, errors, facts), headers, path)
 
 
 def no_http(metrics: Metrics) -> NoHttp:
@@ -116,7 +116,7 @@ def no_http(metrics: Metrics) -> NoHttp:
             call.status = str(REFUSALS[code].http)
         metrics.refused(code, "rest")
 
-    body = bytes(_response(code, detail, (), {}).body)
+    body = bytes(_said(_problem(code, detail, ()), {}, "").body)
     return NoHttp(media_type=MEDIA_TYPE, body=body, on_answer=count)
 
 
@@ -125,16 +125,14 @@ def _parameter_error(item: ErrorDetails) -> FieldError:
     return field_error({**item, "loc": item["loc"][1:]})
 
 
-def _response(
+def _problem(
     code: str,
     detail: str,
     errors: tuple[FieldError, ...],
-    headers: dict[str, str],
     facts: Mapping[str, str] = NOTHING,
-    path: str = "",
-) -> Response:
+) -> Problem:
     refusal = REFUSALS[code]
-    problem = Problem(
+    return Problem(
         type=f"urn:darkroom:problem:{code}",
         title=refusal.title,
         status=refusal.http,
@@ -143,12 +141,17 @@ def _response(
         errors=[ProblemField(field=e.field, message=e.message) for e in errors],
         **facts,
     )
+
+
+def _said(problem: Problem, headers: dict[str, str], path: str) -> Response:
     if native := native_call(path):
+        if problem.code == "unauthorized":
+            headers["WWW-Authenticate"] = 'Basic realm="darkroom", charset="UTF-8"'
         said = in_words_of(native.api, problem)
-        return JSONResponse(said, status_code=refusal.http, headers=headers)
+        return JSONResponse(said, status_code=problem.status, headers=headers)
     return Response(
         problem.model_dump_json(exclude_unset=True),
-        status_code=refusal.http,
+        status_code=problem.status,
         headers=headers,
         media_type=MEDIA_TYPE,
     )

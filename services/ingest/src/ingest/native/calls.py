@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -14,6 +15,26 @@ class Api(StrEnum):
     """The APIs that clients of other servers speak; also what metrics call them."""
 
     SDWEBUI = "sdwebui"
+    OPENAI = "openai"
+
+
+_READ, _SUBMIT = KeyScope.READ, KeyScope.SUBMIT
+_PATHS: Final = {
+    Api.SDWEBUI: re.compile(r"(?:/runtimes/[^/]+)?/sdapi/v1/([a-z0-9-]+)"),
+    Api.OPENAI: re.compile(r"/openai/v1/([a-z]+(?:/(?:generations|edits))?)(?:/.+)?"),
+}
+_RESOURCES: Final[Mapping[Api, Mapping[str, KeyScope]]] = {
+    Api.SDWEBUI: {
+        "txt2img": _SUBMIT,
+        "img2img": _SUBMIT,
+        "extra-single-image": _SUBMIT,
+        "extra-batch-images": _SUBMIT,
+        "interrupt": _SUBMIT,
+        "skip": _SUBMIT,
+        "progress": _READ,
+    },
+    Api.OPENAI: {"images/generations": _SUBMIT, "images/edits": _SUBMIT, "models": _READ},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,34 +47,17 @@ class NativeCall:
     @property
     def operation(self) -> str:
         """The name of what is asked for."""
-        return f"{self.api}_{self.resource or 'unknown'}".replace("-", "_")
+        return re.sub(r"\W", "_", f"{self.api}_{self.resource or 'unknown'}")
 
     @property
     def scope(self) -> KeyScope:
         """What a key must be good for."""
-        return KeyScope.SUBMIT if self.resource in _CHANGING[self.api] else KeyScope.READ
-
-
-_SDWEBUI: Final = re.compile(r"(?:/runtimes/[^/]+)?/sdapi/v1/([a-z0-9-]+)")
-_CHANGING: Final = {
-    Api.SDWEBUI: frozenset(
-        {
-            "txt2img",
-            "img2img",
-            "extra-single-image",
-            "extra-batch-images",
-            "interrupt",
-            "skip",
-        }
-    )
-}
-_READING: Final = {Api.SDWEBUI: frozenset({"progress", "sd-models", "png-info"})}
+        return _RESOURCES[self.api].get(self.resource, _READ)
 
 
 def native_call(path: str) -> NativeCall | None:
     """What a path asks for in another server's API; None if it is one of ours."""
-    found = _SDWEBUI.fullmatch(path)
-    if found is None:
-        return None
-    known = _CHANGING[Api.SDWEBUI] | _READING[Api.SDWEBUI]
-    return NativeCall(Api.SDWEBUI, found[1] if found[1] in known else "")
+    for api, pattern in _PATHS.items():
+        if found := pattern.fullmatch(path):
+            return NativeCall(api, found[1] if found[1] in _RESOURCES[api] else "")
+    return None

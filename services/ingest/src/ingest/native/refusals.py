@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ingest.native.calls import Api
 
 if TYPE_CHECKING:
     from ingest.http.problems import Problem
+
+_SERVER_ERROR: Final = 500
 
 
 def in_words_of(api: Api, problem: Problem) -> Mapping[str, Any]:
@@ -21,4 +23,17 @@ def _sdwebui(problem: Problem) -> Mapping[str, Any]:
     return {"error": problem.code, "detail": problem.detail, "body": "", "errors": ""}
 
 
-_WORDS = {Api.SDWEBUI: _sdwebui}
+def _openai(problem: Problem) -> Mapping[str, Any]:
+    kind = "server_error" if problem.status >= _SERVER_ERROR else "invalid_request_error"
+    field = problem.errors[0].field if problem.errors else None
+    return {
+        "error": {
+            "message": problem.detail,
+            "type": kind,
+            "param": field,
+            "code": problem.code,
+        }
+    }
+
+
+_WORDS: Final = {Api.SDWEBUI: _sdwebui, Api.OPENAI: _openai}
