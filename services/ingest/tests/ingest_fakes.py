@@ -110,6 +110,7 @@ class FakeRouter:
     held: dict[str, tuple[str, Submission]] = field(default_factory=dict)
     used: list[Used] = field(default_factory=list)
     out: bytes = b"{}"
+    cancelled: list[str] = field(default_factory=list)
     error: Exception | None = None
     serving: bool = True
 
@@ -134,6 +135,7 @@ class FakeRouter:
         task = await self.task(id, caller)
         if is_terminal(task):
             raise RejectedError("the task has ended before", code="already_finished")
+        self.cancelled.append(task.uid)
         return task_with(state=TaskState.CANCELLED)
 
     async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
@@ -347,6 +349,7 @@ class World:
     body_timeout: timedelta = timedelta(seconds=60)
     body_bytes: int = 64 * 2**20
     cors_origins: tuple[str, ...] = ()
+    native_seconds: float = 60
 
     def __post_init__(self) -> None:
         self.bodies = Bodies(self.body_bytes, self.body_timeout)
@@ -364,6 +367,7 @@ class World:
             health=self.health,
             bodies=self.bodies,
             cors_origins=self.cors_origins,
+            native_wait=timedelta(seconds=self.native_seconds),
             make_uid=self.make_uid,
         )
 
