@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import date
 from types import TracebackType
@@ -38,6 +38,8 @@ class UnreachableError(UnreadyError):
 class Api:
     """Calls one endpoint with one key; gives answers as they came and raises `CommandError`.
 
+    `client` has the rest; commands that `terminal.call` runs may let its errors pass.
+
     Each call is made once unless `retry_seconds` says otherwise: people see at once what is
     wrong, and `verify` is patient itself.
     """
@@ -45,7 +47,7 @@ class Api:
     def __init__(
         self, endpoint: str, api_key: str, *, trust_env: bool = False, retry_seconds: float = 0
     ) -> None:
-        self._client = AsyncDarkroom(
+        self.client = AsyncDarkroom(
             endpoint, api_key, retry_seconds=retry_seconds, trust_env=trust_env
         )
 
@@ -58,7 +60,7 @@ class Api:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._client.aclose()
+        await self.client.aclose()
 
     async def submit(self, metadata: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
         """Hand in one task by v1alpha2 and give the answer."""
@@ -68,31 +70,31 @@ class Api:
         self, body: dict[str, Any], *, idempotency_key: str | None = None
     ) -> dict[str, Any]:
         """Hand in a whole body of v1alpha2 and give the answer; once for each key."""
-        with _told():
-            return dict((await self._client.submit(body, idempotency_key=idempotency_key)).raw)
+        with told():
+            return dict((await self.client.submit(body, idempotency_key=idempotency_key)).raw)
 
     async def task(self, name: str) -> dict[str, Any]:
         """One task by uid or id."""
-        with _told():
-            return dict((await self._client.task(name)).raw)
+        with told():
+            return dict((await self.client.task(name)).raw)
 
     async def links(self, name: str) -> list[str]:
         """Links that download a task's files for a while, its images first."""
-        with _told():
-            return await self._client.links(name)
+        with told():
+            return await self.client.links(name)
 
     async def images(self, task: dict[str, Any]) -> tuple[Image, ...]:
         """Download the images of a task that has ended."""
-        with _told():
-            return await self._client.images(Task.model_validate(task))
+        with told():
+            return await self.client.images(Task.model_validate(task))
 
     async def tasks(
         self, *, runtime: str | None, state: str | None, limit: int
     ) -> list[dict[str, Any]]:
         """The newest tasks."""
         found: list[dict[str, Any]] = []
-        with _told():
-            async for task in self._client.tasks(runtime=runtime, state=state, page=limit):
+        with told():
+            async for task in self.client.tasks(runtime=runtime, state=state, page=limit):
                 found.append(dict(task.raw))
                 if len(found) == limit:
                     break
@@ -100,8 +102,8 @@ class Api:
 
     async def cancel(self, name: str) -> dict[str, Any]:
         """Take a task back and give it as it stands."""
-        with _told():
-            return dict((await self._client.cancel(name)).raw)
+        with told():
+            return dict((await self.client.cancel(name)).raw)
 
     async def events(self, name: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Each event of a task with its content, until it has ended.
@@ -109,8 +111,8 @@ class Api:
         A broken stream is taken up again where it broke, for a while; raises `CommandError`
         when there is none at all.
         """
-        with _told():
-            async for event in self._client.watch(name):
+        with told():
+            async for event in self.client.watch(name):
                 if isinstance(event, StateEvent):
                     yield "state", dict(event.task.raw)
                 else:
@@ -118,34 +120,28 @@ class Api:
 
     async def runtimes(self) -> list[dict[str, Any]]:
         """What can be asked for."""
-        with _told():
-            return [dict(runtime.raw) for runtime in await self._client.runtimes()]
+        with told():
+            return [dict(runtime.raw) for runtime in await self.client.runtimes()]
 
     async def models(self) -> list[dict[str, Any]]:
         """The catalogue."""
-        with _told():
-            return [dict(model.raw) for model in await self._client.models()]
+        with told():
+            return [dict(model.raw) for model in await self.client.models()]
 
     async def usage(self, first: date, last: date, by: GroupBy) -> dict[str, Any]:
         """What tasks that ended on these days have used."""
-        with _told():
-            return dict((await self._client.usage(first, last, group_by=by)).raw)
-
-    async def call(
-        self, method: str, path: str, *, json: Any = None, params: Mapping[str, str]
-    ) -> dict[str, Any]:
-        """What another route answers."""
-        with _told():
-            return await self._client.request(method, path, json=json, params=params)
+        with told():
+            return dict((await self.client.usage(first, last, group_by=by)).raw)
 
     async def finished(self, name: str) -> dict[str, Any]:
         """Wait for a terminal state and give the task."""
-        with _told():
-            return dict((await self._client.wait(name, timeout=None)).raw)
+        with told():
+            return dict((await self.client.wait(name, timeout=None)).raw)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
+    """Raise as `CommandError` what the client raises in the block."""
     try:
         yield
     except Unreachable as error:

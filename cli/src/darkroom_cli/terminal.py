@@ -136,11 +136,14 @@ def call(
     data_dir: Path | None,
 ) -> None:
     """Run a command that needs the REST API only, to its end."""
+    from darkroom_cli.api import told
+
     chosen = target(endpoint, api_key_file, data_dir)
 
     async def connected() -> None:
-        async with chosen.api() as api:
-            await work(api)
+        with told():
+            async with chosen.api() as api:
+                await work(api)
 
     run(connected())
 

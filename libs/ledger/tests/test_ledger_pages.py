@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger_fakes import DONE, NOW, new_record
 
-from contracts.ids import Uid, new_uid
+from contracts.ids import Uid, new_uid, task_id
 from contracts.state import TaskState
 from ledger.port import Ledger, OfRuntime, OfTenant
 from ledger.record import Record
@@ -116,3 +116,37 @@ async def test_a_page_of_a_tenant_has_its_records_of_all_runtimes_or_of_one(
     ):
         page = await ledger.page(wanted, state=None, limit=5, before=None)
         assert (page.records, page.next_before) == (found, None)
+
+
+async def test_a_page_of_a_text_has_what_is_named_with_it(ledger: Ledger) -> None:
+    runtime = f"runtime-{new_uid()}"
+    first, second = [
+        await ledger.create(replace(new_record(runtime=runtime), id=task_id(id)))
+        for id in ("Order-7", "order-8")
+    ]
+
+    for text, found in (
+        ("ORDER", (second, first)),
+        ("er-7", (first,)),
+        (second.uid[4:].lower(), (second,)),
+        (f"{first.uid} {first.id}", ()),
+    ):
+        for wanted in (
+            OfRuntime(runtime=runtime, text=text),
+            OfTenant(tenant=first.tenant, runtime=runtime, text=text),
+        ):
+            page = await ledger.page(wanted, state=None, limit=2, before=None)
+            assert page.records == found, wanted
+
+
+async def test_a_text_is_looked_for_beyond_what_a_page_would_hold(ledger: Ledger) -> None:
+    runtime = f"runtime-{new_uid()}"
+    wanted = await ledger.create(replace(new_record(runtime=runtime), id=task_id("wanted")))
+    for _ in range(30):
+        await ledger.create(new_record(runtime=runtime))
+
+    page = await ledger.page(
+        OfRuntime(runtime=runtime, text="wanted"), state=None, limit=1, before=None
+    )
+
+    assert (page.records, page.next_before) == ((wanted,), None)

@@ -160,6 +160,8 @@ class FakeRouter:
         *,
         runtime: str,
         state: TaskState | None,
+        tenant: str,
+        text: str,
         limit: int,
         before_uid: str,
     ) -> ListTasksResponse:
@@ -168,6 +170,8 @@ class FakeRouter:
         self.asked = {
             "runtime": runtime,
             "state": state,
+            "tenant": tenant,
+            "text": text,
             "limit": limit,
             "before_uid": before_uid,
         }

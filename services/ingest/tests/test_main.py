@@ -98,7 +98,7 @@ class FakeRouterService(router_pb2_grpc.RouterServiceServicer):
     ) -> router_pb2.ListTasksResponse:
         record = TaskRecord(
             uid=request.before_uid,
-            id=f"{request.runtime}-{request.state}-{request.limit}",
+            id=f"{request.runtime}-{request.state}-{request.limit}-{request.tenant}-{request.text}",
             state="queued",
             created_at=stamp(5),
         )
@@ -289,7 +289,13 @@ async def test_what_the_router_tells_arrives_as_it_is() -> None:
     ):
         task = await router.task("a", CALLER)
         page = await router.tasks(
-            CALLER, runtime="r", state=TaskState.FAILED, limit=7, before_uid="before"
+            CALLER,
+            runtime="r",
+            state=TaskState.FAILED,
+            tenant="rival",
+            text="order",
+            limit=7,
+            before_uid="before",
         )
         [runtime] = await router.runtimes()
         [used] = await router.usage(CALLER, date(2026, 1, 2), date(2026, 1, 3))
@@ -297,7 +303,7 @@ async def test_what_the_router_tells_arrives_as_it_is() -> None:
         links = await router.links(UID, 60, CALLER)
 
     assert (task.id, task.error.code, task.progress.total) == ("a", "c", 2)
-    assert (page.tasks[0].id, page.tasks[0].uid) == ("r-failed-7", "before")
+    assert (page.tasks[0].id, page.tasks[0].uid) == ("r-failed-7-rival-order", "before")
     assert page.next_before_uid == UID
     assert (cancelled.id, cancelled.state) == ("a", TaskState.CANCELLED)
     assert used.key == "2026-01-02 2026-01-03 False"

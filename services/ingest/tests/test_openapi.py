@@ -33,6 +33,7 @@ OPERATIONS = {
 READ = {"200", "400", "401", "404", "405", "429", "500", "503"}
 SUBMIT = READ | {"403", "409", "413", "415"}
 ALSO = {
+    ("/v1/tasks", "get"): {"403"},
     ("/v1/tasks/{id}", "delete"): {"403", "409"},
     ("/v1/tasks/{id}/events", "get"): {"204"},
     ("/v1/webhooks", "get"): {"403"},

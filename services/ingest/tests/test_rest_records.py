@@ -1,8 +1,23 @@
 from __future__ import annotations
 
-import pytest
-from ingest_fakes import TASK, UID, World, check_problem, encode, rest, stamp, task_with
+from dataclasses import replace
 
+import pytest
+from ingest_fakes import (
+    CALLER,
+    KEY,
+    TASK,
+    UID,
+    World,
+    check_problem,
+    digest,
+    encode,
+    rest,
+    stamp,
+    task_with,
+)
+
+from contracts.keys import KeyScope
 from contracts.state import TaskState
 from darkroom.task.v1.task_pb2 import TaskCost, TaskError, TaskRecord
 from ingest.look_up import cursor_before
@@ -115,6 +130,8 @@ async def test_pages_are_joined_by_an_opaque_cursor(world: World) -> None:
     assert world.router.asked == {
         "runtime": "sdruntime",
         "state": TaskState.RUNNING,
+        "tenant": "",
+        "text": "",
         "limit": 100,
         "before_uid": UID,
     }
@@ -122,10 +139,25 @@ async def test_pages_are_joined_by_an_opaque_cursor(world: World) -> None:
 
 async def test_empty_filters_are_as_none(world: World) -> None:
     async with rest(world) as client:
-        response = await client.get("/v1/tasks?runtime=&state=&limit=&cursor=")
+        response = await client.get("/v1/tasks?runtime=&state=&tenant=&text=&limit=&cursor=")
 
     assert response.status_code == 200
-    assert world.router.asked == {"runtime": "", "state": None, "limit": 20, "before_uid": ""}
+    unset = {"runtime": "", "state": None, "tenant": "", "text": ""}
+    assert world.router.asked == {**unset, "limit": 20, "before_uid": ""}
+
+
+async def test_tenant_is_named_by_operators_and_by_its_own_keys(world: World) -> None:
+    async with rest(world) as client:
+        own = await client.get("/v1/tasks?tenant=studio&text=order-7")
+        foreign = await client.get("/v1/tasks?tenant=rival")
+    asked = world.router.asked
+    world.gate.replace({digest(KEY): replace(CALLER, scope=KeyScope.ADMIN)})
+    async with rest(world) as client:
+        named = await client.get("/v1/tasks?tenant=rival")
+
+    assert (own.status_code, asked["tenant"], asked["text"]) == (200, "studio", "order-7")
+    check_problem(foreign, 403, "forbidden")
+    assert (named.status_code, world.router.asked["tenant"]) == (200, "rival")
 
 
 @pytest.mark.parametrize(
@@ -142,6 +174,9 @@ async def test_empty_filters_are_as_none(world: World) -> None:
         ("cursor=%C3%A9", ["cursor"]),
         ("cursor=QUJD", ["cursor"]),
         ("runtime=%00", ["runtime"]),
+        ("tenant=%00&text=%07", ["tenant", "text"]),
+        ("text=" + "x" * 257, ["text"]),
+        ("tenant=%23usage", ["tenant"]),
         ("limit=-1&state=x&cursor=%ff", ["state", "limit", "cursor"]),
     ],
 )

@@ -21,9 +21,10 @@ from router.look_up import LookUp
 from router.quotas import Quotas
 from router.submit import Submit
 from router.submit_once import SubmitOnce
-from servicekit.errors import AppError, RejectedError, TransientError
+from servicekit.errors import AppError, FieldError, RejectedError, TransientError
 
 # In the future, or the emulator removes what has expired.
+CALLBACK_URL = "https://studio.example.com/of-one?token=t"
 READER = Reader(tenant="studio")
 NOW = datetime(2126, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEPT = timedelta(hours=24)
@@ -174,6 +175,16 @@ class FakeNotifier:
         self.asked.append(uid)
         await self.ledger.settle_cancel(uid, NOW)
 
+    async def check_callback_url(self, tenant: str, url: str) -> None:
+        if self.down:
+            raise TransientError("the notifier is down")
+        if (tenant, url) != ("studio", CALLBACK_URL):
+            raise RejectedError(
+                "callback_url must be allowed",
+                code="invalid_request",
+                errors=(FieldError("callback_url", "callback_url must be allowed"),),
+            )
+
 
 class FakeFiles:
     """Links and files that say what they were made of."""
@@ -237,6 +248,7 @@ class World:
             models=self.models,
             topic=self.topic,
             claims=self.claims,
+            notifier=self.notifier,
             quotas=self.quotas,
             output_bucket="outputbucket",
         )

@@ -131,6 +131,21 @@ async def test_a_task_of_another_tenant_is_not_there() -> None:
     assert page.records == ()
 
 
+async def test_an_operator_names_a_tenant_and_others_only_their_own() -> None:
+    own, foreign = record(1), record(2, tenant="another")
+    finder = look_up(own, foreign)
+    for reader, tenant, found in (
+        (OPERATOR, "another", (foreign,)),
+        (OPERATOR, "nobody", ()),
+        (READER, own.tenant, (own,)),
+        (READER, "another", ()),
+    ):
+        page = await finder.page(
+            reader, runtime="", state=None, limit=9, before=None, tenant=tenant
+        )
+        assert page.records == found, (reader, tenant)
+
+
 async def test_an_id_means_the_submission_of_the_readers_tenant() -> None:
     finder = look_up(record(1), record(2, tenant="another"))
 

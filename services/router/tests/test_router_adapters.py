@@ -16,7 +16,7 @@ from contracts.ids import Uid, new_uid
 from contracts.kinds import TaskType
 from contracts.message import TaskMessage
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
-from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc
+from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc, webhooks_pb2_grpc
 from provisioning.resources import Resources, provision
 from router.adapters.model_sync import GrpcModels
 from router.adapters.notifier import GrpcNotifier
@@ -70,6 +70,7 @@ async def test_a_task_of_any_size_arrives_in_the_queue_of_its_runtime(
             models=world.models,
             topic=topic,
             claims=S3Claims(client=s3, bucket=made.claim_bucket),
+            notifier=world.notifier,
             quotas=world.quotas,
             output_bucket=made.output_bucket,
         )
@@ -291,8 +292,11 @@ async def test_the_notifier_is_told_and_its_outage_is_transient() -> None:
         ),
         channel(address) as opened,
     ):
-        stub = notifier_pb2_grpc.NotifierServiceStub(opened)
-        notifier = GrpcNotifier(stub=stub, timeout=timedelta(seconds=5))
+        notifier = GrpcNotifier(
+            stub=notifier_pb2_grpc.NotifierServiceStub(opened),
+            webhooks=webhooks_pb2_grpc.WebhookServiceStub(opened),
+            timeout=timedelta(seconds=5),
+        )
         await notifier.settle_cancel(new_uid())
         with pytest.raises(TransientError):
             await notifier.settle_cancel(UNKNOWN)

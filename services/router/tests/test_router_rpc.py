@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from router_fakes import RUNTIMES, World
+from router_fakes import CALLBACK_URL, RUNTIMES, World
 
 from contracts.callback import Failure
 from contracts.ids import Uid, new_uid
@@ -130,6 +130,24 @@ async def test_what_the_callback_shall_have_is_in_the_record(
     assert record.include == (Extra.COST,)
 
 
+async def test_the_url_of_a_task_is_in_its_record_if_its_tenant_may_name_it(
+    stub: RouterServiceAsyncStub, world: World
+) -> None:
+    answer = await stub.SubmitTask(
+        request(tenant="studio", callback_url=CALLBACK_URL), timeout=60
+    )
+    record = await world.ledger.get(Uid(answer.uid))
+    assert record is not None
+    assert record.callback_url == CALLBACK_URL
+    assert "token" not in repr(record)
+
+    world.topic.published.clear()
+    with pytest.raises(RejectedError) as caught, translated("router.SubmitTask"):
+        await stub.SubmitTask(request(tenant="rival", callback_url=CALLBACK_URL), timeout=60)
+    assert [error.field for error in caught.value.errors] == ["callback_url"]
+    assert world.topic.published == []
+
+
 async def test_a_topic_that_is_down_is_unavailable_and_asked_once(
     stub: RouterServiceAsyncStub, world: World
 ) -> None:
@@ -208,7 +226,9 @@ async def test_tasks_are_listed_newest_first_with_a_cursor(
     assert rest.next_before_uid == ""
 
 
-@pytest.mark.parametrize("wrong", [{"state": "lost"}, {"before_uid": "x"}])
+@pytest.mark.parametrize(
+    "wrong", [{"state": "lost"}, {"before_uid": "x"}, {"tenant": "#usage"}]
+)
 async def test_a_wrong_filter_or_cursor_is_refused(
     stub: RouterServiceAsyncStub, wrong: dict[str, str]
 ) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,8 +22,6 @@ from darkroom_cli.terminal import (
 
 if TYPE_CHECKING:
     from darkroom_cli.api import Api
-
-_ID: Final = re.compile(r"wh_[0-9A-Z]{26}")
 
 WebhookId = Annotated[
     str, typer.Argument(metavar="ID", help="As `darkroom webhooks list` shows it.")
@@ -55,14 +52,13 @@ def webhooks_add(
     """
 
     async def add(api: Api) -> None:
-        body = {"url": url, "events": [each.strip() for each in events.split(",")]}
-        given = {"runtime": runtime} if runtime else {}
-        made = await api.call("POST", "/v1/webhooks", json=body | given, params=_of(tenant))
+        chosen = [each.strip() for each in events.split(",")]
+        made = await api.client.add_webhook(url, events=chosen, runtime=runtime, tenant=tenant)
         if as_json:
-            show_json(made)
+            show_json(made.raw)
             return
-        say_secret(made["secret"])
-        out.print(made["id"], highlight=False)
+        say_secret(str(made.secret))
+        out.print(made.id, highlight=False)
 
     call(add, endpoint, api_key_file, data_dir)
 
@@ -80,12 +76,12 @@ def webhooks_list(
     """
 
     async def show(api: Api) -> None:
-        listed = (await api.call("GET", "/v1/webhooks", params=_of(tenant)))["webhooks"]
+        listed = await api.client.webhooks(tenant=tenant)
         if as_json:
-            show_json(listed)
+            show_json([each.raw for each in listed])
             return
         rows = [
-            {**each, "events": ",".join(each["events"]), "runtime": each["runtime"] or "all"}
+            {**each.raw, "events": ",".join(each.events), "runtime": each.runtime or "all"}
             for each in listed
         ]
         show_rows(rows, "id", "state", "events", "runtime", "url", wrapped="url")
@@ -107,11 +103,11 @@ def webhooks_remove(
     """
 
     async def remove(api: Api) -> None:
-        removed = await api.call("DELETE", _path(webhook), params=_of(tenant))
+        removed = await api.client.remove_webhook(webhook, tenant=tenant)
         if as_json:
-            show_json(removed)
+            show_json(removed.raw)
         else:
-            out.print(f"removed {removed['id']}", highlight=False)
+            out.print(f"removed {removed.id}", highlight=False)
 
     call(remove, endpoint, api_key_file, data_dir)
 
@@ -130,12 +126,12 @@ def webhooks_rotate(
     """
 
     async def rotate(api: Api) -> None:
-        made = await api.call("POST", _path(webhook, "rotate"), params=_of(tenant))
+        made = await api.client.rotate_webhook(webhook, tenant=tenant)
         if as_json:
-            show_json(made)
+            show_json(made.raw)
             return
-        say_secret(made["secret"])
-        out.print(f"the old secret is used until {made['old_until']}", highlight=False)
+        say_secret(made.secret)
+        out.print(f"the old secret is used until {made.raw['old_until']}", highlight=False)
 
     call(rotate, endpoint, api_key_file, data_dir)
 
@@ -154,11 +150,11 @@ def webhooks_test(
     """
 
     async def try_it(api: Api) -> None:
-        sent = await api.call("POST", _path(webhook, "test"), params=_of(tenant))
+        uid = await api.client.test_webhook(webhook, tenant=tenant)
         if as_json:
-            show_json(sent)
+            show_json({"uid": uid})
         else:
-            out.print(f"the test {sent['uid']} will be sent", highlight=False)
+            out.print(f"the test {uid} will be sent", highlight=False)
 
     call(try_it, endpoint, api_key_file, data_dir)
 
@@ -184,13 +180,11 @@ def webhooks_replay(
     """
 
     async def again(api: Api) -> None:
-        body = {"since": _moment("--since", since)}
-        if until is not None:
-            body["until"] = _moment("--until", until)
-        path = _path(webhook, "replay")
-        sent = await api.call("POST", path, json=body, params=_of(tenant))
+        begin = _moment("--since", since)
+        end = None if until is None else _moment("--until", until)
+        sent = await api.client.replay_webhook(webhook, begin, until=end, tenant=tenant)
         if as_json:
-            show_json(sent)
+            show_json(sent.raw)
         else:
             out.print("the events will be sent again", highlight=False)
 
@@ -211,13 +205,12 @@ def webhooks_deliveries(
     """
 
     async def show(api: Api) -> None:
-        answer = await api.call("GET", _path(webhook, "deliveries"), params=_of(tenant))
-        found = answer["deliveries"]
+        found = await api.client.deliveries(webhook, tenant=tenant)
         if as_json:
-            show_json(found)
+            show_json([each.raw for each in found])
             return
         columns = ("uid", "event", "state", "tries", "tried_at", "next_try_at", "error")
-        rows = [{name: each[name] or "" for name in columns} for each in found]
+        rows = [{name: each.raw[name] or "" for name in columns} for each in found]
         show_rows(rows, *columns, wrapped="error")
 
     call(show, endpoint, api_key_file, data_dir)
@@ -229,22 +222,9 @@ def say_secret(secret: str) -> None:
     out.print(secret, highlight=False, markup=False, soft_wrap=True)
 
 
-def _of(tenant: str | None) -> dict[str, str]:
-    return {} if tenant is None else {"tenant": tenant}
-
-
-def _path(webhook: str, action: str = "") -> str:
-    """A path of a webhook; what no webhook is called must not become another path."""
-    if not _ID.fullmatch(webhook):
-        raise CommandError(
-            f"'{webhook}' is no id of a webhook: `darkroom webhooks list` shows them"
-        )
-    return f"/v1/webhooks/{webhook}/{action}".rstrip("/")
-
-
-def _moment(option: str, text: str) -> str:
+def _moment(option: str, text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text).astimezone().isoformat()
+        return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise CommandError(
             f"{option} '{text}' is no time: write 2026-01-02, or 2026-01-02T15:04Z"

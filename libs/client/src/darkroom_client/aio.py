@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, datetime
 from itertools import islice
 from types import TracebackType
 from typing import Any, TypeVar
@@ -14,11 +14,22 @@ import httpx
 from httpx_sse import EventSource
 
 from darkroom_client import calls
-from darkroom_client.calls import LINK_SECONDS, PAGE, GroupBy, Request
+from darkroom_client.calls import ENDS, LINK_SECONDS, PAGE, Call, GroupBy, Request
 from darkroom_client.errors import DarkroomError, Unreachable
 from darkroom_client.exchange import NOTHING, Answer, Exchange, Send, Step, Steps, window
 from darkroom_client.images import Generated, Image, Outcome
-from darkroom_client.results import Accepted, Model, Runtime, Task, Usage
+from darkroom_client.results import (
+    Accepted,
+    Delivery,
+    Model,
+    NewSecret,
+    Replay,
+    Runtime,
+    Task,
+    TasksPage,
+    Usage,
+    Webhook,
+)
 from darkroom_client.transfer import (
     OK,
     Collected,
@@ -73,7 +84,7 @@ class AsyncDarkroom:
     ) -> Accepted:
         """Hand a task in; `wait` is how many seconds, up to 60, its end is waited for."""
         call = calls.submit(request, wait=wait, idempotency_key=idempotency_key)
-        return await self._run(self._exchange.call(call))
+        return await self._call(call)
 
     async def generate(self, request: Request, *, timeout: float = 600) -> Generated:
         """Hand a task in, wait for its end and download its images.
@@ -127,7 +138,7 @@ class AsyncDarkroom:
 
     async def task(self, name: str) -> Task:
         """One task, by uid or by your own id, which means its newest submission."""
-        return await self._run(self._exchange.call(calls.task(name)))
+        return await self._call(calls.task(name))
 
     async def wait(self, name: str, *, timeout: float | None = 600) -> Task:
         """The task when it has ended, however; raises `WaitTimeout`."""
@@ -138,18 +149,50 @@ class AsyncDarkroom:
         return await self._run(self._exchange.images(task))
 
     async def tasks(
-        self, *, runtime: str | None = None, state: str | None = None, page: int = PAGE
+        self,
+        *,
+        runtime: str | None = None,
+        state: str | None = None,
+        tenant: str | None = None,
+        text: str | None = None,
+        page: int = PAGE,
     ) -> AsyncIterator[Task]:
-        """All tasks, newest first; `page` of them are asked for at once."""
+        """All tasks, newest first; `page` of them are asked for at once.
+
+        `text` is a part of a uid or id. `tenant` is for a key of scope `admin`.
+        """
         cursor: str | None = None
         while True:
-            call = calls.tasks(runtime=runtime, state=state, limit=page, cursor=cursor)
-            found = await self._run(self._exchange.call(call))
+            call = calls.tasks(
+                runtime=runtime,
+                state=state,
+                tenant=tenant,
+                text=text,
+                limit=page,
+                cursor=cursor,
+            )
+            found = await self._call(call)
             for task in found.tasks:
                 yield task
             cursor = found.cursor
             if cursor is None:
                 return
+
+    async def tasks_page(
+        self,
+        *,
+        runtime: str | None = None,
+        state: str | None = None,
+        tenant: str | None = None,
+        text: str | None = None,
+        limit: int = PAGE,
+        cursor: str | None = None,
+    ) -> TasksPage:
+        """One page of what `tasks` gives; it may be short although more follow."""
+        call = calls.tasks(
+            runtime=runtime, state=state, tenant=tenant, text=text, limit=limit, cursor=cursor
+        )
+        return await self._call(call)
 
     async def watch(self, name: str, *, resume_seconds: float = 60) -> AsyncIterator[Event]:
         """Each change of a task until it has ended.
@@ -180,19 +223,61 @@ class AsyncDarkroom:
 
     async def links(self, name: str, *, seconds: int = LINK_SECONDS) -> list[str]:
         """Links that download a task's files for so long, its images first."""
-        return await self._run(self._exchange.call(calls.links(name, seconds)))
+        return await self._call(calls.links(name, seconds))
 
     async def models(self) -> list[Model]:
         """The files of the model bucket."""
-        return await self._run(self._exchange.call(calls.models()))
+        return await self._call(calls.models())
 
     async def runtimes(self) -> list[Runtime]:
         """What tasks can be sent to."""
-        return await self._run(self._exchange.call(calls.runtimes()))
+        return await self._call(calls.runtimes())
 
     async def usage(self, from_: date, to: date, *, group_by: GroupBy = "runtime") -> Usage:
         """What was used from one day to another, both of them included."""
-        return await self._run(self._exchange.call(calls.usage(from_, to, group_by)))
+        return await self._call(calls.usage(from_, to, group_by))
+
+    async def webhooks(self, *, tenant: str | None = None) -> list[Webhook]:
+        """The webhooks of a tenant, oldest first; of the key's if `tenant` names none."""
+        return await self._call(calls.webhooks(tenant))
+
+    async def add_webhook(
+        self,
+        url: str,
+        *,
+        events: Iterable[str] = ENDS,
+        runtime: str | None = None,
+        tenant: str | None = None,
+    ) -> Webhook:
+        """Add a webhook; its `secret` is told this once."""
+        return await self._call(calls.add_webhook(url, events, runtime, tenant))
+
+    async def remove_webhook(self, id: str, *, tenant: str | None = None) -> Webhook:
+        """Remove a webhook and give it as it was."""
+        return await self._call(calls.remove_webhook(id, tenant))
+
+    async def rotate_webhook(self, id: str, *, tenant: str | None = None) -> NewSecret:
+        """Give a webhook a new secret."""
+        return await self._call(calls.rotate_webhook(id, tenant))
+
+    async def test_webhook(self, id: str, *, tenant: str | None = None) -> str:
+        """Have a test sent; gives its name among the deliveries."""
+        return await self._call(calls.test_webhook(id, tenant))
+
+    async def replay_webhook(
+        self,
+        id: str,
+        since: datetime,
+        *,
+        until: datetime | None = None,
+        tenant: str | None = None,
+    ) -> Replay:
+        """Have the ends of the tasks of a time sent again; a time without a zone is local."""
+        return await self._call(calls.replay_webhook(id, since, until, tenant))
+
+    async def deliveries(self, id: str, *, tenant: str | None = None) -> list[Delivery]:
+        """What became of the newest events of a webhook."""
+        return await self._call(calls.deliveries(id, tenant))
 
     async def request(
         self,
@@ -203,7 +288,10 @@ class AsyncDarkroom:
         params: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """What another route of the API answers; made again like every call."""
-        return await self._run(self._exchange.call(calls.other(method, path, json, params)))
+        return await self._call(calls.other(method, path, json, params))
+
+    async def _call(self, call: Call[T]) -> T:
+        return await self._run(self._exchange.call(call))
 
     async def _run(self, steps: Steps[T]) -> T:
         """The end of some steps, each awaited."""

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from darkroom_client.errors import InvalidRequest
-from darkroom_client.results import Accepted, Model, Runtime, Task, Usage
+from darkroom_client.results import (
+    Accepted,
+    Delivery,
+    Model,
+    NewSecret,
+    Replay,
+    Runtime,
+    Task,
+    TasksPage,
+    Usage,
+    Webhook,
+)
 
 T = TypeVar("T")
 GroupBy = Literal["tenant", "runtime", "key"]
 
 LINK_SECONDS: Final = 600
 PAGE: Final = 100  # the most that the server gives
+ENDS: Final = ("completed", "failed", "cancelled")
 _TASK_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+_JSON: Final = {"content-type": "application/json"}
+_WEBHOOK: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class TaskRequest(BaseModel):
@@ -38,6 +52,7 @@ class TaskRequest(BaseModel):
     inputs: tuple[str, ...] | Literal["none"] | None = None
     previews: Literal["keep"] | None = None
     include: tuple[Literal["cost"], ...] | None = None
+    callback_url: str | None = Field(default=None, repr=False)
 
     def body(self) -> dict[str, Any]:
         """The body of `POST /v1alpha2`."""
@@ -51,7 +66,7 @@ Request = TaskRequest | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One call of the API; safe to make again."""
+    """One call of the API."""
 
     read: Callable[[Any], T]
     path: str
@@ -60,14 +75,7 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     seconds: float = 0  # how long the server may wait before it answers
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some tasks, newest first, and where the next are."""
-
-    tasks: tuple[Task, ...]
-    cursor: str | None
+    once: bool = False  # not safe to make again when its answer is lost
 
 
 def submit(
@@ -75,10 +83,7 @@ def submit(
 ) -> Call[Accepted]:
     """Hand a task in, once for each key: the call has one of its own if none is given."""
     body = request.body() if isinstance(request, TaskRequest) else request
-    headers = {
-        "content-type": "application/json",
-        "idempotency-key": idempotency_key or str(uuid4()),
-    }
+    headers = {**_JSON, "idempotency-key": idempotency_key or str(uuid4())}
     if wait:
         headers["prefer"] = f"wait={wait}"
     return Call(
@@ -112,16 +117,20 @@ def cancel(name: str) -> Call[Task]:
 
 
 def tasks(
-    *, runtime: str | None, state: str | None, limit: int, cursor: str | None = None
-) -> Call[Page]:
+    *,
+    runtime: str | None = None,
+    state: str | None = None,
+    tenant: str | None = None,
+    text: str | None = None,
+    limit: int = PAGE,
+    cursor: str | None = None,
+) -> Call[TasksPage]:
     """One page of tasks."""
-    wanted = {"runtime": runtime, "state": state, "limit": str(limit), "cursor": cursor}
+    wanted = {"runtime": runtime, "state": state, "tenant": tenant, "text": text}
     return Call(
-        lambda answer: Page(
-            tuple(map(Task.model_validate, answer["tasks"])), answer.get("cursor")
-        ),
+        TasksPage.model_validate,
         "/v1/tasks",
-        params={name: value for name, value in wanted.items() if value is not None},
+        params=_given({**wanted, "limit": str(limit), "cursor": cursor}),
     )
 
 
@@ -143,12 +152,65 @@ def usage(from_: date, to: date, group_by: GroupBy) -> Call[Usage]:
     return Call(Usage.model_validate, "/v1/usage", params=asked)
 
 
+def webhooks(tenant: str | None) -> Call[list[Webhook]]:
+    """The webhooks of a tenant."""
+    return Call(
+        lambda answer: list(map(Webhook.model_validate, answer["webhooks"])),
+        "/v1/webhooks",
+        params=_given({"tenant": tenant}),
+    )
+
+
+def add_webhook(
+    url: str, events: Iterable[str], runtime: str | None, tenant: str | None
+) -> Call[Webhook]:
+    """A new webhook."""
+    body = {"url": url, "events": list(events), **_given({"runtime": runtime})}
+    return _posted(Webhook.model_validate, "/v1/webhooks", body, tenant, once=True)
+
+
+def remove_webhook(id: str, tenant: str | None) -> Call[Webhook]:
+    """Remove a webhook."""
+    path, params = _webhook_path(id), _given({"tenant": tenant})
+    return Call(Webhook.model_validate, path, method="DELETE", params=params)
+
+
+def rotate_webhook(id: str, tenant: str | None) -> Call[NewSecret]:
+    """Give a webhook a new secret; a second time would end the first secret at once."""
+    path = f"{_webhook_path(id)}/rotate"
+    return _posted(NewSecret.model_validate, path, None, tenant, once=True)
+
+
+def test_webhook(id: str, tenant: str | None) -> Call[str]:
+    """Try a webhook."""
+    path = f"{_webhook_path(id)}/test"
+    return _posted(lambda answer: str(answer["uid"]), path, None, tenant)
+
+
+def replay_webhook(
+    id: str, since: datetime, until: datetime | None, tenant: str | None
+) -> Call[Replay]:
+    """Tell a webhook again of the tasks that ended in a time."""
+    times = {"since": since, "until": until}
+    body = {name: time.astimezone().isoformat() for name, time in times.items() if time}
+    return _posted(Replay.model_validate, f"{_webhook_path(id)}/replay", body, tenant)
+
+
+def deliveries(id: str, tenant: str | None) -> Call[list[Delivery]]:
+    """What became of the newest events of a webhook."""
+    return Call(
+        lambda answer: list(map(Delivery.model_validate, answer["deliveries"])),
+        f"{_webhook_path(id)}/deliveries",
+        params=_given({"tenant": tenant}),
+    )
+
+
 def other(
     method: str, path: str, json_body: Any = None, params: Mapping[str, str] | None = None
 ) -> Call[dict[str, Any]]:
     """Any other route, whose answer is an object of JSON."""
     body = None if json_body is None else json.dumps(json_body).encode()
-    headers = {} if body is None else {"content-type": "application/json"}
+    headers = {} if body is None else _JSON
     return Call(dict, path, method=method, params=params or {}, headers=headers, body=body)
 
 
@@ -160,3 +222,33 @@ def task_path(name: str) -> str:
             " and not start with '.'"
         )
     return f"/v1/tasks/{name}"
+
+
+def _webhook_path(id: str) -> str:
+    if not _WEBHOOK.fullmatch(id):
+        raise InvalidRequest(f"'{id}' is no id of a webhook")
+    return f"/v1/webhooks/{id}"
+
+
+def _given(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _posted(
+    read: Callable[[Any], T],
+    path: str,
+    body: Mapping[str, Any] | None,
+    tenant: str | None = None,
+    *,
+    once: bool = False,
+) -> Call[T]:
+    """A POST of JSON, or of nothing."""
+    return Call(
+        read,
+        path,
+        method="POST",
+        params=_given({"tenant": tenant}),
+        headers={} if body is None else _JSON,
+        body=None if body is None else json.dumps(body, allow_nan=False).encode(),
+        once=once,
+    )

@@ -37,6 +37,7 @@ SLOWEST_LOOK: Final = 2.0
 WAIT_SECONDS: Final = 10
 ANSWER_BYTES: Final = 64 * 2**20
 _SUCCESS: Final = range(200, 300)
+_ANSWER_LOST: Final = frozenset({502, 504})  # of a gateway: the call may have been served
 # What S3 says of a link that has run out, or whose credentials have.
 _RUN_OUT: Final = frozenset({400, 401, 403})
 
@@ -52,6 +53,7 @@ class Send:
     body: bytes | None = field(default=None, repr=False)
     seconds: float = 0  # to be waited for the answer's first byte, besides the usual
     limit: int = ANSWER_BYTES
+    once: bool = False  # not sent again when its answer is lost
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class Exchange:
             params=call.params,
             body=call.body,
             seconds=call.seconds,
+            once=call.once,
         )
 
     def call(self, call: Call[T]) -> Steps[T]:
@@ -197,12 +200,17 @@ class Exchange:
         while True:
             try:
                 answer = yield send
-            except Unreachable as error:
-                yield Sleep(backoff.pause(error))
+            except Unreachable as unreachable:
+                if send.once:
+                    raise
+                yield Sleep(backoff.pause(unreachable))
                 continue
             if answer.success:
                 return answer
-            yield Sleep(backoff.pause(refusal(answer.status, answer.headers, answer.body)))
+            error = refusal(answer.status, answer.headers, answer.body)
+            if send.once and answer.status in _ANSWER_LOST:
+                raise error
+            yield Sleep(backoff.pause(error))
 
 
 def window(concurrency: int) -> int:

@@ -163,6 +163,55 @@ class Usage(Record):
     groups: tuple[UsageGroup, ...] = ()
 
 
+class TasksPage(Record):
+    """Some tasks, newest first; `cursor` asks for those that follow, None after the last."""
+
+    tasks: tuple[Task, ...]
+    cursor: str | None = None
+
+
+class Webhook(Record):
+    """Where a tenant is told of the end of its tasks."""
+
+    id: str
+    url: str = ""
+    tenant: str = ""
+    events: tuple[str, ...] = ()
+    runtime: str | None = Field(default=None, description="None: of all.")
+    state: str = ""
+    created_at: datetime | None = None
+    secret: str | None = Field(
+        default=None, repr=False, description="Of a new one; it is told this once."
+    )
+
+
+class NewSecret(Record):
+    """A secret that replaces another, which is good until `old_until` as well."""
+
+    secret: str = Field(repr=False)
+    old_until: datetime
+
+
+class Replay(Record):
+    """Of which time events will be sent again; `until` None means the moment of the call."""
+
+    since: datetime
+    until: datetime | None = None
+
+
+class Delivery(Record):
+    """What became of one event of a webhook."""
+
+    uid: str
+    event: str
+    state: str
+    tries: int = 0
+    status: int | None = None
+    error: str | None = None
+    tried_at: datetime | None = None
+    next_try_at: datetime | None = None
+
+
 class StateEvent(Record):
     """A task has changed its state."""
 

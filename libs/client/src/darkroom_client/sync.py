@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from itertools import islice
 from threading import Event as Flag
 from types import TracebackType
@@ -16,11 +16,22 @@ import httpx
 from httpx_sse import EventSource
 
 from darkroom_client import calls
-from darkroom_client.calls import LINK_SECONDS, PAGE, GroupBy, Request
+from darkroom_client.calls import ENDS, LINK_SECONDS, PAGE, Call, GroupBy, Request
 from darkroom_client.errors import DarkroomError, Unreachable
 from darkroom_client.exchange import NOTHING, Answer, Exchange, Send, Step, Steps, window
 from darkroom_client.images import Generated, Image, Outcome
-from darkroom_client.results import Accepted, Model, Runtime, Task, Usage
+from darkroom_client.results import (
+    Accepted,
+    Delivery,
+    Model,
+    NewSecret,
+    Replay,
+    Runtime,
+    Task,
+    TasksPage,
+    Usage,
+    Webhook,
+)
 from darkroom_client.transfer import (
     OK,
     Collected,
@@ -75,7 +86,7 @@ class Darkroom:
     ) -> Accepted:
         """Hand a task in; `wait` is how many seconds, up to 60, its end is waited for."""
         call = calls.submit(request, wait=wait, idempotency_key=idempotency_key)
-        return self._run(self._exchange.call(call))
+        return self._call(call)
 
     def generate(self, request: Request, *, timeout: float = 600) -> Generated:
         """Hand a task in, wait for its end and download its images.
@@ -126,7 +137,7 @@ class Darkroom:
 
     def task(self, name: str) -> Task:
         """One task, by uid or by your own id, which means its newest submission."""
-        return self._run(self._exchange.call(calls.task(name)))
+        return self._call(calls.task(name))
 
     def wait(self, name: str, *, timeout: float | None = 600) -> Task:
         """The task when it has ended, however; raises `WaitTimeout`."""
@@ -137,17 +148,49 @@ class Darkroom:
         return self._run(self._exchange.images(task))
 
     def tasks(
-        self, *, runtime: str | None = None, state: str | None = None, page: int = PAGE
+        self,
+        *,
+        runtime: str | None = None,
+        state: str | None = None,
+        tenant: str | None = None,
+        text: str | None = None,
+        page: int = PAGE,
     ) -> Iterator[Task]:
-        """All tasks, newest first; `page` of them are asked for at once."""
+        """All tasks, newest first; `page` of them are asked for at once.
+
+        `text` is a part of a uid or id. `tenant` is for a key of scope `admin`.
+        """
         cursor: str | None = None
         while True:
-            call = calls.tasks(runtime=runtime, state=state, limit=page, cursor=cursor)
-            found = self._run(self._exchange.call(call))
+            call = calls.tasks(
+                runtime=runtime,
+                state=state,
+                tenant=tenant,
+                text=text,
+                limit=page,
+                cursor=cursor,
+            )
+            found = self._call(call)
             yield from found.tasks
             cursor = found.cursor
             if cursor is None:
                 return
+
+    def tasks_page(
+        self,
+        *,
+        runtime: str | None = None,
+        state: str | None = None,
+        tenant: str | None = None,
+        text: str | None = None,
+        limit: int = PAGE,
+        cursor: str | None = None,
+    ) -> TasksPage:
+        """One page of what `tasks` gives; it may be short although more follow."""
+        call = calls.tasks(
+            runtime=runtime, state=state, tenant=tenant, text=text, limit=limit, cursor=cursor
+        )
+        return self._call(call)
 
     def watch(self, name: str, *, resume_seconds: float = 60) -> Iterator[Event]:
         """Each change of a task until it has ended.
@@ -178,19 +221,61 @@ class Darkroom:
 
     def links(self, name: str, *, seconds: int = LINK_SECONDS) -> list[str]:
         """Links that download a task's files for so long, its images first."""
-        return self._run(self._exchange.call(calls.links(name, seconds)))
+        return self._call(calls.links(name, seconds))
 
     def models(self) -> list[Model]:
         """The files of the model bucket."""
-        return self._run(self._exchange.call(calls.models()))
+        return self._call(calls.models())
 
     def runtimes(self) -> list[Runtime]:
         """What tasks can be sent to."""
-        return self._run(self._exchange.call(calls.runtimes()))
+        return self._call(calls.runtimes())
 
     def usage(self, from_: date, to: date, *, group_by: GroupBy = "runtime") -> Usage:
         """What was used from one day to another, both of them included."""
-        return self._run(self._exchange.call(calls.usage(from_, to, group_by)))
+        return self._call(calls.usage(from_, to, group_by))
+
+    def webhooks(self, *, tenant: str | None = None) -> list[Webhook]:
+        """The webhooks of a tenant, oldest first; of the key's if `tenant` names none."""
+        return self._call(calls.webhooks(tenant))
+
+    def add_webhook(
+        self,
+        url: str,
+        *,
+        events: Iterable[str] = ENDS,
+        runtime: str | None = None,
+        tenant: str | None = None,
+    ) -> Webhook:
+        """Add a webhook; its `secret` is told this once."""
+        return self._call(calls.add_webhook(url, events, runtime, tenant))
+
+    def remove_webhook(self, id: str, *, tenant: str | None = None) -> Webhook:
+        """Remove a webhook and give it as it was."""
+        return self._call(calls.remove_webhook(id, tenant))
+
+    def rotate_webhook(self, id: str, *, tenant: str | None = None) -> NewSecret:
+        """Give a webhook a new secret."""
+        return self._call(calls.rotate_webhook(id, tenant))
+
+    def test_webhook(self, id: str, *, tenant: str | None = None) -> str:
+        """Have a test sent; gives its name among the deliveries."""
+        return self._call(calls.test_webhook(id, tenant))
+
+    def replay_webhook(
+        self,
+        id: str,
+        since: datetime,
+        *,
+        until: datetime | None = None,
+        tenant: str | None = None,
+    ) -> Replay:
+        """Have the ends of the tasks of a time sent again; a time without a zone is local."""
+        return self._call(calls.replay_webhook(id, since, until, tenant))
+
+    def deliveries(self, id: str, *, tenant: str | None = None) -> list[Delivery]:
+        """What became of the newest events of a webhook."""
+        return self._call(calls.deliveries(id, tenant))
 
     def request(
         self,
@@ -201,7 +286,10 @@ class Darkroom:
         params: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """What another route of the API answers; made again like every call."""
-        return self._run(self._exchange.call(calls.other(method, path, json, params)))
+        return self._call(calls.other(method, path, json, params))
+
+    def _call(self, call: Call[T]) -> T:
+        return self._run(self._exchange.call(call))
 
     def _run(self, steps: Steps[T], given_up: Flag | None = None) -> T:
         """The end of some steps, which waits for each."""

@@ -7,6 +7,7 @@ is what slow password hashes make costly.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from decimal import Decimal
 from enum import StrEnum
@@ -25,6 +26,17 @@ MOST_OPEN_TASKS: Final = 1000  # their uids are in one item of the ledger's tabl
 PREFIX: Final = "dr_"  # by which scanners find keys that leaked
 
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^#\x00-\x1f]+$")]
+_NAME: Final = re.compile(r"[^#\x00-\x1f]{1,128}")
+
+
+def tenant_name(text: str) -> str:
+    """The checked name of a tenant; raises `ValueError` for one that no key can have.
+
+    What the ledger's table lists besides tasks is listed under names with `#`.
+    """
+    if not _NAME.fullmatch(text):
+        raise ValueError("must be 1 to 128 characters, without # and control characters")
+    return text
 
 
 class KeyScope(StrEnum):

@@ -59,8 +59,10 @@ class DynamoDbReads:
         attribute = index.removeprefix("by_")
         found: list[Record] = []
         for _ in range(_QUERIES_A_PAGE):
+            # Few have a text in their names.
+            needed = _KEYS_A_GET if wanted.text else limit - len(found) + 1
             uids, before = await self._uids(
-                index, attribute, value, limit=limit - len(found) + 1, before=before
+                index, attribute, value, limit=needed, before=before
             )
             records = await self.many(uids)
             found += [

@@ -28,6 +28,7 @@ class OfTenant:
 
     tenant: str
     runtime: str = ""  # empty: of all
+    text: str = ""  # a part of their uid or id, in upper or lower case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class OfRuntime:
     """The records of one runtime, whosever they are."""
 
     runtime: str
+    text: str = ""  # a part of their uid or id, in upper or lower case
 
 
 Wanted = OfTenant | OfRuntime
@@ -44,7 +46,9 @@ def wants(wanted: Wanted, record: Record) -> bool:
     """Whether a record is among those that are wanted."""
     if isinstance(wanted, OfTenant) and record.tenant != wanted.tenant:
         return False
-    return wanted.runtime in {"", record.runtime}
+    text = wanted.text.lower()
+    named = text in record.uid.lower() or text in record.id.lower()
+    return named and wanted.runtime in {"", record.runtime}
 
 
 class Ledger(Protocol):

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from contracts.ids import name, task_id, uid
+from contracts.keys import KeyScope, tenant_name
 from contracts.state import TaskState
 from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.domain import DEFAULT_PAGE, LARGEST_PAGE, Caller
@@ -21,6 +22,10 @@ from servicekit.errors import RejectedError
 
 def _lower_name(text: str) -> str:
     return name(text).lower()
+
+
+def _tenant(text: str) -> str:
+    return tenant_name(text) if text else ""
 
 
 def _state(text: str) -> TaskState | None:
@@ -54,6 +59,12 @@ class Filters(BaseModel):
     )
     state: Annotated[TaskState | None, BeforeValidator(_state)] = Field(
         default=None, description="Only tasks in this state."
+    )
+    tenant: Annotated[str, AfterValidator(_tenant)] = Field(
+        default="", description="Only tasks of this tenant; for a key of scope `admin`."
+    )
+    text: Annotated[str, AfterValidator(name)] = Field(
+        default="", description="Only tasks whose uid or id has this part."
     )
     limit: Annotated[int, BeforeValidator(_limit)] = Field(
         default=DEFAULT_PAGE, ge=1, le=LARGEST_PAGE, description="At most this many tasks."
@@ -94,16 +105,34 @@ async def cancel_task(router: Router, id: str, caller: Caller) -> TaskRecord:
 
 
 async def list_tasks(router: Router, filters: Filters, caller: Caller) -> TaskList:
-    """One page of the tasks that a client asks for."""
+    """One page of the tasks that a client asks for.
+
+    Raises `RejectedError` (`forbidden`) if they are of a tenant that is none of the caller's.
+    """
+    check_tenant(caller, filters.tenant)
     page = await router.tasks(
         caller,
         runtime=filters.runtime,
         state=filters.state,
+        tenant=filters.tenant,
+        text=filters.text,
         limit=filters.limit,
         before_uid=filters.before_uid,
     )
     following = page.next_before_uid
     return TaskList(tasks=page.tasks, cursor=cursor_before(following) if following else None)
+
+
+def check_tenant(caller: Caller, named: str | None) -> str:
+    """The tenant that is meant: the caller's own if none is named.
+
+    Raises `RejectedError` (`forbidden`) if another one's is and the key is not of operators.
+    """
+    if named and named != caller.tenant and caller.scope is not KeyScope.ADMIN:
+        raise RejectedError(
+            "tenant can be named with a key of scope 'admin' only", code="forbidden"
+        )
+    return named or caller.tenant
 
 
 def cursor_before(before_uid: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
+from contracts.keys import Key
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
@@ -40,10 +41,12 @@ class Router(Protocol):
         *,
         runtime: str,
         state: TaskState | None,
+        tenant: str,
+        text: str,
         limit: int,
         before_uid: str,
     ) -> ListTasksResponse:
-        """Tasks, newest first; an empty `runtime` or `before_uid` sets no bound."""
+        """Tasks, newest first; what is empty sets no bound."""
         ...
 
     async def cancel(self, id: str, caller: Caller) -> TaskRecord:
@@ -87,6 +90,17 @@ class Models(Protocol):
 
     async def models(self) -> Sequence[Model]:
         """All models, by kind and then by name."""
+        ...
+
+
+class KeysSecret(Protocol):
+    """Keys that are kept elsewhere than in ingest's file."""
+
+    async def changed(self) -> list[Key] | None:
+        """The keys if they are others than last time; None if not.
+
+        Raises `BrokenKeysError`, or `AppError` if they cannot be read.
+        """
         ...
 
 

@@ -32,6 +32,8 @@ class Settings(GrpcSettings):
     """Time that calls of an ending connection have to finish; most tasks end within it."""
     api_keys_file: InputFile
     """Hashes of keys, as `darkroom keys` writes them."""
+    api_keys_secret: str = ""
+    """Secret of AWS Secrets Manager with more of them, by name or ARN; empty: none."""
     router_target: str = Field(min_length=1)
     """host:port of the router."""
     model_sync_target: str = Field(min_length=1)

@@ -61,17 +61,24 @@ class LookUp:
         state: TaskState | None,
         limit: int,
         before: ids.Uid | None,
+        tenant: str = "",
+        text: str = "",
     ) -> Page:
-        """A page over one runtime, or over all if `runtime` is empty."""
-        if not reader.all_tenants:
-            own = OfTenant(tenant=reader.tenant, runtime=runtime)
+        """A page of one tenant or of all that the reader may see; what is empty is no bound."""
+        if tenant and not reader.may_see(tenant):
+            return Page(records=(), next_before=None)
+        if tenant or not reader.all_tenants:
+            own = OfTenant(tenant=tenant or reader.tenant, runtime=runtime, text=text)
             return await self.ledger.page(own, state=state, limit=limit, before=before)
         names = [runtime] if runtime else [runtime.name for runtime in self.runtimes]
         async with asyncio.TaskGroup() as group:
             asked = [
                 group.create_task(
                     self.ledger.page(
-                        OfRuntime(runtime=name), state=state, limit=limit, before=before
+                        OfRuntime(runtime=name, text=text),
+                        state=state,
+                        limit=limit,
+                        before=before,
                     ),
                     name=f"page-{name}",
                 )

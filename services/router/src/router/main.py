@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from awsio import clients
 from contracts.runtimes import Runtime, RuntimesFile
 from darkroom.modelsync.v1 import modelsync_pb2_grpc
-from darkroom.notifier.v1 import notifier_pb2_grpc
+from darkroom.notifier.v1 import notifier_pb2_grpc, webhooks_pb2_grpc
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from ledger.dynamodb import DynamoDbLedger
 from ledger.open_tasks_dynamodb import DynamoDbOpenTasks
@@ -74,6 +74,11 @@ async def build_service(
     notifier = await stack.enter_async_context(channel(settings.notifier_target))
     ledger = DynamoDbLedger(client=dynamodb, table=settings.table)
     look_up = LookUp(runtimes=runtimes, ledger=ledger)
+    told = GrpcNotifier(
+        stub=notifier_pb2_grpc.NotifierServiceStub(notifier),
+        webhooks=webhooks_pb2_grpc.WebhookServiceStub(notifier),
+        timeout=settings.notifier_timeout,
+    )
     submit = Submit(
         runtimes=runtimes,
         ledger=ledger,
@@ -83,11 +88,9 @@ async def build_service(
         ),
         topic=topic,
         claims=S3Claims(client=s3, bucket=settings.claim_bucket),
+        notifier=told,
         quotas=Quotas(open_tasks=DynamoDbOpenTasks(ledger=ledger), usage=ledger),
         output_bucket=settings.output_bucket,
-    )
-    told = GrpcNotifier(
-        stub=notifier_pb2_grpc.NotifierServiceStub(notifier), timeout=settings.notifier_timeout
     )
     keys = DynamoDbKeys(client=dynamodb, table=settings.table)
     files = S3Files(client=s3)

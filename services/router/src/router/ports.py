@@ -69,6 +69,13 @@ class Notifier(Protocol):
         """End a marked task that no agent works on; raises `TransientError`."""
         ...
 
+    async def check_callback_url(self, tenant: str, url: str) -> None:
+        """Return if a task of the tenant may name the URL.
+
+        Raises `RejectedError` (`invalid_request`), and `TransientError`.
+        """
+        ...
+
 
 class Files(Protocol):
     """The output bucket."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from contracts import ids
-from contracts.keys import Quota
+from contracts.keys import Quota, tenant_name
 from contracts.kinds import Extra, Previews, TaskType
 from contracts.runtimes import Runtime
 from contracts.state import TaskState
@@ -73,12 +73,15 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         try:
             state = TaskState(request.state) if request.state else None
             before = ids.uid(request.before_uid) if request.before_uid else None
+            tenant = tenant_name(request.tenant) if request.tenant else ""
         except ValueError as error:
-            raise _invalid("state or before_uid", str(error)) from error
+            raise _invalid("state, before_uid or tenant", str(error)) from error
         page = await self._look_up.page(
             _reader(request),
             runtime=request.runtime,
             state=state,
+            tenant=tenant,
+            text=request.text,
             limit=min(max(request.limit, 1), PAGE_LIMIT),
             before=before,
         )
@@ -188,6 +191,7 @@ def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:
             previews=Previews(request.previews) if request.previews else None,
             quota=_quota(request),
             include=tuple(map(Extra, request.include)),
+            callback_url=request.callback_url,
         )
     except ValueError as error:
         raise _invalid("request", str(error)) from error

@@ -51,6 +51,7 @@ class GrpcRouter:
             fingerprint=idempotency.fingerprint if idempotency else "",
             previews=submission.previews or "",
             include=submission.include,
+            callback_url=submission.callback_url,
         )
         quota = caller.quota
         if quota != Quota():
@@ -83,12 +84,16 @@ class GrpcRouter:
         *,
         runtime: str,
         state: TaskState | None,
+        tenant: str,
+        text: str,
         limit: int,
         before_uid: str,
     ) -> router_pb2.ListTasksResponse:
         request = router_pb2.ListTasksRequest(
             runtime=runtime,
             state=state or "",
+            tenant=tenant,
+            text=text,
             limit=limit,
             before_uid=before_uid,
             reader=_reader(caller),

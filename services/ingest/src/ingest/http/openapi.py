@@ -16,7 +16,7 @@ from ingest.http.problems import MEDIA_TYPE, Problem
 from servicekit.status import REFUSALS
 
 READING: Final = (400, 401, 404, 405, 429, 500, 503)
-WEBHOOKS: Final = (*READING, 403)
+OF_TENANT: Final = (*READING, 403)
 CANCELLING: Final = (*READING, 403, 409)
 SUBMITTING: Final = (400, 401, 403, 404, 405, 409, 413, 415, 429, 500, 503)
 

@@ -84,7 +84,7 @@ def add_tasks(app: FastAPI, router: Router, watches: Watches) -> None:
         "/v1/tasks",
         operation_id="listTasks",
         summary="List tasks, newest first",
-        responses=openapi.refusals(openapi.READING),
+        responses=openapi.refusals(openapi.OF_TENANT),
         response_model_exclude_unset=True,
     )
     async def list_some(request: Request, filters: Annotated[Filters, Query()]) -> TasksView:

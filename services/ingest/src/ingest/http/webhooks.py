@@ -9,7 +9,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from contracts.callback import TerminalStatus
-from contracts.keys import KeyScope
 from ingest.bodies import Bodies
 from ingest.http import openapi
 from ingest.http.body import read_json
@@ -23,6 +22,7 @@ from ingest.http.webhook_views import (
     WebhooksView,
     WebhookView,
 )
+from ingest.look_up import check_tenant
 from ingest.payload import checked, invalid, parse_object
 from ingest.ports import Router, Webhooks
 from servicekit.errors import RejectedError
@@ -80,7 +80,7 @@ def add_webhooks(app: FastAPI, webhooks: Webhooks, router: Router, bodies: Bodie
         "/v1/webhooks/{id}",
         operation_id="deleteWebhook",
         summary="Remove a webhook: nothing more is sent to it",
-        responses=openapi.refusals(openapi.WEBHOOKS),
+        responses=openapi.refusals(openapi.OF_TENANT),
     )
     async def delete_webhook(request: Request, id: str, tenant: Tenant = None) -> WebhookView:
         return WebhookView.of(await webhooks.delete(_tenant(request, tenant), id))
@@ -124,7 +124,7 @@ def _add_reading(app: FastAPI, webhooks: Webhooks) -> None:
         "/v1/webhooks",
         operation_id="listWebhooks",
         summary="List the webhooks of a tenant, oldest first",
-        responses=openapi.refusals(openapi.WEBHOOKS),
+        responses=openapi.refusals(openapi.OF_TENANT),
     )
     async def list_webhooks(request: Request, tenant: Tenant = None) -> WebhooksView:
         return WebhooksView.of(await webhooks.list(_tenant(request, tenant)))
@@ -133,7 +133,7 @@ def _add_reading(app: FastAPI, webhooks: Webhooks) -> None:
         "/v1/webhooks/{id}/deliveries",
         operation_id="listDeliveries",
         summary="Tell what became of the newest events of a webhook: a hundred, of a week",
-        responses=openapi.refusals(openapi.WEBHOOKS),
+        responses=openapi.refusals(openapi.OF_TENANT),
     )
     async def list_deliveries(
         request: Request, id: str, tenant: Tenant = None
@@ -143,14 +143,7 @@ def _add_reading(app: FastAPI, webhooks: Webhooks) -> None:
 
 def _tenant(request: Request, named: str | None) -> str:
     """Whose webhooks are meant; raises `RejectedError` if they are none of the caller's."""
-    caller = caller_of(request.scope)
-    if not named or named == caller.tenant:
-        return caller.tenant
-    if caller.scope is not KeyScope.ADMIN:
-        raise RejectedError(
-            "tenant can be named with a key of scope 'admin' only", code="forbidden"
-        )
-    return named
+    return check_tenant(caller_of(request.scope), named)
 
 
 async def _read(kind: type[M], request: Request, bodies: Bodies) -> M:
