@@ -78,6 +78,8 @@ class Tasks:
                 caller,
                 runtime=runtime.name,
                 state=state,
+                tenant="",
+                text="",
                 limit=_LOOKED_THROUGH,
                 before_uid="",
             )
