@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -110,6 +111,8 @@ class FakeRouter:
     held: dict[str, tuple[str, Submission]] = field(default_factory=dict)
     used: list[Used] = field(default_factory=list)
     out: bytes = b"{}"
+    offered: bytes = b""  # instead of `offers`, packed
+    offers: dict[str, Any] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
     error: Exception | None = None
     serving: bool = True
@@ -141,6 +144,13 @@ class FakeRouter:
     async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
         self._fail()
         return (f"https://files/{uid}-1.png?{SIGNATURE}&s={seconds}", "https://files/x.out")
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        self._fail()
+        if not self.offers:
+            raise RejectedError("no agent has seen the runtime", code="not_found")
+        text = self.offered or gzip.compress(encode(self.offers))
+        return "e1", b"" if etag else text
 
     async def file(self, uid: str, image: int | None, caller: Caller) -> AsyncIterator[bytes]:
         self._fail()

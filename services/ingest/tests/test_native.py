@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from base64 import b64decode, b64encode
 from dataclasses import replace
@@ -373,3 +374,37 @@ async def test_progress_that_was_never_told_is_none(world: World) -> None:
         told = (await client.get(f"{SDWEBUI}/progress")).json()
 
     assert told["progress"] == 0
+
+
+async def test_listings_are_what_an_agent_has_seen(world: World) -> None:
+    world.router.offers = {"samplers": [{"name": "Euler"}], "options": {"sd_vae": "None"}}
+    async with rest(world) as client:
+        samplers = await client.get(f"{SDWEBUI}/samplers")
+        options = await client.get("/sdapi/v1/options")
+
+    assert samplers.json() == [{"name": "Euler"}]
+    assert options.json() == {"sd_vae": "None"}
+
+
+async def test_models_are_of_the_catalogue_before_the_first_start(world: World) -> None:
+    async with rest(world) as client:
+        models = await client.get(f"{SDWEBUI}/sd-models")
+        vaes = await client.get(f"{SDWEBUI}/sd-vae")
+        samplers = await client.get(f"{SDWEBUI}/samplers")
+
+    assert [(one["title"], one["model_name"]) for one in models.json()] == [
+        ("a.safetensors", "a")
+    ]
+    assert vaes.json() == [{"model_name": "b.pt", "filename": "b.pt"}]
+    assert samplers.status_code == 404
+    assert "first start" in samplers.json()["detail"]
+
+
+@pytest.mark.parametrize("text", [b"no gzip", gzip.compress(b"no JSON"), gzip.compress(b"[]")])
+async def test_broken_listings_are_none(world: World, text: bytes) -> None:
+    world.router.offers = {"samplers": []}
+    world.router.offered = text
+    async with rest(world) as client:
+        answer = await client.get(f"{SDWEBUI}/samplers")
+
+    assert answer.status_code == 404

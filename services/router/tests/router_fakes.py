@@ -192,6 +192,9 @@ class FakeFiles:
     async def link(self, url: str, seconds: int) -> str:
         return f"https://{url.removeprefix('s3://')}?seconds={seconds}"
 
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        return "e1", b"" if etag == "e1" else runtime.encode()
+
     async def read(self, url: str) -> AsyncIterator[bytes]:
         yield b"read from "
         yield url.encode()

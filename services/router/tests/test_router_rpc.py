@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from router_fakes import CALLBACK_URL, RUNTIMES, World
+from router_fakes import CALLBACK_URL, RUNTIMES, FakeFiles, World
 
 from contracts.callback import Failure
 from contracts.ids import Uid, new_uid
@@ -38,6 +38,7 @@ async def stub(world: World) -> AsyncIterator[RouterServiceAsyncStub]:
         cancel=world.cancel,
         link_files=world.link_files,
         read_file=world.read_file,
+        files=FakeFiles(),
         usage=world.ledger,
         runtimes=RUNTIMES,
     )
@@ -292,6 +293,17 @@ async def test_files_are_linked(stub: RouterServiceAsyncStub, world: World) -> N
         "https://b/1.png?seconds=60", "https://b/2.png?seconds=60"
     ]  # fmt: skip
     assert answer.output_url == "https://b/x.out?seconds=60"
+
+
+async def test_what_a_runtime_offers_is_sent_once(stub: RouterServiceAsyncStub) -> None:
+    asked = router_pb2.GetListingsRequest(runtime="dynamic")
+    first = await stub.GetListings(asked, timeout=60)
+    asked.etag = first.etag
+    second = await stub.GetListings(asked, timeout=60)
+    assert (first.text, second.text, second.etag) == (b"dynamic", b"", "e1")
+    with pytest.raises(RejectedError) as caught, translated("listings"):
+        await stub.GetListings(router_pb2.GetListingsRequest(runtime="../x"), timeout=60)
+    assert caught.value.code == "not_found"
 
 
 async def read(stub: RouterServiceAsyncStub, **asked: Any) -> bytes:

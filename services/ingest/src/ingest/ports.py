@@ -57,6 +57,10 @@ class Router(Protocol):
         """Download links for the images of a task and then for its `.out`."""
         ...
 
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        """What a runtime's server offers, in gzip, and its etag; no text if that is known."""
+        ...
+
     def file(self, uid: str, image: int | None, caller: Caller) -> AsyncIterator[bytes]:
         """The image of a task with this index, or its `.out` document, in parts."""
         ...

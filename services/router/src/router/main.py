@@ -93,12 +93,13 @@ async def build_service(
         output_bucket=settings.output_bucket,
     )
     keys = DynamoDbKeys(client=dynamodb, table=settings.table)
-    files = S3Files(client=s3)
+    files = S3Files(client=s3, bucket=settings.output_bucket)
     return RouterService(
         submit=SubmitOnce(submit=submit, keys=keys, ledger=ledger),
         look_up=look_up,
         cancel=Cancel(look_up=look_up, ledger=ledger, notifier=told),
         link_files=LinkFiles(ledger=ledger, files=files),
+        files=files,
         read_file=ReadFile(ledger=ledger, files=files),
         usage=ledger,
         runtimes=runtimes,

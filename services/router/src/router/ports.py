@@ -84,6 +84,13 @@ class Files(Protocol):
         """A URL by which anybody can read the `s3://` object for that time."""
         ...
 
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        """What a runtime offers and its etag; no text if it has the one that is known.
+
+        Raises `RejectedError` (`not_found`) and `TransientError`.
+        """
+        ...
+
     def read(self, url: str) -> AsyncIterator[bytes]:
         """The `s3://` object in parts of up to 256 KiB.
 

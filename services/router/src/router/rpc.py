@@ -20,6 +20,7 @@ from router.cancel import Cancel
 from router.domain import Claim, Reader, Submission
 from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
+from router.ports import Files
 from router.submit_once import SubmitOnce
 from servicekit.errors import FieldError, RejectedError
 
@@ -38,6 +39,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         cancel: Cancel,
         link_files: LinkFiles,
         read_file: ReadFile,
+        files: Files,
         usage: Usage,
         runtimes: Sequence[Runtime],
     ) -> None:
@@ -46,6 +48,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self._cancel = cancel
         self._link_files = link_files
         self._read_file = read_file
+        self._files = files
         self._usage = usage
         self._runtimes = runtimes
 
@@ -107,6 +110,15 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         return router_pb2.LinkFilesResponse(
             image_url=links.image_url, output_url=links.output_url or ""
         )
+
+    async def GetListings(  # noqa: N802
+        self, request: router_pb2.GetListingsRequest, context: Any
+    ) -> router_pb2.GetListingsResponse:
+        """What the server of a runtime offers."""
+        if request.runtime not in {one.name for one in self._runtimes}:
+            raise RejectedError("there is no such runtime", code="not_found")
+        etag, text = await self._files.listings(request.runtime, request.etag)
+        return router_pb2.GetListingsResponse(etag=etag, text=text)
 
     async def ReadFile(  # noqa: N802
         self, request: router_pb2.ReadFileRequest, context: Any

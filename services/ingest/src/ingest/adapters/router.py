@@ -112,6 +112,12 @@ class GrpcRouter:
             answer = await self._stub.LinkFiles(request, timeout=self._seconds)
         return (*answer.image_url, *filter(None, [answer.output_url]))
 
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        request = router_pb2.GetListingsRequest(runtime=runtime, etag=etag)
+        with translated("router.GetListings"):
+            answer = await self._stub.GetListings(request, timeout=self._seconds)
+        return answer.etag, answer.text
+
     async def file(self, uid: str, image: int | None, caller: Caller) -> AsyncIterator[bytes]:
         request = router_pb2.ReadFileRequest(uid=uid, image=image, reader=_reader(caller))
         call = self._stub.ReadFile(request, timeout=_FILE_SECONDS)

@@ -18,6 +18,27 @@ class Api(StrEnum):
     OPENAI = "openai"
 
 
+LISTED: Final = (
+    "samplers",
+    "schedulers",
+    "upscalers",
+    "latent-upscale-modes",
+    "sd-models",
+    "sd-vae",
+    "sd-modules",
+    "loras",
+    "embeddings",
+    "hypernetworks",
+    "face-restorers",
+    "realesrgan-models",
+    "prompt-styles",
+    "scripts",
+    "script-info",
+    "extensions",
+    "options",
+)
+"""Of SD WebUI: what a server offers."""
+
 _READ, _SUBMIT = KeyScope.READ, KeyScope.SUBMIT
 _PATHS: Final = {
     Api.SDWEBUI: re.compile(r"(?:/runtimes/[^/]+)?/sdapi/v1/([a-z0-9-]+)"),
@@ -32,6 +53,7 @@ _RESOURCES: Final[Mapping[Api, Mapping[str, KeyScope]]] = {
         "interrupt": _SUBMIT,
         "skip": _SUBMIT,
         "progress": _READ,
+        **dict.fromkeys(LISTED, _READ),
     },
     Api.OPENAI: {"images/generations": _SUBMIT, "images/edits": _SUBMIT, "models": _READ},
 }

@@ -7,9 +7,11 @@ from typing import Final
 from fastapi import FastAPI
 
 from ingest.bodies import Bodies
+from ingest.native.listings import Listings
 from ingest.native.openai import images as openai_images
 from ingest.native.openai.models import ModelNames, add_models
 from ingest.native.sdwebui.images import Images, add_images
+from ingest.native.sdwebui.listings import Offers, add_listings
 from ingest.native.sdwebui.state import State, add_state
 from ingest.native.tasks import Tasks
 from ingest.ports import Models
@@ -22,5 +24,7 @@ def add_native(app: FastAPI, tasks: Tasks, models: Models, bodies: Bodies) -> No
     """Add all of them."""
     add_images(app, Images(tasks=tasks, bodies=bodies), _SDWEBUI)
     add_state(app, State(tasks=tasks), _SDWEBUI)
+    offers = Offers(tasks=tasks, listings=Listings(router=tasks.router), models=models)
+    add_listings(app, offers, _SDWEBUI)
     openai_images.add_images(app, openai_images.Images(tasks=tasks, bodies=bodies))
     add_models(app, ModelNames(router=tasks.router, models=models))
