@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -18,7 +18,7 @@ from ledger.open_tasks_memory import MemoryOpenTasks
 from ledger.recent_memory import MemoryRecentEnds
 from router.cancel import Cancel
 from router.domain import Claim, Depth, Held, Reader, Submission
-from router.links import LinkFiles
+from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
 from router.overview import Overview, Today
 from router.quotas import Quotas
@@ -190,10 +190,17 @@ class FakeNotifier:
 
 
 class FakeFiles:
-    """Links that say what they were made of."""
+    """Links and files that say what they were made of."""
 
     async def link(self, url: str, seconds: int) -> str:
         return f"https://{url.removeprefix('s3://')}?seconds={seconds}"
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        return "e1", b"" if etag == "e1" else runtime.encode()
+
+    async def read(self, url: str) -> AsyncIterator[bytes]:
+        yield b"read from "
+        yield url.encode()
 
 
 @dataclass
@@ -300,3 +307,7 @@ class World:
     @property
     def link_files(self) -> LinkFiles:
         return LinkFiles(ledger=self.ledger, files=FakeFiles())
+
+    @property
+    def read_file(self) -> ReadFile:
+        return ReadFile(ledger=self.ledger, files=FakeFiles())

@@ -72,6 +72,7 @@ async def serve(settings: Settings) -> None:
             health=health,
             bodies=bodies,
             cors_origins=settings.cors_origins,
+            native_wait=settings.native_wait,
         )
         tasks = TaskRpc(router, watches, gate, metrics, bodies)
 

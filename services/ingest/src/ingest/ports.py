@@ -6,7 +6,7 @@ Every method raises `RejectedError` for a refusal, with the code that the client
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
@@ -56,6 +56,14 @@ class Router(Protocol):
 
     async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
         """Download links for the images of a task and then for its `.out`."""
+        ...
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        """What a runtime's server offers, in gzip, and its etag; no text if that is known."""
+        ...
+
+    def file(self, uid: str, image: int | None, caller: Caller) -> AsyncIterator[bytes]:
+        """The image of a task with this index, or its `.out` document, in parts."""
         ...
 
     async def usage(self, caller: Caller, first: date, last: date) -> Sequence[Used]:

@@ -28,7 +28,7 @@ from router.adapters.s3 import S3Claims, S3Files
 from router.adapters.sns import sns_task_topic
 from router.adapters.sqs import SqsQueues
 from router.cancel import Cancel
-from router.links import LinkFiles
+from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
 from router.operators_rpc import OperatorService
 from router.overview import Overview, Today
@@ -120,11 +120,14 @@ async def build_services(
         today=Today(usage=ledger),
         queues=SqsQueues(client=sqs, prefix=settings.queue_prefix),
     )
+    files = S3Files(client=s3, bucket=settings.output_bucket)
     service = RouterService(
         submit=SubmitOnce(submit=submit, keys=keys, ledger=ledger),
         look_up=look_up,
         cancel=Cancel(look_up=look_up, ledger=ledger, notifier=told),
-        link_files=LinkFiles(ledger=ledger, files=S3Files(client=s3)),
+        link_files=LinkFiles(ledger=ledger, files=files),
+        files=files,
+        read_file=ReadFile(ledger=ledger, files=files),
         usage=ledger,
         runtimes=runtimes,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Protocol
 
@@ -89,4 +90,18 @@ class Files(Protocol):
 
     async def link(self, url: str, seconds: int) -> str:
         """A URL by which anybody can read the `s3://` object for that time."""
+        ...
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        """What a runtime offers and its etag; no text if it has the one that is known.
+
+        Raises `RejectedError` (`not_found`) and `TransientError`.
+        """
+        ...
+
+    def read(self, url: str) -> AsyncIterator[bytes]:
+        """The `s3://` object in parts of up to 256 KiB.
+
+        Raises `RejectedError` (`not_found`) and `TransientError`.
+        """
         ...
