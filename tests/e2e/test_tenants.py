@@ -129,10 +129,17 @@ async def test_no_operation_of_rest_tells_another_tenant_of_a_task(
             elif path == "/v1/usage":
                 told = (await rival.get(path, params={"group_by": "tenant"})).json()
                 assert {each["name"] for each in told["groups"]} <= {"rival"}
+            elif path == "/v1/overview":
+                seen = (await rival.get(path)).json()
+                hidden = ("queued", "running", "oldest_wait_seconds", "dead_letters")
+                assert {each[name] for each in seen["runtimes"] for name in hidden} == {None}
+                assert seen["webhook_dead_letters"] is None
             elif path == "/v1/tasks":
                 listed = (await rival.get(path, params={"limit": 100})).json()
                 assert task["uid"] not in {each["uid"] for each in listed["tasks"]}
                 assert {each["tenant"] for each in listed["tasks"]} <= {"rival"}
+                named = await rival.get(path, params={"tenant": "studio"})
+                assert (named.status_code, named.json()["code"]) == (403, "forbidden")
             else:
                 assert (method, path) in OF_NOBODY | SUBMISSIONS, "not on this list yet"
 

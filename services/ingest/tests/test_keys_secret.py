@@ -92,7 +92,10 @@ async def test_keys_of_the_secret_are_let_in_beside_those_of_the_file() -> None:
         assert caller.name == name
     assert gate.caller([WRONG_KEY.encode()]).rate_per_second == 15
 
+    gate.replace_besides(LIMITS.callers([key("of-the-secret", KEY), key("b", WRONG_KEY)]))
+    assert gate.caller([KEY.encode()]).name == CALLER.name  # the file's own word counts
     gate.replace({})
+    assert gate.caller([KEY.encode()]).name == "of-the-secret"
     assert gate.caller([WRONG_KEY.encode()]).name == "b"
     gate.replace_besides({})
     with pytest.raises(Exception, match="a valid x-api-key is needed"):

@@ -22,6 +22,7 @@ OPERATIONS = {
     ("/v1/runtimes", "get"),
     ("/v1/models", "get"),
     ("/v1/usage", "get"),
+    ("/v1/overview", "get"),
     ("/v1/webhooks", "get"),
     ("/v1/webhooks", "post"),
     ("/v1/webhooks/{id}", "delete"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from contracts.ids import Key, Prefix, TaskId, Uid, claim_key, new_uid
@@ -14,10 +15,12 @@ from contracts.message import TaskMessage
 from contracts.runtimes import Runtime
 from ledger.memory import MemoryLedger
 from ledger.open_tasks_memory import MemoryOpenTasks
+from ledger.recent_memory import MemoryRecentEnds
 from router.cancel import Cancel
-from router.domain import Claim, Held, Reader, Submission
-from router.links import LinkFiles
+from router.domain import Claim, Depth, Held, Reader, Submission
+from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
+from router.overview import Overview, Today
 from router.quotas import Quotas
 from router.submit import Submit
 from router.submit_once import SubmitOnce
@@ -187,10 +190,17 @@ class FakeNotifier:
 
 
 class FakeFiles:
-    """Links that say what they were made of."""
+    """Links and files that say what they were made of."""
 
     async def link(self, url: str, seconds: int) -> str:
         return f"https://{url.removeprefix('s3://')}?seconds={seconds}"
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        return "e1", b"" if etag == "e1" else runtime.encode()
+
+    async def read(self, url: str) -> AsyncIterator[bytes]:
+        yield b"read from "
+        yield url.encode()
 
 
 @dataclass
@@ -218,6 +228,20 @@ class FlakyLedger(MemoryLedger):
 
 
 @dataclass
+class FakeQueues:
+    """How full queues are; one that is not named here cannot be reached."""
+
+    depths: dict[str, Depth] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def depth(self, name: str) -> Depth:
+        self.asked.append(name)
+        if name not in self.depths:
+            raise TransientError("the queue is out of reach")
+        return self.depths[name]
+
+
+@dataclass
 class World:
     """The use case with fakes around it."""
 
@@ -227,6 +251,8 @@ class World:
     claims: FakeClaims = field(default_factory=FakeClaims)
     keys: FakeKeys = field(default_factory=FakeKeys)
     open_tasks: MemoryOpenTasks = field(default_factory=MemoryOpenTasks)
+    recent: MemoryRecentEnds = field(default_factory=MemoryRecentEnds)
+    queues: FakeQueues = field(default_factory=FakeQueues)
     now: datetime = NOW
 
     def __post_init__(self) -> None:
@@ -259,6 +285,21 @@ class World:
     def look_up(self) -> LookUp:
         return LookUp(runtimes=RUNTIMES, ledger=self.ledger)
 
+    @cached_property
+    def today(self) -> Today:
+        return Today(usage=self.ledger)
+
+    @property
+    def overview(self) -> Overview:
+        return Overview(
+            runtimes=RUNTIMES,
+            ledger=self.ledger,
+            recent=self.recent,
+            today=self.today,
+            queues=self.queues,
+            now=lambda: self.now,
+        )
+
     @property
     def cancel(self) -> Cancel:
         return Cancel(look_up=self.look_up, ledger=self.ledger, notifier=self.notifier)
@@ -266,3 +307,7 @@ class World:
     @property
     def link_files(self) -> LinkFiles:
         return LinkFiles(ledger=self.ledger, files=FakeFiles())
+
+    @property
+    def read_file(self) -> ReadFile:
+        return ReadFile(ledger=self.ledger, files=FakeFiles())

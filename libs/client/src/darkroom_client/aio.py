@@ -23,6 +23,7 @@ from darkroom_client.results import (
     Delivery,
     Model,
     NewSecret,
+    Overview,
     Replay,
     Runtime,
     Task,
@@ -236,6 +237,10 @@ class AsyncDarkroom:
     async def usage(self, from_: date, to: date, *, group_by: GroupBy = "runtime") -> Usage:
         """What was used from one day to another, both of them included."""
         return await self._call(calls.usage(from_, to, group_by))
+
+    async def overview(self) -> Overview:
+        """How each runtime does: its queue, its last hour, and today."""
+        return await self._call(calls.overview())
 
     async def webhooks(self, *, tenant: str | None = None) -> list[Webhook]:
         """The webhooks of a tenant, oldest first; of the key's if `tenant` names none."""

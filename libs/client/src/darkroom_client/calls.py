@@ -18,6 +18,7 @@ from darkroom_client.results import (
     Delivery,
     Model,
     NewSecret,
+    Overview,
     Replay,
     Runtime,
     Task,
@@ -150,6 +151,11 @@ def usage(from_: date, to: date, group_by: GroupBy) -> Call[Usage]:
     """What was used from one day to another."""
     asked = {"from": from_.isoformat(), "to": to.isoformat(), "group_by": group_by}
     return Call(Usage.model_validate, "/v1/usage", params=asked)
+
+
+def overview() -> Call[Overview]:
+    """How the runtimes do."""
+    return Call(Overview.model_validate, "/v1/overview")
 
 
 def webhooks(tenant: str | None) -> Call[list[Webhook]]:

@@ -56,6 +56,8 @@ class Settings(GrpcSettings):
     """Of all requests that are read or handed in at the same time."""
     cors_origins: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = ()
     """Whose pages may call REST: `https://studio.example.com`, or `*`."""
+    native_wait: Duration = Field(default=timedelta(minutes=14), ge=_SOON)
+    """Time that a call of another API waits for its task; API Gateway allows 15 minutes."""
     streams: int = Field(default=500, ge=1)
     """Streams of events at the same time, waits included."""
     watch_timeout: Duration = Field(default=timedelta(minutes=5), ge=_SOON)

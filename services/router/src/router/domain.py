@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from contracts.checkpoints import checkpoints_named, has_hash
 from contracts.ids import Prefix, TaskId, Uid
@@ -12,6 +13,9 @@ from contracts.keys import Quota
 from contracts.kinds import Extra, Previews, TaskType
 from contracts.runtimes import Runtime
 from servicekit.errors import FieldError, RejectedError
+
+WEBHOOKS: Final = "webhooks"
+"""Stands for the queue of webhooks where else a runtime's is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,15 @@ class Reader:
     def may_see(self, tenant: str) -> bool:
         """Whether the tasks of a tenant exist for it."""
         return self.all_tenants or tenant == self.tenant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """About how many messages a queue has."""
+
+    queued: int
+    running: int  # in the hands of agents
+    dead_letters: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

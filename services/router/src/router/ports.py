@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Protocol
 
 from contracts.ids import Key, Uid
 from contracts.kinds import TaskType
-from router.domain import Claim, Held
+from router.domain import Claim, Depth, Held
 
 
 class Models(Protocol):
@@ -76,9 +77,31 @@ class Notifier(Protocol):
         ...
 
 
+class Queues(Protocol):
+    """The queue of each runtime, and that of webhooks; raises `AppError`."""
+
+    async def depth(self, name: str) -> Depth:
+        """How full a queue and its dead letters are."""
+        ...
+
+
 class Files(Protocol):
     """The output bucket."""
 
     async def link(self, url: str, seconds: int) -> str:
         """A URL by which anybody can read the `s3://` object for that time."""
+        ...
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        """What a runtime offers and its etag; no text if it has the one that is known.
+
+        Raises `RejectedError` (`not_found`) and `TransientError`.
+        """
+        ...
+
+    def read(self, url: str) -> AsyncIterator[bytes]:
+        """The `s3://` object in parts of up to 256 KiB.
+
+        Raises `RejectedError` (`not_found`) and `TransientError`.
+        """
         ...
