@@ -18,6 +18,7 @@ from darkroom_bench.chromium import DESK, PHONE, Browser, Scheme
 
 HOSTILE = 'it\'s "$HOME" `id` <img src=x onerror="document.title=\'taken\'">'
 PATHS = [
+    "/",
     "/models",
     "/access",
     "/playground",

@@ -31,7 +31,6 @@ PAGES: Final = {
     "tasks": "/tasks",
     "task": "/tasks/lighthouse",
     "playground": "/playground?runtime=sdruntime",
-    "dead-letters": "/dead-letters",
     "models": "/models",
     "access": "/access",
 }

@@ -93,7 +93,7 @@ def pretty(value: Any) -> str:
 
 def sparkline(counts: Sequence[float], width: int = 120, height: int = 24) -> str:
     """The points of a line through some counts, for SVG."""
-    most = max(*counts, 1)
+    most = max([1, *counts])
     step = width / max(1, len(counts) - 1)
     points = (
         f"{index * step:.1f},{height - 1 - (height - 2) * count / most:.1f}"
