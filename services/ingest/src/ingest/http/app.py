@@ -18,7 +18,7 @@ from ingest.bodies import Bodies
 from ingest.http import openapi
 from ingest.http.edge import Edge, Front, caller_of
 from ingest.http.manners import Manners, for_browsers
-from ingest.http.operators import add_operators
+from ingest.http.operators import Which, add_operators
 from ingest.http.problems import Problems
 from ingest.http.submissions import NewUid, Submissions, add_submissions
 from ingest.http.tasks import add_tasks
@@ -73,7 +73,7 @@ def rest_app(
     add_submissions(app, submissions)
     add_tasks(app, router, watches)
     add_webhooks(app, webhooks, router, bodies)
-    add_operators(app, operators)
+    add_operators(app, operators, bodies)
     _add_catalogues(app, router, models)
     _add_description(app)
     app.router.routes.extend(ops_routes(health))
@@ -115,7 +115,7 @@ def _add_catalogues(app: FastAPI, router: Router, models: Models) -> None:
 
 
 def _add_description(app: FastAPI) -> None:
-    bodies = (V1Alpha1Request, V1Alpha2Request, NewWebhook, ReplayRequest)
+    bodies = (V1Alpha1Request, V1Alpha2Request, NewWebhook, ReplayRequest, Which)
     document = openapi.describe(app, bodies)
     text, html = to_json(document), openapi.page(document)
 
