@@ -24,7 +24,13 @@ from contracts.keys import KeyScope
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
-from darkroom.router.v1.operators_pb2 import Ended, GetOverviewResponse, RuntimeOverview
+from darkroom.router.v1.operators_pb2 import (
+    DeadLetter,
+    DeadLetterResult,
+    Ended,
+    GetOverviewResponse,
+    RuntimeOverview,
+)
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
 from darkroom.task.v1.task_pb2 import TaskProgress, TaskRecord
 from darkroom.tasks.v1 import tasks_pb2_grpc
@@ -365,8 +371,39 @@ def overview_of(caller: Caller) -> GetOverviewResponse:
 class FakeOperators:
     """What the router does for operators."""
 
+    asked: list[tuple[str, str, Any]] = field(default_factory=list)
+
     async def overview(self, caller: Caller) -> GetOverviewResponse:
         return overview_of(caller)
+
+    async def dead_letters(
+        self, caller: Caller, runtime: str, limit: int
+    ) -> Sequence[DeadLetter]:
+        self.asked.append(("list", runtime, limit))
+        return [
+            DeadLetter(
+                message_id="m1", runtime="canvas", uid=UID, id="a", since=stamp(5),
+                reason="poisoned: given up", body="{}",
+            ),
+            DeadLetter(message_id="m2", runtime="webhooks", since=stamp(6), body="garbage"),
+        ]  # fmt: skip
+
+    async def redrive(
+        self, caller: Caller, runtime: str, messages: Sequence[str] | None
+    ) -> Sequence[DeadLetterResult]:
+        self.asked.append(("redrive", runtime, messages))
+        if runtime == "nosuch":
+            raise RejectedError("there is no runtime 'nosuch'", code="runtime_not_found")
+        return [
+            DeadLetterResult(message_id="m1", outcome="redriven", uid=UID),
+            DeadLetterResult(message_id="m2", outcome="kept", reason="it is no task message"),
+        ]
+
+    async def purge(
+        self, caller: Caller, runtime: str, messages: Sequence[str] | None
+    ) -> Sequence[DeadLetterResult]:
+        self.asked.append(("purge", runtime, messages))
+        return [DeadLetterResult(message_id=each, outcome="purged") for each in messages or ()]
 
 
 @dataclass

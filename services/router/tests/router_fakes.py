@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -17,18 +18,20 @@ from ledger.memory import MemoryLedger
 from ledger.open_tasks_memory import MemoryOpenTasks
 from ledger.recent_memory import MemoryRecentEnds
 from router.cancel import Cancel
-from router.domain import Claim, Depth, Held, Reader, Submission
+from router.dead_letters import DeadLetters
+from router.domain import Claim, DeadLetter, Depth, Held, Reader, Submission
 from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
 from router.overview import Overview, Today
 from router.quotas import Quotas
 from router.submit import Submit
 from router.submit_once import SubmitOnce
-from servicekit.errors import AppError, FieldError, RejectedError, TransientError
+from servicekit.errors import AppError, FatalError, FieldError, RejectedError, TransientError
 
 # In the future, or the emulator removes what has expired.
 CALLBACK_URL = "https://studio.example.com/of-one?token=t"
 READER = Reader(tenant="studio")
+OPERATOR = Reader(tenant="studio", all_tenants=True)
 NOW = datetime(2126, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEPT = timedelta(hours=24)
 FIXED = Runtime(name="fixed", type=RuntimeType.SDWEBUI, model_filename="v1-5.safetensors")
@@ -120,6 +123,11 @@ class FakeClaims:
         key = claim_key(uid)
         self.bodies[key] = content_json
         return key
+
+    async def get(self, key: Key) -> bytes:
+        if key not in self.bodies:
+            raise FatalError("it is gone")
+        return self.bodies[key]
 
 
 @dataclass
@@ -229,16 +237,44 @@ class FlakyLedger(MemoryLedger):
 
 @dataclass
 class FakeQueues:
-    """How full queues are; one that is not named here cannot be reached."""
+    """Queues in memory; one without a depth cannot be asked."""
 
     depths: dict[str, Depth] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+    down: bool = False
 
     async def depth(self, name: str) -> Depth:
-        self.asked.append(name)
         if name not in self.depths:
             raise TransientError("the queue is out of reach")
         return self.depths[name]
+
+    @asynccontextmanager
+    async def parked(
+        self, name: str, limit: int, only: frozenset[str] | None = None
+    ) -> AsyncIterator[list[DeadLetter]]:
+        found = [
+            each
+            for each in self.letters
+            if each.queue == name
+            and each.message_id not in self.held
+            and (only is None or each.message_id in only)
+        ][:limit]
+        names = {each.message_id for each in found}
+        self.held |= names
+        try:
+            yield found
+        finally:
+            self.held -= names
+
+    async def delete(self, letter: DeadLetter) -> None:
+        self.letters = [e for e in self.letters if e.message_id != letter.message_id]
+
+    async def put_back(self, letter: DeadLetter) -> None:
+        if self.down:
+            raise TransientError("the queue is out of reach")
+        self.sent.append((letter.queue, letter.body))
 
 
 @dataclass
@@ -298,6 +334,17 @@ class World:
             today=self.today,
             queues=self.queues,
             now=lambda: self.now,
+        )
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        return DeadLetters(
+            runtimes=RUNTIMES,
+            queues=self.queues,
+            ledger=self.ledger,
+            submit=self.once,
+            claims=self.claims,
+            output_bucket="outputbucket",
         )
 
     @property

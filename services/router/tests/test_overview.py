@@ -5,18 +5,18 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from router_fakes import COMFY, FIXED, NOW, READER, RUNTIMES, World
+from router_fakes import COMFY, FIXED, NOW, OPERATOR, READER, RUNTIMES, World
 
 from contracts.ids import Prefix, TaskId, new_uid
 from contracts.kinds import TaskType
+from contracts.runtimes import WEBHOOKS
 from ledger.recent import EVERYBODY, MINUTE, Ends, total
 from ledger.record import Record
 from ledger.usage import Counts, Used
 from router import overview
-from router.domain import WEBHOOKS, Depth, Reader
+from router.domain import Depth, Reader
 from router.overview import FRESH
 
-OPERATOR = Reader(tenant="studio", all_tenants=True)
 DEPTH = Depth(queued=2, running=1, dead_letters=3)
 ONE = Counts(tasks=1, completed=1, images=2)
 

@@ -204,6 +204,27 @@ class Overview(Record):
     webhook_dead_letters: int | None = None
 
 
+class DeadLetter(Record):
+    """A message that was parked."""
+
+    message_id: str
+    runtime: str = Field(default="", description="Whose queue; `webhooks` for theirs.")
+    uid: str | None = None
+    id: str | None = None
+    since: datetime | None = None
+    reason: str | None = None
+    body: str = Field(default="", repr=False, description="Its first 8 KiB.")
+
+
+class DeadLetterResult(Record):
+    """What became of a message: `redriven`, `purged`, `kept` or `not_found`."""
+
+    message_id: str
+    outcome: str
+    uid: str | None = Field(default=None, description="The task that is done after all.")
+    reason: str | None = Field(default=None, description="Why it is kept.")
+
+
 class TasksPage(Record):
     """Some tasks, newest first; `cursor` asks for those that follow, None after the last."""
 

@@ -66,7 +66,11 @@ async def serve(settings: Settings) -> None:
             models=models,
             watches=watches,
             webhooks=GrpcWebhooks(to_notifier, timeout=settings.call_timeout),
-            operators=GrpcOperators(to_router, timeout=settings.call_timeout),
+            operators=GrpcOperators(
+                to_router,
+                timeout=settings.call_timeout,
+                long_timeout=settings.operator_timeout,
+            ),
             gate=gate,
             metrics=metrics,
             health=health,

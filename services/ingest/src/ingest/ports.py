@@ -14,7 +14,11 @@ from contracts.keys import Key
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
-from darkroom.router.v1.operators_pb2 import GetOverviewResponse
+from darkroom.router.v1.operators_pb2 import (
+    DeadLetter,
+    DeadLetterResult,
+    GetOverviewResponse,
+)
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
 from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.domain import Accepted, Caller, Change, Idempotency, Submission
@@ -84,6 +88,24 @@ class Operators(Protocol):
 
     async def overview(self, caller: Caller) -> GetOverviewResponse:
         """How each runtime does, as the caller may know it."""
+        ...
+
+    async def dead_letters(
+        self, caller: Caller, runtime: str, limit: int
+    ) -> Sequence[DeadLetter]:
+        """What was parked, newest first; of all queues if `runtime` is empty."""
+        ...
+
+    async def redrive(
+        self, caller: Caller, runtime: str, messages: Sequence[str] | None
+    ) -> Sequence[DeadLetterResult]:
+        """Have what was parked done after all; None: all of it."""
+        ...
+
+    async def purge(
+        self, caller: Caller, runtime: str, messages: Sequence[str] | None
+    ) -> Sequence[DeadLetterResult]:
+        """Throw away what was parked; None: all of it."""
         ...
 
 

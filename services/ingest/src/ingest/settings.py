@@ -50,6 +50,8 @@ class Settings(GrpcSettings):
     """Of a call to another service."""
     submit_timeout: Duration = Field(default=timedelta(seconds=10), ge=_SOON)
     """Of a submission to the router."""
+    operator_timeout: Duration = Field(default=timedelta(seconds=25), ge=_SOON)
+    """Of a call to the router that looks through dead letters; API Gateway waits for 29 s."""
     body_timeout: Duration = Field(default=timedelta(seconds=60), ge=_SOON)
     """Time to read the body of a request."""
     body_bytes: int = Field(default=64 * 2**20, ge=CONTENT_LIMIT_BYTES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
 
 from contracts.checkpoints import checkpoints_named, has_hash
 from contracts.ids import Prefix, TaskId, Uid
@@ -13,9 +12,6 @@ from contracts.keys import Quota
 from contracts.kinds import Extra, Previews, TaskType
 from contracts.runtimes import Runtime
 from servicekit.errors import FieldError, RejectedError
-
-WEBHOOKS: Final = "webhooks"
-"""Stands for the queue of webhooks where else a runtime's is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +55,18 @@ class Depth:
     queued: int
     running: int  # in the hands of agents
     dead_letters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """One message that was parked, as long as it is held."""
+
+    message_id: str
+    queue: str  # a runtime's name, or `WEBHOOKS`
+    body: str = field(repr=False)
+    receipt: str = field(repr=False)
+    sent_at: datetime
+    reason: str = ""  # as whoever parked it says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from router.adapters.s3 import S3Claims, S3Files
 from router.adapters.sns import sns_task_topic
 from router.adapters.sqs import SqsQueues
 from router.cancel import Cancel
+from router.dead_letters import DeadLetters
 from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
 from router.operators_rpc import OperatorService
@@ -98,6 +99,7 @@ async def build_services(
         webhooks=webhooks_pb2_grpc.WebhookServiceStub(notifier),
         timeout=settings.notifier_timeout,
     )
+    claims = S3Claims(client=s3, bucket=settings.claim_bucket)
     submit = Submit(
         runtimes=runtimes,
         ledger=ledger,
@@ -106,23 +108,16 @@ async def build_services(
             timeout=settings.model_sync_timeout,
         ),
         topic=topic,
-        claims=S3Claims(client=s3, bucket=settings.claim_bucket),
+        claims=claims,
         notifier=told,
         quotas=Quotas(open_tasks=DynamoDbOpenTasks(ledger=ledger), usage=ledger),
         output_bucket=settings.output_bucket,
     )
     keys = DynamoDbKeys(client=dynamodb, table=settings.table)
-    sqs = await stack.enter_async_context(clients.sqs())
-    overview = Overview(
-        runtimes=runtimes,
-        ledger=ledger,
-        recent=DynamoDbRecentEnds(ledger=ledger),
-        today=Today(usage=ledger),
-        queues=SqsQueues(client=sqs, prefix=settings.queue_prefix),
-    )
+    once = SubmitOnce(submit=submit, keys=keys, ledger=ledger)
     files = S3Files(client=s3, bucket=settings.output_bucket)
     service = RouterService(
-        submit=SubmitOnce(submit=submit, keys=keys, ledger=ledger),
+        submit=once,
         look_up=look_up,
         cancel=Cancel(look_up=look_up, ledger=ledger, notifier=told),
         link_files=LinkFiles(ledger=ledger, files=files),
@@ -131,7 +126,26 @@ async def build_services(
         usage=ledger,
         runtimes=runtimes,
     )
-    return service, OperatorService(overview=overview)
+    sqs = await stack.enter_async_context(clients.sqs())
+    queues = SqsQueues(client=sqs, prefix=settings.queue_prefix)
+    operators = OperatorService(
+        overview=Overview(
+            runtimes=runtimes,
+            ledger=ledger,
+            recent=DynamoDbRecentEnds(ledger=ledger),
+            today=Today(usage=ledger),
+            queues=queues,
+        ),
+        dead_letters=DeadLetters(
+            runtimes=runtimes,
+            queues=queues,
+            ledger=ledger,
+            submit=once,
+            claims=claims,
+            output_bucket=settings.output_bucket,
+        ),
+    )
+    return service, operators
 
 
 def read_runtimes(settings: Settings) -> tuple[Runtime, ...]:

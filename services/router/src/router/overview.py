@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from contracts.runtimes import Runtime
+from contracts.runtimes import WEBHOOKS, Runtime
 from ledger.port import Ledger
 from ledger.recent import EVERYBODY, RecentEnds
 from ledger.usage import Counts, Usage
-from router.domain import WEBHOOKS, Depth, Reader
+from router.domain import Depth, Reader
 from router.ports import Queues
 from servicekit.errors import AppError
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
 from contracts.ids import Key, Uid
 from contracts.kinds import TaskType
-from router.domain import Claim, Depth, Held
+from router.domain import Claim, DeadLetter, Depth, Held
 
 
 class Models(Protocol):
@@ -39,6 +40,10 @@ class Claims(Protocol):
 
     async def put(self, uid: Uid, content_json: bytes) -> Key:
         """Store a body and give its key; raises `TransientError`."""
+        ...
+
+    async def get(self, key: Key) -> bytes:
+        """A body that was stored; raises `TransientError`, or `FatalError` if it is gone."""
         ...
 
 
@@ -82,6 +87,24 @@ class Queues(Protocol):
 
     async def depth(self, name: str) -> Depth:
         """How full a queue and its dead letters are."""
+        ...
+
+    def parked(
+        self, name: str, limit: int, only: frozenset[str] | None = None
+    ) -> AbstractAsyncContextManager[list[DeadLetter]]:
+        """Hold up to `limit` dead letters of a queue, those named in `only` if it is set.
+
+        Nobody else sees them, nor those that were looked through, until the block ends; what
+        was not deleted by then is given back.
+        """
+        ...
+
+    async def delete(self, letter: DeadLetter) -> None:
+        """Remove a dead letter that is held for good."""
+        ...
+
+    async def put_back(self, letter: DeadLetter) -> None:
+        """Queue what a dead letter says again, as a message of its own."""
         ...
 
 

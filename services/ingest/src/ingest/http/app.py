@@ -19,7 +19,7 @@ from ingest.bodies import Bodies
 from ingest.http import openapi
 from ingest.http.edge import Edge, Front, caller_of
 from ingest.http.manners import Manners, for_browsers
-from ingest.http.operators import add_operators
+from ingest.http.operators import Which, add_operators
 from ingest.http.problems import Problems
 from ingest.http.submissions import NewUid, Submissions, add_submissions
 from ingest.http.tasks import add_tasks
@@ -79,7 +79,7 @@ def rest_app(
     native = Tasks(router=router, watches=watches, make_uid=make_uid, patience=native_wait)
     add_native(app, native, models, bodies)
     add_webhooks(app, webhooks, router, bodies)
-    add_operators(app, operators)
+    add_operators(app, operators, bodies)
     _add_catalogues(app, router, models)
     _add_description(app)
     app.router.routes.extend(ops_routes(health))
@@ -121,7 +121,7 @@ def _add_catalogues(app: FastAPI, router: Router, models: Models) -> None:
 
 
 def _add_description(app: FastAPI) -> None:
-    bodies = (V1Alpha1Request, V1Alpha2Request, NewWebhook, ReplayRequest)
+    bodies = (V1Alpha1Request, V1Alpha2Request, NewWebhook, ReplayRequest, Which)
     document = openapi.describe(app, bodies)
     text, html = to_json(document), openapi.page(document)
 

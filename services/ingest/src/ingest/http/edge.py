@@ -33,6 +33,9 @@ _OPERATIONS: Final = {
     "/v1/models": "list_models",
     "/v1/usage": "get_usage",
     "/v1/overview": "get_overview",
+    "/v1/dead-letters": "list_dead_letters",
+    "/v1/dead-letters/redrive": "redrive_dead_letters",
+    "/v1/dead-letters/purge": "purge_dead_letters",
     "/openapi.json": "openapi",
     "/docs": "docs",
 }
@@ -55,7 +58,14 @@ _CHANGING_WEBHOOKS: Final = {
     ("POST", "test"): "test_webhook",
     ("POST", "replay"): "replay_webhook",
 }
-_ADMINISTERING: Final = frozenset(_CHANGING_WEBHOOKS.values())
+_ADMINISTERING: Final = frozenset(
+    {
+        *_CHANGING_WEBHOOKS.values(),
+        "list_dead_letters",
+        "redrive_dead_letters",
+        "purge_dead_letters",
+    }
+)
 
 
 def operation_of(method: str, path: str) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
 from pydantic import Field
 
 from contracts.cost import amount
-from darkroom.router.v1.operators_pb2 import Ended, GetOverviewResponse
+from darkroom.router.v1.operators_pb2 import (
+    DeadLetter,
+    DeadLetterResult,
+    Ended,
+    GetOverviewResponse,
+)
 from darkroom.router.v1.operators_pb2 import RuntimeOverview as Overview
 from ingest.http.views import MoneyView, Time, View
 
@@ -84,6 +90,74 @@ class OverviewView(View):
             at=told.at.ToDatetime(UTC),
             runtimes=[RuntimeOverview.of(each) for each in told.runtimes],
             webhook_dead_letters=_known(told, "webhook_dead_letters"),
+        )
+
+
+class DeadLetterView(View):
+    """One message that was parked."""
+
+    message_id: str = Field(description="As SQS names it.")
+    runtime: str = Field(description="Whose queue has parked it; `webhooks` for theirs.")
+    uid: str | None = Field(description="The task that it is about; null if about none.")
+    id: str | None = Field(description="The client's id of that task.")
+    since: Time = Field(description="When it was sent.")
+    reason: str | None = Field(description="Why it ended there.")
+    body: str = Field(description="Its first 8 KiB.")
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> DeadLetterView:
+        """The view of one message."""
+        return cls(
+            message_id=letter.message_id,
+            runtime=letter.runtime,
+            uid=letter.uid or None,
+            id=letter.id or None,
+            since=letter.since.ToDatetime(UTC),
+            reason=letter.reason or None,
+            body=letter.body,
+        )
+
+
+class DeadLettersView(View):
+    """What was parked, newest first."""
+
+    dead_letters: list[DeadLetterView]
+
+    @classmethod
+    def of(cls, letters: Sequence[DeadLetter]) -> DeadLettersView:
+        """The view of all of them."""
+        return cls(dead_letters=[DeadLetterView.of(letter) for letter in letters])
+
+
+class DeadLetterResultView(View):
+    """What became of one message."""
+
+    message_id: str
+    outcome: str = Field(description="`redriven`, `purged`, `kept` or `not_found`")
+    uid: str | None = Field(
+        description="The task that is done after all: a new one if the former had ended."
+    )
+    reason: str | None = Field(description="Why it is kept.")
+
+
+class DeadLetterResultsView(View):
+    """What became of each message."""
+
+    results: list[DeadLetterResultView]
+
+    @classmethod
+    def of(cls, results: Sequence[DeadLetterResult]) -> DeadLetterResultsView:
+        """The view of all of them."""
+        return cls(
+            results=[
+                DeadLetterResultView(
+                    message_id=each.message_id,
+                    outcome=each.outcome,
+                    uid=each.uid or None,
+                    reason=each.reason or None,
+                )
+                for each in results
+            ]
         )
 
 

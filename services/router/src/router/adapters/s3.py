@@ -39,6 +39,12 @@ class S3Claims:
             )
         return key
 
+    async def get(self, key: Key) -> bytes:
+        with translated("s3.get_object"):
+            answer = await self.client.get_object(Bucket=self.bucket, Key=key)
+            async with answer["Body"] as body:
+                return await body.read()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Files:
