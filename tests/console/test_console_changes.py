@@ -55,8 +55,8 @@ def alone(folder: Path, port: int) -> Iterator[Stack]:
 
 def painted(browser: Browser) -> float:
     """Milliseconds until the page showed its first words."""
-    script = "return performance.getEntriesByName('first-contentful-paint')[0].startTime"
-    return float(browser.driver.execute_script(script))
+    script = "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+    return float(browser.until(lambda: browser.driver.execute_script(script)))
 
 
 def test_stack_with_nothing_and_one_with_much(browser: Browser, alone: Stack, axe: str) -> None:

@@ -19,6 +19,7 @@ from darkroom_bench.chromium import DESK, PHONE, Browser, Scheme
 HOSTILE = 'it\'s "$HOME" `id` <img src=x onerror="document.title=\'taken\'">'
 PATHS = [
     "/",
+    "/dead-letters",
     "/models",
     "/access",
     "/playground",
@@ -157,7 +158,7 @@ def test_webhook_is_added_tested_and_removed(browser: Browser, stack: Stack) -> 
 
     browser.driver.back()
     browser.find(f"[aria-label='Remove: {url}']").click()
-    browser.driver.switch_to.alert.accept()
+    browser.confirm()
     browser.until_text("is told nothing more", "#said")
     browser.until_text("There are none.", "#live")
 

@@ -85,7 +85,7 @@ async def test_table_is_live_and_many_are_taken_back(browser: Browser, stack: St
         for uid in uids:
             browser.find(f"#task-{uid} input").send_keys(Keys.SPACE)
         browser.find("form .secondary").send_keys(Keys.ENTER)
-        browser.driver.switch_to.alert.accept()
+        browser.confirm()
 
         browser.until_text("1 taken back.", "#said")
         for uid in uids:

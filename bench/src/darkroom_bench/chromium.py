@@ -14,6 +14,8 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support import expected_conditions
+from selenium.webdriver.support.wait import WebDriverWait
 
 from darkroom_cli.errors import CommandError
 
@@ -69,6 +71,11 @@ class Browser:
     def until_text(self, words: str, css: str = "main") -> None:
         """Wait for words to be read there."""
         self.until(lambda: words in self.text(css))
+
+    def confirm(self) -> None:
+        """Say yes to what the page asks."""
+        found = expected_conditions.alert_is_present()
+        WebDriverWait(self.driver, PATIENCE_SECONDS).until(found).accept()
 
     def complaints(self) -> list[str]:
         """What the page has complained of on its console since the last call."""

@@ -31,6 +31,7 @@ PAGES: Final = {
     "tasks": "/tasks",
     "task": "/tasks/lighthouse",
     "playground": "/playground?runtime=sdruntime",
+    "dead-letters": "/dead-letters",
     "models": "/models",
     "access": "/access",
 }

@@ -15,7 +15,15 @@ from starlette.staticfiles import StaticFiles
 from darkroom_client import DarkroomError, InvalidRequest
 from darkroom_console.files import Files
 from darkroom_console.guard import HOSTS, SameOrigin
-from darkroom_console.pages import access, models, overview, playground, task, tasks
+from darkroom_console.pages import (
+    access,
+    dead_letters,
+    models,
+    overview,
+    playground,
+    task,
+    tasks,
+)
 from darkroom_console.render import HERE, is_part, render
 from darkroom_console.stack import NotToldError, Stack, stack_of
 
@@ -31,7 +39,7 @@ def console_app(stack: Stack, files: Files) -> FastAPI:
         ],
     )
     app.state.stack, app.state.files = stack, files
-    for page in (overview, tasks, task, playground, models, access):
+    for page in (overview, tasks, task, playground, dead_letters, models, access):
         app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_api_route("/healthz", _healthy)
