@@ -62,6 +62,30 @@ async def test_every_answer_forbids_what_is_inline_or_of_others(
         assert headers["x-content-type-options"] == "nosniff"
 
 
+async def test_page_that_there_is_not_is_a_page(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/nosuch")
+
+    assert answer.status_code == 404
+    assert "Not Found." in answer.text
+    assert "<nav" in answer.text
+
+
+async def test_wrong_field_of_an_address_is_named(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/tasks?state=lost")
+
+    assert answer.status_code == 400
+    assert "<code>state</code>" in answer.text
+
+
+async def test_body_that_is_no_form_is_a_sentence(client: httpx.AsyncClient) -> None:
+    headers = {"origin": HERE, "hx-request": "true", "content-type": "multipart/form-data"}
+
+    answer = await client.post("/playground", content=b"garbage", headers=headers)
+
+    assert answer.status_code == 400
+    assert answer.text.startswith('<p class="notice">')
+
+
 async def test_page_says_in_a_sentence_that_the_stack_is_gone(
     client: httpx.AsyncClient,
 ) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from darkroom_client import DarkroomError, InvalidRequest
+from darkroom_client import DarkroomError, FieldError, InvalidRequest
 from darkroom_console.files import Files
 from darkroom_console.guard import HOSTS, SameOrigin
 from darkroom_console.pages import (
@@ -47,6 +49,7 @@ def console_app(stack: Stack, files: Files) -> FastAPI:
     app.add_exception_handler(DarkroomError, _refused)
     app.add_exception_handler(NotToldError, _not_told)
     app.add_exception_handler(RequestValidationError, _wrong)
+    app.add_exception_handler(HTTPException, _no_page)
     return app
 
 
@@ -63,25 +66,22 @@ async def _alive(request: Request) -> Response:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, DarkroomError)  # noqa: S101  # it is the handler of no other
-    stack = stack_of(request)
-    template = "gone.html" if error.temporary else "refused.html"
+    if not error.temporary:
+        return _refusal(request, _status(error), error.detail, error.problem.errors)
     return render(
         request,
-        "notice.html" if is_part(request) else template,
-        status=_status(error),
+        "notice.html" if is_part(request) else "gone.html",
+        status=503,
         page="",
-        gone=error.temporary,
-        endpoint=stack.endpoint,
+        gone=True,
+        endpoint=stack_of(request).endpoint,
         detail=error.detail,
-        errors=error.problem.errors,
         now=datetime.now().astimezone(),
     )
 
 
 def _status(error: DarkroomError) -> int:
     """What the browser is told; a request that was refused before it was sent has no status."""
-    if error.temporary:
-        return 503
     return error.status or (400 if isinstance(error, InvalidRequest) else 502)
 
 
@@ -90,18 +90,24 @@ async def _not_told(request: Request, _: Exception) -> Response:
     return render(request, "not_told.html", status=200, page="", endpoint=stack.endpoint)
 
 
+async def _no_page(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  # it is the handler of no other
+    return _refusal(request, error.status_code, f"{error.detail}.", ())
+
+
 async def _wrong(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # it is the handler of no other
     errors = [
-        {"field": ".".join(map(str, each["loc"][1:])), "message": each["msg"]}
+        FieldError(field=".".join(map(str, each["loc"][1:])), message=each["msg"])
         for each in error.errors()
     ]
+    return _refusal(request, 400, "Something in this request is wrong.", errors)
+
+
+def _refusal(
+    request: Request, status: int, detail: str, errors: Sequence[FieldError]
+) -> Response:
+    template = "notice.html" if is_part(request) else "refused.html"
     return render(
-        request,
-        "notice.html" if is_part(request) else "refused.html",
-        status=400,
-        page="",
-        gone=False,
-        detail="Something in this request is wrong.",
-        errors=errors,
+        request, template, status=status, page="", gone=False, detail=detail, errors=errors
     )

@@ -154,7 +154,7 @@ async def _up(options: Options, *, as_json: bool) -> None:
 
 
 def _print_running(running: Running, folder: Folder) -> None:
-    rows = running.model_dump(exclude={"queues", "readiness"})
+    rows = running.model_dump(exclude={"queues", "readiness"}, exclude_none=True)
     rows |= {f"queue of {runtime}": url for runtime, url in running.queues.items()}
     rows["logs"] = folder.path / "logs"
     for name, value in rows.items():

@@ -114,7 +114,7 @@ async def _start(
     parts = [*_servers(attached, folder, resources, announce), *parts]
     running = _running(addresses, resources, api_key, aws)
     if options.console_port is not None:
-        port = _port_of_console(options.console_port)
+        port = port_of_console(options.console_port)
         parts.append(programs.console(port, running.endpoint, folder))
         running.console = f"http://{address(HOST, port)}"
     announce(f"starting {', '.join(part.name for part in parts)}")
@@ -197,7 +197,7 @@ def _aws_port(folder: Folder) -> int:
     return port
 
 
-def _port_of_console(wanted: int) -> int:
+def port_of_console(wanted: int) -> int:
     """The port that is wanted, or a free one: nobody must know it beforehand."""
     try:
         check_address(HOST, wanted)

@@ -64,9 +64,11 @@ async def tasks(request: Request, filters: Annotated[Filters, Query()]) -> Respo
 
 @router.post("/tasks/cancel")
 async def cancel(
-    request: Request, uid: Annotated[list[str], Form(max_length=PAGE)]
+    request: Request, uid: Annotated[list[str] | None, Form(max_length=PAGE)] = None
 ) -> Response:
     """Take tasks back, and say what became of them."""
+    if not uid:
+        return said(request, "Nothing was chosen.", refresh=False)
     stack = stack_of(request)
     async with asyncio.TaskGroup() as group:
         ends = [
