@@ -143,3 +143,11 @@ def test_a_revoked_key_is_told_as_json(folder: Folder) -> None:
 
     assert [(row["name"], row["tenant"]) for row in rows] == [("bot", "studio")] * 2
     assert folder.read_keys() == []
+
+
+def test_a_key_that_is_replaced_ends_no_later_than_it_would_have(folder: Folder) -> None:
+    end = datetime.now(UTC) + timedelta(hours=1)
+    made(folder, "create", "bot", "--tenant", "studio", "--expires", end.isoformat())
+    made(folder, "rotate", "bot")
+
+    assert [key.expires_at for key in folder.read_keys()] == [end, end]
