@@ -55,6 +55,9 @@ def facts(*runtimes: dict[str, Any], partition: str = "aws") -> dict[str, Any]:
         "cluster_name": STACK,
         "cluster_arn": f"arn:{partition}:eks:{where}:cluster/{STACK}",
         "cluster_api_key_id": "",
+        "cluster_api_keys_secret": (
+            f"arn:{partition}:secretsmanager:{where}:secret:{STACK}-api-keys-AbCdEf"
+        ),
         "cluster_node_role": f"{STACK}-{REGION}-karpenter-node",
         "cluster_interruption_queue": f"{STACK}_interruptions",
         "cluster_webhook_queue_url": webhooks["url"],

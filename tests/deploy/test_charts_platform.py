@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rendering import VALUES, containers, objects, only, read_values, render
+from rendering import VALUES, containers, merged, objects, only, read_values, render
 from toolbox import ROOT
 
 Json = dict[str, Any]
@@ -141,6 +141,23 @@ def test_calls_go_the_way_of_a_task_only(golden: list[Json]) -> None:
         "notifier": {"ingest", "router", "runtime"},
         "model-sync": {"ingest", "router"},
     }
+
+
+def test_ingest_calls_aws_only_for_a_secret_of_keys() -> None:
+    for secret, ports in (("", []), ("studio-api-keys", [443])):
+        values = merged(
+            read_values(VALUES / "platform" / "golden.yaml"),
+            {"deployment": {"apiKeysSecret": secret}},
+        )
+        policy = only(objects(render("platform", values)), "NetworkPolicy", "ingest")
+        open_to = [
+            port["port"]
+            for rule in policy["spec"]["egress"]
+            for to in rule["to"]
+            for port in rule["ports"]
+            if to.get("ipBlock", {}).get("cidr") == "0.0.0.0/0"
+        ]
+        assert open_to == ports
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -26,6 +26,7 @@ class Hooked:
 
     port: int = 0
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
     async def events(self, secret: str, count: int) -> list[dict[str, Any]]:
         """The events, once there are so many; raises if one is not signed."""
@@ -43,6 +44,7 @@ def hooked() -> Iterator[Hooked]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:  # the base class names it
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            made.paths.append(self.path)
             made.requests.append((dict(self.headers), body))
             self.send_response(204)
             self.end_headers()
@@ -102,6 +104,31 @@ async def test_a_webhook_is_told_of_a_task_tried_replayed_and_removed(
     assert await command(stack, "list") == []
     sentence = await asyncio.to_thread(failed, *webhooks(stack, "remove", webhook))
     assert sentence == "darkroom: webhook_not_found: there is no such webhook"
+
+
+async def test_a_task_names_a_url_of_its_own_where_its_tenant_has_a_webhook(
+    stack: Stack, hooked: Hooked
+) -> None:
+    here = f"http://127.0.0.1:{hooked.port}"
+    task = text_to_image("own-url")
+    task["metadata"]["callback_url"] = f"{here}/orders/7"
+    async with stack.client() as client:
+        refused = await client.post("/v1alpha2", json={"task": task})
+    assert refused.status_code == 400
+    (error,) = refused.json()["errors"]
+    assert error["field"] == "task.metadata.callback_url"
+    assert "must be on the scheme, host and port of a webhook" in error["message"]
+
+    made = await command(stack, "add", f"{here}/in", "--events", "cancelled")
+    try:
+        accepted = await stack.submit(**task)
+        await stack.until(accepted["uid"], "completed")
+        (event,) = await hooked.events(made["secret"], 1)
+        assert (event["type"], event["uid"]) == ("task.completed", accepted["uid"])
+        assert hooked.paths == ["/orders/7"]
+        await deliveries(stack, made["id"], 1)
+    finally:
+        await command(stack, "remove", made["id"])
 
 
 async def deliveries(stack: Stack, webhook: str, count: int) -> list[dict[str, Any]]:

@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
-
-from opentelemetry.metrics import NoOpMeterProvider
 
 from contracts.cost import MICROS
 from contracts.ids import Prefix, TaskId, Uid, new_uid
 from contracts.kinds import TaskType
 from contracts.message import TaskMessage
 from darkroom_bench.cost_parts import (
-    LEASE,
     Bucket,
     DirectNotifier,
     NoTopic,
     NoWebhooks,
     Queue,
-    StillRuntime,
 )
+from darkroom_bench.simulated_agent import BUCKET, RUNTIME, now, simulated_agent
 from darkroom_bench.virtual_time import VirtualLoop
 from deployment.node_prices import node_prices
 from ledger.memory import MemoryLedger
@@ -33,29 +30,11 @@ from notifier.changes import Changes
 from notifier.progress_limiter import ProgressLimiter
 from notifier.settle import Settle
 from queue_agent.domain import Capacity, Node
-from queue_agent.inputs.fetch import Fetcher, InputLimits
-from queue_agent.inputs.find import find_in_body
-from queue_agent.metrics import Metrics
 from queue_agent.pipeline.account import Account, PriceTable, price_of
-from queue_agent.pipeline.consumer import Consumer
-from queue_agent.pipeline.readiness import Readiness
-from queue_agent.pipeline.slots import Slots
-from queue_agent.task.handler import Handler
-from queue_agent.task.incoming import MessageReader
-from queue_agent.task.out_document import SdWebuiOut
-from queue_agent.task.prepare import Preparer
-from queue_agent.task.results import ResultPublisher
-from queue_agent.task.run import Runner
-from queue_agent.task.run_limits import RunLimits
-from servicekit.health import Health
 
-MIDNIGHT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 BOOT: Final = timedelta(minutes=4)  # of a node, until its agent starts
 NOTICE: Final = timedelta(minutes=2)  # of Spot
-DRAIN: Final = timedelta(seconds=90)
 NODE_TYPE: Final = "g5.2xlarge"
-RUNTIME: Final = "sdruntime"
-BUCKET: Final = "output"
 HOUR: Final = Decimal(3600)
 FAIL: Final = 0.03  # the share of tasks that fail,
 CANCEL: Final = 0.06  # with those that are taken back,
@@ -126,7 +105,7 @@ class _World:
             changes=Changes(),
             limiter=ProgressLimiter(timedelta(seconds=1)),
             count=lambda _: None,
-            now=_now,
+            now=now,
         )
         listed = node_prices({})["types"][NODE_TYPE]
         self.prices: PriceTable = {
@@ -190,7 +169,7 @@ class _World:
             clock=asyncio.get_running_loop().time,
         )
         notifier, stop = DirectNotifier(self.settle, "agent"), asyncio.Event()
-        consumer, handler = self._agent(notifier, account)
+        consumer, handler = simulated_agent(self.queue, self.bucket, notifier, account)
         left = self._seconds(span) - BOOT.total_seconds()
         async with asyncio.TaskGroup() as group:
             work = group.create_task(consumer.consume(handler.handle, stop), name="agent")
@@ -205,51 +184,6 @@ class _World:
             notifier.cut_off = True
             work.cancel()
 
-    def _agent(self, notifier: DirectNotifier, account: Account) -> tuple[Consumer, Handler]:
-        metrics = Metrics(NoOpMeterProvider().get_meter("bench"))
-        runtime, second = StillRuntime(), timedelta(seconds=1)
-        readiness = Readiness(runtime=runtime, health=Health(), poll=second)
-        consumer = Consumer(
-            source=self.queue,
-            notifier=notifier,
-            readiness=readiness,
-            metrics=metrics,
-            slots=Slots(depth=1),
-            lease=LEASE,
-            drain=DRAIN,
-            account=account,
-        )
-        hour = timedelta(hours=1)
-        handler = Handler(
-            reader=MessageReader(runtime_name=RUNTIME, bucket=BUCKET),
-            notifier=notifier,
-            preparer=Preparer(
-                claims=self.bucket,
-                fetcher=Fetcher(
-                    readers={}, limits=InputLimits(count=0, bytes_each={}, bytes_total=0)
-                ),
-                find_inputs=find_in_body,
-                runtime=runtime,
-                metrics=metrics,
-            ),
-            runner=Runner(
-                runtime=runtime,
-                out=SdWebuiOut(),
-                limits=RunLimits(floor=hour, cap=hour, per_megapixel_step=timedelta()),
-            ),
-            publisher=ResultPublisher(
-                store=self.bucket, notifier=notifier, metrics=metrics, budget=DRAIN
-            ),
-            metrics=metrics,
-            clean_up=lambda _: None,
-            now=_now,
-        )
-        return consumer, handler
-
-
-def _now() -> datetime:
-    return MIDNIGHT + timedelta(seconds=asyncio.get_running_loop().time())
-
 
 def _task(number: int, content: dict[str, object]) -> TaskMessage:
     return TaskMessage(
@@ -259,7 +193,7 @@ def _task(number: int, content: dict[str, object]) -> TaskMessage:
         tasktype=TaskType.TEXT_TO_IMAGE,
         prefix=Prefix("day"),
         bucket=BUCKET,
-        accepted_at=_now(),
+        accepted_at=now(),
         content=content,
     )
 

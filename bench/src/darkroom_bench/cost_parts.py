@@ -63,6 +63,10 @@ class Queue:
             if uid.encode() in body:
                 self._hide(receipt, timedelta())
 
+    def take(self) -> tuple[bytes, int]:
+        """The message that is handed over next, no longer waiting."""
+        return self.waiting.popleft()
+
     async def receive(self) -> Delivery | None:
         try:
             async with asyncio.timeout(POLL.total_seconds()):
@@ -71,7 +75,7 @@ class Queue:
                     await self._arrived.wait()
         except TimeoutError:
             return None
-        body, receives = self.waiting.popleft()
+        body, receives = self.take()
         receipt = f"receipt-{next(self._numbers)}"
         self._hide(receipt, LEASE, (body, receives + 1))
         return Delivery(body=body, receipt=receipt, receives=receives + 1)

@@ -43,11 +43,18 @@ _TAKEN = ("sns", "Publish", "darkroom-tasks")
 _BEGUN = ("dynamodb", "UpdateItem", "")
 _STORED = ("s3", "PUT", "")
 _TOLD = ("sns", "Publish", "darkroom-results")
+_WEBHOOKS = "darkroom_webhooks"  # their queue, and its dead letters
 
 STEPS: Final = {
     "ingest": (_PUT, _TAKEN),
     "router": (_PUT, _TAKEN),
-    "notifier": (_BEGUN, _TOLD),
+    "notifier": (
+        _BEGUN,
+        _TOLD,
+        ("sqs", "SendMessage", _WEBHOOKS),
+        ("sqs", "ReceiveMessage", _WEBHOOKS),
+        ("sqs", "DeleteMessage", _WEBHOOKS),
+    ),
     "model-sync": (_PUT, ("s3", "GET", "")),
     "agent": (
         _BEGUN,

@@ -32,6 +32,7 @@ class Findings:
     outcomes: dict[str, int]  # status, with the code of a failure -> tasks
     told_again: int  # tasks with more than one callback, all the same
     unaccepted: int  # tasks that ran though no client got a 200 for them
+    webhooks: str = ""  # what came of the events, in words
 
 
 async def check(

@@ -29,6 +29,7 @@ class Handed:
     """One task as its client knows it; times are of the event loop's clock."""
 
     task_id: str
+    tenant: str
     posted: float
     uid: str | None = None  # None: never accepted
     refusals: int = 0

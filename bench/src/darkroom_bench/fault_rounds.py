@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,16 @@ from darkroom_bench.fault_catalogue import (
     deck,
 )
 from darkroom_bench.fault_checks import Findings, check
+from darkroom_bench.fault_hooks import SETTINGS as HOOK_SETTINGS
+from darkroom_bench.fault_hooks import (
+    TENANTS,
+    Receiver,
+    broken_promises,
+    due_events,
+    receiving,
+    still_counted,
+    write_keys,
+)
 from darkroom_bench.fault_load import Box, Client, Handed, client, task
 from darkroom_bench.fault_proxy import fault_proxy
 from darkroom_bench.fault_queues import Queues
@@ -103,8 +113,10 @@ class Field:
 
     resources: Resources
     site: Site
-    client: Client
+    clients: Mapping[str, Client]  # by tenant
     callbacks: Box
+    receiver: Receiver
+    parked: Box  # events that were given up
     announce: Announce
 
 
@@ -116,7 +128,7 @@ async def run_rounds(plan: Plan, folder: Path, announce: Announce) -> Outcome:
     """
     rng, loop = random.Random(plan.seed), asyncio.get_running_loop()  # noqa: S311  # chooses faults
     started, rounds = loop.time(), []
-    async with _field(folder, announce) as field:
+    async with _field(folder, plan, announce) as field:
         for number, fault in enumerate(islice(deck(plan.faults, rng), plan.rounds), 1):
             announce(f"round {number} of {plan.rounds}: {fault.name}")
             rounds.append(await _play(field, fault, number, plan, rng))
@@ -127,7 +139,31 @@ async def run_rounds(plan: Plan, folder: Path, announce: Announce) -> Outcome:
             each.recovered = recovery(each, field.callbacks)
         sound = {one.uid for each in rounds for one in each.tasks if one.uid and one.is_sound}
         findings = await check(accepted, field.callbacks.kept, field.resources.table, sound)
+        findings = await _with_tenants(findings, rounds, field)
     return Outcome(rounds=rounds, findings=findings, seconds=loop.time() - started)
+
+
+async def _with_tenants(findings: Findings, rounds: list[Round], field: Field) -> Findings:
+    """The findings with those on webhooks and on what counts as open."""
+    tenants = {one.uid: one.tenant for each in rounds for one in each.tasks if one.uid}
+    callbacks = {uid: told[0].content for uid, told in field.callbacks.kept.items()}
+    due, heard = due_events(tenants, callbacks), field.receiver.kept
+    parked = field.parked.kept
+    field.announce(f"{len(due)} events of webhooks are due; waiting for the last")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAST_SECONDS):
+            while due.keys() - heard.keys() - parked.keys():  # noqa: ASYNC110  # two sources
+                await asyncio.sleep(0.5)
+    broken = broken_promises(tenants, callbacks, heard, parked)
+    counted = await still_counted(field.resources.table, LAST_SECONDS)
+    return replace(
+        findings,
+        violations=[*findings.violations, *field.receiver.forged, *broken, *counted],
+        webhooks=f"{len(due)} events of webhooks due: {len(due.keys() & heard.keys())}"
+        f" delivered, {len(due.keys() & parked.keys())} in the DLQ;"
+        f" {field.receiver.refused} of {field.receiver.requests} requests failed on purpose."
+        f" {len(counted)} tasks counted as open at the end.",
+    )
 
 
 def recovery(played: Round, callbacks: Box) -> float | None:
@@ -163,13 +199,15 @@ async def _play(
         graph = fault.family == KILLER  # others wait behind it in the queue of the runtime
         body = task(f"fault-{number}-{order}", rng, prompt, large=large, graph=graph)
         await asyncio.sleep(order * SPREAD_SECONDS / plan.tasks)
+        tenant = list(TENANTS)[order % len(TENANTS)]
         one = Handed(
             task_id=body["metadata"]["id"],
+            tenant=tenant,
             posted=loop.time(),
             is_sound=order not in wrong and fault.family != PARKED,
         )
         handed.append(one)
-        await field.client.hand_in(body, one)
+        await field.clients[tenant].hand_in(body, one)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(strike(rng.uniform(0.1, SPREAD_SECONDS)), name="strike")
@@ -191,7 +229,7 @@ def _wrong_prompts(fault: Fault, tasks: int) -> dict[int, str]:
 
 
 @asynccontextmanager
-async def _field(folder: Path, announce: Announce) -> AsyncIterator[Field]:
+async def _field(folder: Path, plan: Plan, announce: Announce) -> AsyncIterator[Field]:
     runtimes = (
         Runtime(name="sdruntime", type=RuntimeType.SDWEBUI, model_filename=SAMPLE_CHECKPOINT),
         Runtime(name="comfyruntime", type=RuntimeType.COMFYUI),
@@ -204,7 +242,7 @@ async def _field(folder: Path, announce: Announce) -> AsyncIterator[Field]:
     aws_port, proxy_port = free_port(), free_port()
     url = f"http://{HOST}:{aws_port}"
     async with AsyncExitStack() as exits:
-        own = {**SETTINGS, **emulator.CREDENTIALS, "AWS_ENDPOINT_URL": url}
+        own = {**SETTINGS, **HOOK_SETTINGS, **emulator.CREDENTIALS, "AWS_ENDPOINT_URL": url}
         exits.enter_context(_environment(own))
         proxy = await exits.enter_async_context(fault_proxy(url, proxy_port))
         processes = Processes(announce, exits.enter_context(base.locked()))
@@ -222,7 +260,9 @@ async def _field(folder: Path, announce: Announce) -> AsyncIterator[Field]:
             folder=Folder(folder / "stack"),
             attached=attached,
             aws_endpoint_url=f"http://{HOST}:{proxy_port}",
+            allow_loopback_inputs=True,  # the webhooks are there
         )
+        keys = write_keys(options.folder)
         running = await exits.enter_async_context(stack(options, announce))
         os.environ["AWS_ENDPOINT_URL"] = url  # what this process asks passes no fault
         resources = await provision(STACK, runtimes)
@@ -230,6 +270,7 @@ async def _field(folder: Path, announce: Announce) -> AsyncIterator[Field]:
         told = await subscribe_queue(resources.result_topic_arn, "fault-callbacks")
         taken = await subscribe_queue(resources.task_topic_arn, "fault-tasks")
         callbacks, messages = Box(sqs, told), Box(sqs, taken)
+        parked = Box(sqs, resources.webhook_dead_letter_queue)
 
         async def redeliver(rng: random.Random) -> None:
             kept = list(messages.kept.values())[-3 * COPIES :]
@@ -246,19 +287,27 @@ async def _field(folder: Path, announce: Announce) -> AsyncIterator[Field]:
             queues=Queues(sqs=sqs, resources=resources),
         )
         proxy.on_hit = site.struck
-        http = await exits.enter_async_context(client(running.endpoint, running.api_key))
+        receiver = Receiver(rng=random.Random(plan.seed))  # noqa: S311  # chooses failures
+        await exits.enter_async_context(receiving(receiver, running.endpoint, running.api_key))
+        tenants = {
+            tenant: await exits.enter_async_context(client(running.endpoint, key))
+            for tenant, key in keys.items()
+        }
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(processes.watch(*devices), name="watch-runtimes"),
                 group.create_task(callbacks.receive(), name="callbacks"),
                 group.create_task(messages.receive(), name="messages"),
+                group.create_task(parked.receive(), name="parked"),
             ]
             try:
                 yield Field(
                     resources=resources,
                     site=site,
-                    client=http,
+                    clients=tenants,
                     callbacks=callbacks,
+                    receiver=receiver,
+                    parked=parked,
                     announce=announce,
                 )
             finally:

@@ -106,6 +106,7 @@ def summary(plan: Plan, outcome: Outcome) -> list[str]:
         f"Results: {ends or 'none'}.",
         f"{findings.told_again} tasks told more than once with the same content;"
         f" {findings.unaccepted} tasks ran that no client got a 200 for.",
+        findings.webhooks,
         f"{len(findings.violations)} violations.",
     ]
 

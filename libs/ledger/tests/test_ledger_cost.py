@@ -124,12 +124,12 @@ async def test_an_agent_that_tells_no_cost_leaves_it_unknown(
 def test_an_item_of_an_older_release_has_no_cost_and_no_price_is_not_a_price_of_0() -> None:
     record = new_record()
     item: dict[str, Any] = to_item(record)
-    assert {"charged", "gpu_ms", "cost_micros", "include"}.isdisjoint(item)
+    assert {"charged", "gpu_ms", "cost_micros", "include", "callback_url"}.isdisjoint(item)
     for cost in [UNPRICED, replace(SPOT, micros=0)]:
         told = replace(
             record, charged=(1,), gpu_ms=cost.gpu_ms, cost_micros=cost.micros,
             currency=cost.currency, node_type=cost.node_type, capacity=cost.capacity,
-            include=(Extra.COST,),
+            include=(Extra.COST,), callback_url="https://a.example/in",
         )  # fmt: skip
         assert to_record(to_item(told)) == told
         wire = to_wire(told).cost

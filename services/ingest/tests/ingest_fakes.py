@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -116,6 +117,10 @@ class FakeRouter:
     asked: dict[str, Any] = field(default_factory=dict)
     held: dict[str, tuple[str, Submission]] = field(default_factory=dict)
     used: list[Used] = field(default_factory=list)
+    out: bytes = b"{}"
+    offered: bytes = b""  # instead of `offers`, packed
+    offers: dict[str, Any] = field(default_factory=dict)
+    cancelled: list[str] = field(default_factory=list)
     error: Exception | None = None
     serving: bool = True
 
@@ -140,11 +145,24 @@ class FakeRouter:
         task = await self.task(id, caller)
         if is_terminal(task):
             raise RejectedError("the task has ended before", code="already_finished")
+        self.cancelled.append(task.uid)
         return task_with(state=TaskState.CANCELLED)
 
     async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
         self._fail()
         return (f"https://files/{uid}-1.png?{SIGNATURE}&s={seconds}", "https://files/x.out")
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        self._fail()
+        if not self.offers:
+            raise RejectedError("no agent has seen the runtime", code="not_found")
+        text = self.offered or gzip.compress(encode(self.offers))
+        return "e1", b"" if etag else text
+
+    async def file(self, uid: str, image: int | None, caller: Caller) -> AsyncIterator[bytes]:
+        self._fail()
+        yield self.out if image is None else b"image "
+        yield b"" if image is None else str(image).encode()
 
     async def task(self, id: str, caller: Caller) -> TaskRecord:
         self._fail()
@@ -406,6 +424,7 @@ class World:
     body_timeout: timedelta = timedelta(seconds=60)
     body_bytes: int = 64 * 2**20
     cors_origins: tuple[str, ...] = ()
+    native_seconds: float = 60
 
     def __post_init__(self) -> None:
         self.bodies = Bodies(self.body_bytes, self.body_timeout)
@@ -424,6 +443,7 @@ class World:
             health=self.health,
             bodies=self.bodies,
             cors_origins=self.cors_origins,
+            native_wait=timedelta(seconds=self.native_seconds),
             make_uid=self.make_uid,
         )
 

@@ -186,6 +186,20 @@ async def test_what_the_callback_shall_have_is_handed_on(world: World) -> None:
     assert told["fields"] == ["include.0"]
 
 
+async def test_the_url_of_a_task_is_handed_on(world: World) -> None:
+    url = "https://studio.example.com/of-one"
+    async with rpc(world) as stub:
+        await stub.SubmitTask(request(callback_url=url), metadata=WITH_KEY)
+        told = await refusal(
+            stub.SubmitTask(request(callback_url=url + "x" * 2048), metadata=WITH_KEY),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "invalid_request",
+        )
+
+    assert world.router.submitted[0][0].callback_url == url
+    assert told["fields"] == ["callback_url"]
+
+
 @pytest.mark.parametrize("seconds", [0, -1, 86_401, 10**15])
 async def test_time_that_no_attempt_may_take_is_refused(world: World, seconds: int) -> None:
     async with rpc(world) as stub:

@@ -25,6 +25,7 @@ from contracts.ids import new_uid
 from contracts.kinds import Extra, Previews
 from contracts.state import TaskState
 from darkroom.tasks.v1 import tasks_pb2
+from servicekit.errors import FieldError, RejectedError
 
 DONE = change(9, state=TaskState.COMPLETED, progress=None)
 WITH_KEY = (("x-api-key", KEY),)
@@ -249,6 +250,26 @@ async def test_what_no_callback_has_is_named(
     [error] = refused.json()["errors"]
     assert error["field"] == f"task.metadata.{field}"
     assert said in error["message"]
+
+
+async def test_the_url_of_a_task_goes_to_the_router(world: World) -> None:
+    url = "https://studio.example.com/of-one"
+    async with rest(world) as client:
+        answer = await client.post("/v1alpha2", json=v1alpha2(callback_url=url))
+        refused = [
+            await client.post("/v1alpha2", json=v1alpha2(callback_url=wrong))
+            for wrong in ("", 7, "https://x.example/" + "x" * 2048)
+        ]
+        world.router.error = RejectedError(
+            "callback_url is refused",
+            code="invalid_request",
+            errors=(FieldError("callback_url", "is refused"),),
+        )
+        refused.append(await client.post("/v1alpha2", json=v1alpha2(callback_url=url)))
+    assert answer.status_code == 200
+    assert world.router.submitted[0][0].callback_url == url
+    told = [(one.status_code, one.json()["errors"][0]["field"]) for one in refused]
+    assert told == [(400, "task.metadata.callback_url")] * 4
 
 
 @pytest.mark.parametrize("id", [UID, "test-t2i"])

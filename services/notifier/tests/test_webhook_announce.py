@@ -50,6 +50,20 @@ async def test_each_webhook_that_wants_the_event_gets_a_message(given: Given) ->
     ]
 
 
+async def test_the_url_that_a_task_names_gets_a_message_of_its_own(given: Given) -> None:
+    ended = replace(ENDED, callback_url="https://studio.example.com/of-one")
+    await given.announce(ended)
+    event = EventJob(tenant="studio", webhook=WEBHOOK.id, uid=UID)
+    assert given.jobs.sent == [event, event.model_copy(update={"own_url": True})]
+
+    given.jobs.sent.clear()  # its webhook wants nothing of it, and one is removed
+    given.now = 60
+    given.store.kept = webhooks(WEBHOOK.model_copy(update={"events": ("cancelled",)}))
+    await given.announce(ended)
+    await given.announce(replace(ended, callback_url="https://removed.example.com/"))
+    assert given.jobs.sent == [event.model_copy(update={"own_url": True})]
+
+
 async def test_a_tenant_without_webhooks_costs_one_look_for_all_its_tasks(
     given: Given,
 ) -> None:

@@ -108,6 +108,67 @@ async def test_what_a_replay_has_delivered_meanwhile_is_not_tried_again(given: G
     assert len(given.sender.posted) == 2
 
 
+async def test_what_was_given_up_is_parked_even_if_the_notifier_dies_before(
+    given: Given,
+) -> None:
+    given.sender.answer = Answer(status=500)
+    given.jobs.down = True
+    for receives in range(1, 12):
+        await given.handed(receives=receives)
+        (delivery,) = given.store.became.values()
+        given.now = delivery.next_try_at or given.now
+    with pytest.raises(TransientError):
+        await given.handed(receives=12)
+    given.jobs.down = False
+
+    assert await given.handed(receives=13) == "settled"
+    assert given.jobs.parked == [("r13", "given up after 12 tries: the answer was 500")]
+    assert len(given.sender.posted) == 12
+
+
+async def test_a_replay_is_sent_though_the_event_was_delivered_and_its_host_was_full(
+    given: Given,
+) -> None:
+    await given.handed(receives=5)
+    replayed = JOB.model_copy(update={"replay": new_uid()})
+    given.hosts = Hosts(4)
+    assert await given.hosts.enter(WEBHOOK.host)
+    assert await given.handed(replayed) == "released"
+    given.hosts = Hosts(4)
+
+    assert await given.handed(replayed, receives=2) == "settled"
+    assert len(given.sender.posted) == 2
+
+
+async def test_a_url_of_one_task_is_told_besides_and_cannot_end_the_webhook(
+    given: Given,
+) -> None:
+    ended = given.ledger.records[UID]
+    url = "https://studio.example.com/of-one"
+    given.ledger.records[UID] = replace(ended, callback_url=url)
+    own = JOB.model_copy(update={"own_url": True})
+    await given.handed(receives=5)
+    given.sender.answer = Answer(status=410)
+
+    assert await given.handed(own) == "settled"
+    (sent, one), (sent_too, two) = [
+        (url, (headers["webhook-id"], body)) for url, headers, body in given.sender.posted
+    ]
+    assert (sent, sent_too) == (WEBHOOK.url, url)
+    assert one == two
+    assert given.store.kept == webhooks(WEBHOOK)
+    assert await given.handed(own, receives=2) == "settled"
+    assert (len(given.sender.posted), given.jobs.parked) == (2, [])
+
+
+async def test_what_a_later_replay_tries_is_left_to_it(given: Given) -> None:
+    given.sender.answer = Answer(status=500)
+    await given.handed(JOB.model_copy(update={"replay": new_uid()}))
+
+    assert await given.handed(receives=2) == "settled"
+    assert len(given.sender.posted) == 1
+
+
 @pytest.mark.parametrize("answer", [301, 307, 400, 404, 429, 500])
 async def test_what_is_not_2xx_is_a_failure(given: Given, answer: int) -> None:
     given.sender.answer = Answer(status=answer)

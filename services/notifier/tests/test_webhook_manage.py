@@ -76,6 +76,40 @@ async def test_what_cannot_be_told_is_refused_by_its_field(
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("tenant", "url", "told"),
+    [
+        ("studio", "https://studio.example.com/other?a=b", None),
+        ("studio", "https://STUDIO.example.com:443/", None),
+        ("studio", "http://studio.example.com/", "must be on"),
+        ("studio", "https://studio.example.com:8443/", "must be on"),
+        ("studio", "https://studio.example.com.evil.example/", "must be on"),
+        ("rival", "https://studio.example.com/other", "must be on"),
+        ("studio", "https://me:secret@studio.example.com/", "is refused: the URL has"),
+        ("studio", "ftp://studio.example.com/", "is refused: it leads to something else"),
+        ("studio", "https://studio.example.com\\@evil.example/", "is refused: the URL has"),
+        ("studio", "", "is refused: it leads"),
+    ],
+)
+async def test_a_task_may_name_urls_where_its_tenant_has_a_webhook(
+    given: Given, tenant: str, url: str, told: str | None
+) -> None:
+    if told is None:
+        await given.manage.check_callback_url(tenant, url)
+        return
+    with pytest.raises(RejectedError) as caught:
+        await given.manage.check_callback_url(tenant, url)
+    assert str(caught.value).startswith(f"callback_url {told}")
+    assert [error.field for error in caught.value.errors] == ["callback_url"]
+
+
+async def test_a_webhook_that_has_ended_allows_no_url(given: Given) -> None:
+    ended = WEBHOOK.model_copy(update={"state": WebhookState.ENDED})
+    given.store.kept = webhooks(ended)
+    with pytest.raises(RejectedError):
+        await given.manage.check_callback_url("studio", WEBHOOK.url)
+
+
 async def test_a_tenant_has_twenty_webhooks_at_most(given: Given) -> None:
     for _ in range(MOST - 1):
         await given.manage.create("studio", PUBLIC, ALL, "")
@@ -105,11 +139,14 @@ async def test_tests_and_replays_are_queued(given: Given) -> None:
     uid = await given.manage.test("studio", WEBHOOK.id)
     await given.manage.replay("studio", WEBHOOK.id, since, since + timedelta(days=1))
 
-    assert given.jobs.sent == [
+    test, replay = given.jobs.sent
+    assert isinstance(replay, ReplayJob)
+    assert [test, replay] == [
         TestJob(tenant="studio", webhook=WEBHOOK.id, uid=uid),
         ReplayJob(
             tenant="studio",
             webhook=WEBHOOK.id,
+            id=replay.id,
             since=since,
             until=since + timedelta(days=1),
         ),
@@ -200,6 +237,6 @@ async def test_a_store_tells_the_newest_deliveries_of_a_webhook_first(store: Sto
     expected = sorted([again, second], key=lambda each: each.uid, reverse=True)
     assert list(await store.deliveries("wh_1", SHOWN)) == expected
     assert list(await store.deliveries("wh_1", 1)) == expected[:1]
-    assert await store.delivery("wh_1", first.uid) == again
-    assert await store.delivery("wh_1", new_uid()) is None
+    assert await store.delivery("wh_1", first.uid, own_url=False) == again
+    assert await store.delivery("wh_1", new_uid(), own_url=False) is None
     assert await store.deliveries("wh_3", SHOWN) == []

@@ -31,7 +31,7 @@ class FakeStore:
     """Keeps everything, and counts what it is asked."""
 
     kept: dict[str, Webhooks] = field(default_factory=dict)
-    became: dict[tuple[str, Uid], Delivery] = field(default_factory=dict)
+    became: dict[tuple[str, Uid, bool], Delivery] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     async def tenants(self) -> frozenset[str]:
@@ -46,13 +46,13 @@ class FakeStore:
         self.kept[tenant] = change(self.kept.get(tenant, ()))
 
     async def keep(self, delivery: Delivery) -> None:
-        self.became[delivery.webhook, delivery.uid] = delivery
+        self.became[delivery.webhook, delivery.uid, delivery.own_url] = delivery
 
-    async def delivery(self, webhook: str, uid: Uid) -> Delivery | None:
-        return self.became.get((webhook, uid))
+    async def delivery(self, webhook: str, uid: Uid, *, own_url: bool) -> Delivery | None:
+        return self.became.get((webhook, uid, own_url))
 
     async def deliveries(self, webhook: str, limit: int) -> Sequence[Delivery]:
-        found = [each for (whose, _), each in self.became.items() if whose == webhook]
+        found = [each for (whose, *_), each in self.became.items() if whose == webhook]
         return sorted(found, key=lambda each: each.uid, reverse=True)[:limit]
 
 
@@ -85,6 +85,8 @@ class FakeJobs:
         self.settled.append(received.receipt)
 
     async def park(self, received: Received, reason: str) -> None:
+        if self.down:
+            raise TransientError("SQS is down")
         self.parked.append((received.receipt, reason))
         await self.settle(received)
 

@@ -121,11 +121,13 @@ class Room:
             finally:
                 stop.set()
 
-    async def delivered(self, webhook: str, uid: Uid, state: str) -> Any:
+    async def delivered(
+        self, webhook: str, uid: Uid, state: str, *, own_url: bool = False
+    ) -> Any:
         """What became of an event, once it is in that state."""
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
-                found = await self.store.delivery(webhook, uid)
+                found = await self.store.delivery(webhook, uid, own_url=own_url)
                 if found is not None and found.state == state:
                     return found
                 await asyncio.sleep(0.02)

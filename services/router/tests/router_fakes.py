@@ -20,15 +20,16 @@ from ledger.recent_memory import MemoryRecentEnds
 from router.cancel import Cancel
 from router.dead_letters import DeadLetters
 from router.domain import Claim, DeadLetter, Depth, Held, Reader, Submission
-from router.links import LinkFiles
+from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
 from router.overview import Overview, Today
 from router.quotas import Quotas
 from router.submit import Submit
 from router.submit_once import SubmitOnce
-from servicekit.errors import AppError, FatalError, RejectedError, TransientError
+from servicekit.errors import AppError, FatalError, FieldError, RejectedError, TransientError
 
 # In the future, or the emulator removes what has expired.
+CALLBACK_URL = "https://studio.example.com/of-one?token=t"
 READER = Reader(tenant="studio")
 OPERATOR = Reader(tenant="studio", all_tenants=True)
 NOW = datetime(2126, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -185,12 +186,29 @@ class FakeNotifier:
         self.asked.append(uid)
         await self.ledger.settle_cancel(uid, NOW)
 
+    async def check_callback_url(self, tenant: str, url: str) -> None:
+        if self.down:
+            raise TransientError("the notifier is down")
+        if (tenant, url) != ("studio", CALLBACK_URL):
+            raise RejectedError(
+                "callback_url must be allowed",
+                code="invalid_request",
+                errors=(FieldError("callback_url", "callback_url must be allowed"),),
+            )
+
 
 class FakeFiles:
-    """Links that say what they were made of."""
+    """Links and files that say what they were made of."""
 
     async def link(self, url: str, seconds: int) -> str:
         return f"https://{url.removeprefix('s3://')}?seconds={seconds}"
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        return "e1", b"" if etag == "e1" else runtime.encode()
+
+    async def read(self, url: str) -> AsyncIterator[bytes]:
+        yield b"read from "
+        yield url.encode()
 
 
 @dataclass
@@ -288,6 +306,7 @@ class World:
             models=self.models,
             topic=self.topic,
             claims=self.claims,
+            notifier=self.notifier,
             quotas=self.quotas,
             output_bucket="outputbucket",
         )
@@ -335,3 +354,7 @@ class World:
     @property
     def link_files(self) -> LinkFiles:
         return LinkFiles(ledger=self.ledger, files=FakeFiles())
+
+    @property
+    def read_file(self) -> ReadFile:
+        return ReadFile(ledger=self.ledger, files=FakeFiles())

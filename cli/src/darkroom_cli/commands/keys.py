@@ -1,22 +1,37 @@
-"""`darkroom keys`: who may use the stack on this machine."""
+"""`darkroom keys`: who may use the stack on this machine, or one on AWS."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from darkroom_cli.errors import CommandError
-from darkroom_cli.terminal import AsJson, DataDir, attempt, out, show_json, show_rows
+from darkroom_cli.terminal import AsJson, DataDir, attempt, fail, out, show_json, show_rows
+from servicekit.errors import AppError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from contracts.keys import Key
+    from darkroom_cli.deployed_keys import DeployedKeys
     from darkroom_cli.embedded.folder import Folder
 
+T = TypeVar("T")
 DAY = 24  # hours
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the key.")]
+StackName = Annotated[
+    str | None,
+    typer.Option(
+        "--stack-name",
+        metavar="NAME",
+        help="A stack on AWS, by the credentials and region of the environment.",
+        show_default="the one here",
+    ),
+]
 
 
 def keys_create(
@@ -47,29 +62,28 @@ def keys_create(
         str | None, typer.Option(help="When it ends: 2027-01-31, or a time with its zone.")
     ] = None,
     as_json: AsJson = False,
+    stack_name: StackName = None,
     data_dir: DataDir = None,
 ) -> None:
     """Make a key, and print it once: only its hash is kept.
 
-    A stack that runs knows it a second later.
+    A stack that runs here knows it a second later, one on AWS within a minute.
 
     Examples:
 
     darkroom keys create bot --tenant studio --concurrency 50 --daily-images 1000
 
     darkroom keys create dashboard --tenant studio --scope read --expires 2027-01-31
+
+    darkroom keys create bot --tenant studio --stack-name sdoneks
     """
+    quota = {
+        "open_tasks": concurrency,
+        "daily_images": daily_images,
+        "monthly_budget": None if monthly_budget is None else str(monthly_budget),
+    }
 
     def make() -> tuple[str, Key]:
-        folder = _folder(data_dir)
-        keys = folder.read_keys()
-        if any(key.name == name for key in keys):
-            raise CommandError(f"there is a key '{name}': rotate it, or choose another name")
-        quota = {
-            "open_tasks": concurrency,
-            "daily_images": daily_images,
-            "monthly_budget": None if monthly_budget is None else str(monthly_budget),
-        }
         secret, key = _made(
             name=name,
             tenant=tenant,
@@ -79,19 +93,30 @@ def keys_create(
             quota=quota,
             expires_at=None if expires is None else _moment(expires),
         )
-        _write(folder, [*keys, key])
+
+        def added(keys: Sequence[Key]) -> list[Key]:
+            if any(each.name == name for each in keys):
+                raise CommandError(
+                    f"there is a key '{name}': rotate it, or choose another name"
+                )
+            return [*keys, key]
+
+        _ring(stack_name, data_dir).change(name, added, secret)
         return secret, key
 
-    _show_once(*attempt(make), as_json=as_json)
+    _show_once(*_tried(make), as_json=as_json)
 
 
-def keys_list(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+def keys_list(
+    as_json: AsJson = False, stack_name: StackName = None, data_dir: DataDir = None
+) -> None:
     """List the keys, without the keys themselves.
+
+    Of a stack on AWS those that this command has made, not those of its configuration.
 
     Example: darkroom keys list
     """
-    folder = _folder(data_dir)
-    rows = [_row(key) for key in attempt(folder.read_keys)]
+    rows = [_row(key) for key in _tried(_ring(stack_name, data_dir).read)]
     if as_json:
         show_json(rows)
         return
@@ -100,19 +125,17 @@ def keys_list(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     show_rows(rows, *columns, "expires_at", wrapped="name")
 
 
-def keys_revoke(name: Name, data_dir: DataDir = None) -> None:
+def keys_revoke(name: Name, stack_name: StackName = None, data_dir: DataDir = None) -> None:
     """End a key. Tasks that came with it go on.
 
     Example: darkroom keys revoke bot
     """
 
-    def revoke() -> None:
-        folder = _folder(data_dir)
-        keys = folder.read_keys()
+    def without(keys: Sequence[Key]) -> list[Key]:
         _named(keys, name)
-        _write(folder, [key for key in keys if key.name != name])
+        return [key for key in keys if key.name != name]
 
-    attempt(revoke)
+    _tried(lambda: _ring(stack_name, data_dir).change(name, without))
 
 
 def keys_rotate(
@@ -121,6 +144,7 @@ def keys_rotate(
         float, typer.Option(help="For so many hours the former key works, too.", min=0)
     ] = DAY,
     as_json: AsJson = False,
+    stack_name: StackName = None,
     data_dir: DataDir = None,
 ) -> None:
     """Replace a key by another with the same rights, and print that once.
@@ -131,25 +155,62 @@ def keys_rotate(
 
     darkroom keys rotate bot --keep 0
     """
+    from contracts.keys import digest_of, new_key
 
-    def rotate() -> tuple[str, Key]:
-        folder = _folder(data_dir)
-        keys = folder.read_keys()
+    now, secret = datetime.now(UTC), new_key()
+    made: list[Key] = []
+
+    def rotated(keys: Sequence[Key]) -> list[Key]:
         former = _named(keys, name)
-        secret, key = _made(**former.model_dump(exclude={"sha256"}))
-        now = datetime.now(UTC)
+        key = former.model_copy(update={"sha256": digest_of(secret.encode())})
+        made[:] = [key]
         end = min(filter(None, [former.expires_at, now + timedelta(hours=keep)]))
         kept = [former.model_copy(update={"expires_at": end})] if end > now else []
-        _write(folder, [*(each for each in keys if each.name != name), *kept, key])
-        return secret, key
+        return [*(each for each in keys if each.name != name), *kept, key]
 
-    _show_once(*attempt(rotate), as_json=as_json)
+    _tried(lambda: _ring(stack_name, data_dir).change(name, rotated, secret))
+    _show_once(secret, made[0], as_json=as_json)
 
 
-def _folder(data_dir: DataDir) -> Folder:
+@dataclass(frozen=True, slots=True)
+class _FolderKeys:
+    """The keys of the stack on this machine."""
+
+    folder: Folder
+
+    def read(self) -> list[Key]:
+        return self.folder.read_keys()
+
+    def change(
+        self, name: str, change: Callable[[Sequence[Key]], list[Key]], new: str = ""
+    ) -> None:
+        from contracts.keys import BrokenKeysError
+
+        try:
+            self.folder.write_keys(change(self.folder.read_keys()))
+        except BrokenKeysError as error:
+            raise CommandError(str(error)) from error
+
+
+def _ring(stack_name: str | None, data_dir: DataDir) -> _FolderKeys | DeployedKeys:
+    from darkroom_cli.deployed_keys import DeployedKeys
     from darkroom_cli.embedded.folder import Folder, default_folder
 
-    return Folder(data_dir or default_folder())
+    if stack_name is None:
+        return _FolderKeys(Folder(data_dir or default_folder()))
+    if data_dir is not None:
+        fail("--stack-name is a stack on AWS, and --data-dir one on this machine: give one")
+    return DeployedKeys(stack_name=stack_name)
+
+
+def _tried(work: Callable[[], T]) -> T:
+    """What `work` gives; ends the command with one sentence if it cannot be done."""
+    try:
+        return attempt(work)
+    except AppError as error:
+        fail(error)
+    except TimeoutError:
+        fail("AWS took too long: try again")
 
 
 def _made(**fields: Any) -> tuple[str, Key]:
@@ -165,16 +226,7 @@ def _made(**fields: Any) -> tuple[str, Key]:
         raise CommandError(f"{wrong['loc'][-1]}: {wrong['msg']}") from None
 
 
-def _write(folder: Folder, keys: list[Key]) -> None:
-    from contracts.keys import BrokenKeysError
-
-    try:
-        folder.write_keys(keys)
-    except BrokenKeysError as error:
-        raise CommandError(str(error)) from error
-
-
-def _named(keys: list[Key], name: str) -> Key:
+def _named(keys: Sequence[Key], name: str) -> Key:
     """The key that stays, if there are two of a name."""
     found = [key for key in keys if key.name == name]
     if not found:

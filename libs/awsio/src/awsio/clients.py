@@ -88,6 +88,24 @@ def dynamodb() -> AbstractAsyncContextManager[DynamoDBClient]:
     return _opened(_session().create_client("dynamodb", region_name=region(), config=_CONFIG))
 
 
+def secrets() -> AbstractAsyncContextManager[Any]:
+    """A client for Secrets Manager; raises `FatalError` if no region is configured."""
+    return _opened(_named("secretsmanager"))
+
+
+def api_gateway() -> AbstractAsyncContextManager[Any]:
+    """A client for API Gateway; raises `FatalError` if no region is configured."""
+    return _opened(_named("apigateway"))
+
+
+def _named(service: Any) -> AbstractAsyncContextManager[Any]:
+    """A client of a service that is called too seldom for types of its own."""
+    created: AbstractAsyncContextManager[Any] = _session().create_client(
+        service, region_name=region(), config=_CONFIG
+    )
+    return created
+
+
 @asynccontextmanager
 async def _opened(client: AbstractAsyncContextManager[C]) -> AsyncIterator[C]:
     async with AsyncExitStack() as stack:

@@ -56,6 +56,7 @@ class TaskRequest(BaseModel):
     inputs: tuple[str, ...] | Literal["none"] | None = None
     previews: Literal["keep"] | None = None
     include: tuple[Literal["cost"], ...] | None = None
+    callback_url: str | None = Field(default=None, repr=False)
 
     def body(self) -> dict[str, Any]:
         """The body of `POST /v1alpha2`."""

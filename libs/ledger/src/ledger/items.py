@@ -51,6 +51,7 @@ def to_item(record: Record) -> dict[str, Any]:
         "adopted": record.adopted and {"BOOL": True},
         "warnings": record.warnings and write_texts(record.warnings),
         "include": record.include and write_texts(record.include),
+        "callback_url": record.callback_url and {"S": record.callback_url},
         **_cost(record),
     }
     return item | {name: value for name, value in optional.items() if value}
@@ -98,6 +99,7 @@ def to_record(item: Mapping[str, Any]) -> Record:
         last_reason=item.get("last_reason", {}).get("S", ""),
         warnings=_read_texts(item.get("warnings", {"L": []})),
         include=tuple(map(Extra, _read_texts(item.get("include", {"L": []})))),
+        callback_url=item.get("callback_url", {}).get("S", ""),
         charged=tuple(int(number["N"]) for number in item.get("charged", {"L": []})["L"]),
         gpu_ms=int(item.get("gpu_ms", {"N": "0"})["N"]),
         cost_micros=int(item["cost_micros"]["N"]) if "cost_micros" in item else None,

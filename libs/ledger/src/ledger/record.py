@@ -75,6 +75,7 @@ class Record:
     adopted: bool = field(default=False, compare=False)
     last_reason: str = ""  # why the last attempt ended without a result, for operators
     include: tuple[Extra, ...] = ()  # what the callback has besides
+    callback_url: str = field(default="", repr=False)  # where its end is told, too
     charged: tuple[int, ...] = ()  # the attempts that the rest sums up
     gpu_ms: int = 0
     cost_micros: int | None = None  # None: no attempt knew its price

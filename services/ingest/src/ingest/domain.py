@@ -36,6 +36,7 @@ class Submission:
     inputs: tuple[str, ...] | None = None  # the files of the content; None: as the agent has it
     previews: Previews | None = None  # None: they are no results
     include: tuple[Extra, ...] = ()  # what the callback has besides
+    callback_url: str = field(default="", repr=False)  # where its end is told, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Who may ask: a file of hashed keys, read again whenever it changes.
+"""Who may ask: a file of hashed keys, read again whenever it changes, and a secret beside it.
 
 Looking a digest up in a dict takes a time that
 depends on the digest, but a caller cannot steer digests, so the time tells nothing of a key.
@@ -8,21 +8,50 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from pathlib import Path
 
 from contracts.keys import BrokenKeysError, Key, KeyScope, digest_of, read_keys
 from ingest.domain import Caller
+from ingest.ports import KeysSecret
 from ingest.throttle import Room, Throttle
-from servicekit.errors import FatalError, RejectedError
+from servicekit.errors import AppError, FatalError, RejectedError
 
 log = logging.getLogger(__name__)
 
 WATCH_INTERVAL = timedelta(seconds=1)
 
+SECRET_INTERVAL = timedelta(seconds=30)  # between two looks, each of which costs something
+
 _Stamp = tuple[int, int, int] | None  # time, size and inode; None if there is no file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How fast a key may ask that says nothing of it; of all replicas together."""
+
+    rate_per_second: float
+    burst: int
+    replicas: int = 1
+
+    def callers(self, keys: list[Key]) -> dict[str, Caller]:
+        """Callers by the digest of their key."""
+        return {key.sha256: self._caller(key) for key in keys}
+
+    def _caller(self, key: Key) -> Caller:
+        return Caller(
+            name=key.name,
+            tenant=key.tenant,
+            scope=key.scope,
+            rate_per_second=(key.rate_per_second or self.rate_per_second) / self.replicas,
+            burst=ceil((key.burst or self.burst) / self.replicas),
+            quota=key.quota,
+            expires_at=key.expires_at,
+        )
 
 
 class KeysFile:
@@ -32,9 +61,7 @@ class KeysFile:
         self, path: Path, *, rate_per_second: float, burst: int, replicas: int = 1
     ) -> None:
         self.path = path
-        self._rate_per_second = rate_per_second
-        self._burst = burst
-        self._replicas = replicas
+        self.limits = Limits(rate_per_second=rate_per_second, burst=burst, replicas=replicas)
         self._stamp: _Stamp = None
 
     def changed(self) -> bool:
@@ -48,18 +75,7 @@ class KeysFile:
             text = self.path.read_bytes()
         except OSError as error:
             raise BrokenKeysError(error.strerror or "cannot be read") from None
-        return {key.sha256: self._caller(key) for key in read_keys(text)}
-
-    def _caller(self, key: Key) -> Caller:
-        return Caller(
-            name=key.name,
-            tenant=key.tenant,
-            scope=key.scope,
-            rate_per_second=(key.rate_per_second or self._rate_per_second) / self._replicas,
-            burst=ceil((key.burst or self._burst) / self._replicas),
-            quota=key.quota,
-            expires_at=key.expires_at,
-        )
+        return self.limits.callers(read_keys(text))
 
     def _look(self) -> _Stamp:
         try:
@@ -74,12 +90,21 @@ class Gate:
 
     def __init__(self, callers: dict[str, Caller]) -> None:
         self._callers = callers
+        self._besides: dict[str, Caller] = {}
         self._throttle = Throttle()
 
     def replace(self, callers: dict[str, Caller]) -> None:
-        """Let these callers in from now on, and nobody else."""
+        """Let these callers in from now on instead of those of the file."""
         self._callers = callers
-        self._throttle.forget_others(callers.values())
+        self._forget_others()
+
+    def replace_besides(self, callers: dict[str, Caller]) -> None:
+        """Let these callers in from now on instead of those of the secret."""
+        self._besides = callers
+        self._forget_others()
+
+    def _forget_others(self) -> None:
+        self._throttle.forget_others([*self._callers.values(), *self._besides.values()])
 
     def room(self, caller: Caller) -> Room:
         """How many requests the caller may make now."""
@@ -107,7 +132,7 @@ class Gate:
     def caller(self, keys: list[bytes]) -> Caller:
         """Whose key it is; raises `RejectedError` unless `keys` is one valid key."""
         digest = digest_of(keys[0]) if len(keys) == 1 else ""
-        caller = self._callers.get(digest)
+        caller = self._callers.get(digest) or self._besides.get(digest)
         if caller is None or (caller.expires_at and caller.expires_at <= datetime.now(UTC)):
             raise RejectedError("a valid x-api-key is needed", code="unauthorized")
         return caller
@@ -132,6 +157,30 @@ async def watch_keys(
                 log.info("read the API keys again")
             except BrokenKeysError:
                 log.exception("kept the old API keys: the file is broken")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(interval.total_seconds()):
+                await stop.wait()
+
+
+async def watch_secret(
+    secret: KeysSecret,
+    use: Callable[[list[Key]], None],
+    stop: asyncio.Event,
+    interval: timedelta = SECRET_INTERVAL,
+) -> None:
+    """Have each new version of the secret used until `stop`.
+
+    While it is broken or cannot be read, that is logged, and nothing changes.
+    """
+    while not stop.is_set():
+        try:
+            keys = await secret.changed()
+        except (AppError, BrokenKeysError) as error:
+            log.warning("cannot use the secret of API keys: %s", error)
+        else:
+            if keys is not None:
+                use(keys)
+                log.info("read the secret of API keys")
         with suppress(TimeoutError):
             async with asyncio.timeout(interval.total_seconds()):
                 await stop.wait()

@@ -9,16 +9,19 @@ from datetime import timedelta
 
 import grpc
 
+from awsio import clients
+from contracts.keys import Key
 from darkroom.tasks.v1.tasks_pb2_grpc import add_TaskServiceServicer_to_server
 from ingest.adapters.models import GrpcModels
 from ingest.adapters.notifier import GrpcNotifier
 from ingest.adapters.operators import GrpcOperators
 from ingest.adapters.router import GrpcRouter
+from ingest.adapters.secrets import SecretsManagerKeys
 from ingest.adapters.webhooks import GrpcWebhooks
 from ingest.bodies import Bodies
 from ingest.http.app import rest_app
 from ingest.http.problems import no_http
-from ingest.keys import KeysFile, open_gate, watch_keys
+from ingest.keys import KeysFile, open_gate, watch_keys, watch_secret
 from ingest.metrics import Metrics
 from ingest.ports import Router
 from ingest.rpc import SERVICE, TaskRpc
@@ -42,6 +45,7 @@ async def serve(settings: Settings) -> None:
             burst=settings.burst,
             replicas=settings.replicas,
         )
+        secret = await _secret(stack, settings.api_keys_secret)
         gate, metrics, health = open_gate(file), Metrics(), Health()
         to_router = await stack.enter_async_context(channel(settings.router_target))
         router = GrpcRouter(
@@ -72,6 +76,7 @@ async def serve(settings: Settings) -> None:
             health=health,
             bodies=bodies,
             cors_origins=settings.cors_origins,
+            native_wait=settings.native_wait,
         )
         tasks = TaskRpc(router, watches, gate, metrics, bodies)
 
@@ -88,10 +93,20 @@ async def serve(settings: Settings) -> None:
                 listening, health, (SERVICE,), register, renewal=renewal, reading=tasks.reading
             )
         )
+        known = asyncio.Event()
+
+        def use(keys: list[Key]) -> None:
+            gate.replace_besides(file.limits.callers(keys))
+            known.set()
+
         async with asyncio.TaskGroup() as group:
             group.create_task(watch_keys(file, gate, stop), name="keys")
+            if secret is None:
+                known.set()
+            else:
+                group.create_task(watch_secret(secret, use, stop), name="secret")
             readiness = group.create_task(
-                _become_ready(router, health, stop, settings.readiness_interval),
+                _become_ready(router, known, health, stop, settings.readiness_interval),
                 name="readiness",
             )
             await stop.wait()
@@ -100,13 +115,31 @@ async def serve(settings: Settings) -> None:
             watches.close()
 
 
+async def _secret(stack: AsyncExitStack, name: str) -> SecretsManagerKeys | None:
+    if not name:
+        return None
+    client = await stack.enter_async_context(clients.secrets())
+    return SecretsManagerKeys(client=client, name=name)
+
+
 async def _become_ready(
-    router: Router, health: Health, stop: asyncio.Event, interval: timedelta
+    router: Router,
+    known: asyncio.Event,
+    health: Health,
+    stop: asyncio.Event,
+    interval: timedelta,
 ) -> None:
-    """Become ready when the router first answers; later outages are each request's answer."""
+    """Become ready when the router first answers; later outages are each request's answer.
+
+    Before its keys are `known` it would refuse those who may ask.
+    """
     await health.not_ready("the router does not answer")
     while not stop.is_set():
-        if await router.is_serving():
+        if not known.is_set():
+            await health.not_ready("the secret of API keys cannot be read")
+        elif not await router.is_serving():
+            await health.not_ready("the router does not answer")
+        else:
             await health.ready()
             return
         with suppress(TimeoutError):

@@ -6,10 +6,11 @@ Every method raises `RejectedError` for a refusal, with the code that the client
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
+from contracts.keys import Key
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
@@ -59,6 +60,14 @@ class Router(Protocol):
 
     async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
         """Download links for the images of a task and then for its `.out`."""
+        ...
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        """What a runtime's server offers, in gzip, and its etag; no text if that is known."""
+        ...
+
+    def file(self, uid: str, image: int | None, caller: Caller) -> AsyncIterator[bytes]:
+        """The image of a task with this index, or its `.out` document, in parts."""
         ...
 
     async def usage(self, caller: Caller, first: date, last: date) -> Sequence[Used]:
@@ -116,6 +125,17 @@ class Models(Protocol):
 
     async def models(self) -> Sequence[Model]:
         """All models, by kind and then by name."""
+        ...
+
+
+class KeysSecret(Protocol):
+    """Keys that are kept elsewhere than in ingest's file."""
+
+    async def changed(self) -> list[Key] | None:
+        """The keys if they are others than last time; None if not.
+
+        Raises `BrokenKeysError`, or `AppError` if they cannot be read.
+        """
         ...
 
 

@@ -218,7 +218,7 @@ def _fields(
 ) -> tuple[dict[str, Any], tuple[FieldError, ...]]:
     """The object that REST clients send, where unset text is a missing field."""
     errors: tuple[FieldError, ...] = ()
-    names = ("id", "runtime", "tasktype", "prefix", "previews")
+    names = ("id", "runtime", "tasktype", "prefix", "previews", "callback_url")
     fields: dict[str, Any] = {n: getattr(request, n) for n in names if getattr(request, n)}
     if request.HasField("context"):
         fields["context"] = _plain(request.context)

@@ -32,6 +32,8 @@ class Settings(GrpcSettings):
     """Time that calls of an ending connection have to finish; most tasks end within it."""
     api_keys_file: InputFile
     """Hashes of keys, as `darkroom keys` writes them."""
+    api_keys_secret: str = ""
+    """Secret of AWS Secrets Manager with more of them, by name or ARN; empty: none."""
     router_target: str = Field(min_length=1)
     """host:port of the router."""
     model_sync_target: str = Field(min_length=1)
@@ -56,6 +58,8 @@ class Settings(GrpcSettings):
     """Of all requests that are read or handed in at the same time."""
     cors_origins: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = ()
     """Whose pages may call REST: `https://studio.example.com`, or `*`."""
+    native_wait: Duration = Field(default=timedelta(minutes=14), ge=_SOON)
+    """Time that a call of another API waits for its task; API Gateway allows 15 minutes."""
     streams: int = Field(default=500, ge=1)
     """Streams of events at the same time, waits included."""
     watch_timeout: Duration = Field(default=timedelta(minutes=5), ge=_SOON)

@@ -29,7 +29,10 @@ from ingest.pipelines import hint, pipeline
 from servicekit.errors import FieldError
 
 FIELDS: Final = {
-    **{name: f"task.metadata.{name}" for name in ("id", "runtime", "tasktype", "prefix")},
+    **{
+        name: f"task.metadata.{name}"
+        for name in ("id", "runtime", "tasktype", "prefix", "callback_url")
+    },
     "context_json": "task.metadata.context",
     "content_json": "task.content",
 }
@@ -37,6 +40,7 @@ FIELDS: Final = {
 
 LARGEST_LIST: Final = 64  # of inputs
 LONGEST_PLACE: Final = 512  # characters
+LONGEST_URL: Final = 2048  # characters
 _Place = Annotated[str, Field(min_length=1, max_length=LONGEST_PLACE)]
 _Places = Annotated[tuple[_Place, ...], Field(max_length=LARGEST_LIST)]
 _Timeout = Annotated[float, Strict(), Field(ge=1, le=86400)]
@@ -78,6 +82,13 @@ class Metadata(BaseModel):
     )
     include: Annotated[tuple[Extra, ...], Field(max_length=len(Extra))] = Field(
         default=(), description="What the callback has besides: `cost`."
+    )
+    callback_url: Annotated[str, Field(min_length=1, max_length=LONGEST_URL)] | None = Field(
+        default=None,
+        description=(
+            "Where the end of this task is told, too: on the scheme, host and port of a webhook"
+            " of the tenant, with whose secret it is signed."
+        ),
     )
 
 
@@ -179,6 +190,7 @@ def _submission(
         inputs=_inputs(metadata, content, form),
         previews=metadata.previews,
         include=metadata.include,
+        callback_url=metadata.callback_url or "",
     )
 
 

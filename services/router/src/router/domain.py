@@ -33,6 +33,7 @@ class Submission:
     previews: Previews | None = None  # None: they are no results
     quota: Quota = field(default_factory=Quota)  # of the key
     include: tuple[Extra, ...] = ()  # what the callback has besides
+    callback_url: str = field(default="", repr=False)  # where its end is told, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

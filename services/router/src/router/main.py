@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from awsio import clients
 from contracts.runtimes import Runtime, RuntimesFile
 from darkroom.modelsync.v1 import modelsync_pb2_grpc
-from darkroom.notifier.v1 import notifier_pb2_grpc
+from darkroom.notifier.v1 import notifier_pb2_grpc, webhooks_pb2_grpc
 from darkroom.router.v1 import (
     operators_pb2,
     operators_pb2_grpc,
@@ -29,7 +29,7 @@ from router.adapters.sns import sns_task_topic
 from router.adapters.sqs import SqsQueues
 from router.cancel import Cancel
 from router.dead_letters import DeadLetters
-from router.links import LinkFiles
+from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
 from router.operators_rpc import OperatorService
 from router.overview import Overview, Today
@@ -95,6 +95,11 @@ async def build_services(
     ledger = DynamoDbLedger(client=dynamodb, table=settings.table)
     look_up = LookUp(runtimes=runtimes, ledger=ledger)
     claims = S3Claims(client=s3, bucket=settings.claim_bucket)
+    told = GrpcNotifier(
+        stub=notifier_pb2_grpc.NotifierServiceStub(notifier),
+        webhooks=webhooks_pb2_grpc.WebhookServiceStub(notifier),
+        timeout=settings.notifier_timeout,
+    )
     submit = Submit(
         runtimes=runtimes,
         ledger=ledger,
@@ -104,19 +109,20 @@ async def build_services(
         ),
         topic=topic,
         claims=claims,
+        notifier=told,
         quotas=Quotas(open_tasks=DynamoDbOpenTasks(ledger=ledger), usage=ledger),
         output_bucket=settings.output_bucket,
     )
-    told = GrpcNotifier(
-        stub=notifier_pb2_grpc.NotifierServiceStub(notifier), timeout=settings.notifier_timeout
-    )
     keys = DynamoDbKeys(client=dynamodb, table=settings.table)
     once = SubmitOnce(submit=submit, keys=keys, ledger=ledger)
+    files = S3Files(client=s3, bucket=settings.output_bucket)
     service = RouterService(
         submit=once,
         look_up=look_up,
         cancel=Cancel(look_up=look_up, ledger=ledger, notifier=told),
-        link_files=LinkFiles(ledger=ledger, files=S3Files(client=s3)),
+        link_files=LinkFiles(ledger=ledger, files=files),
+        files=files,
+        read_file=ReadFile(ledger=ledger, files=files),
         usage=ledger,
         runtimes=runtimes,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -73,6 +74,13 @@ class Notifier(Protocol):
         """End a marked task that no agent works on; raises `TransientError`."""
         ...
 
+    async def check_callback_url(self, tenant: str, url: str) -> None:
+        """Return if a task of the tenant may name the URL.
+
+        Raises `RejectedError` (`invalid_request`), and `TransientError`.
+        """
+        ...
+
 
 class Queues(Protocol):
     """The queue of each runtime, and that of webhooks; raises `AppError`."""
@@ -105,4 +113,18 @@ class Files(Protocol):
 
     async def link(self, url: str, seconds: int) -> str:
         """A URL by which anybody can read the `s3://` object for that time."""
+        ...
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        """What a runtime offers and its etag; no text if it has the one that is known.
+
+        Raises `RejectedError` (`not_found`) and `TransientError`.
+        """
+        ...
+
+    def read(self, url: str) -> AsyncIterator[bytes]:
+        """The `s3://` object in parts of up to 256 KiB.
+
+        Raises `RejectedError` (`not_found`) and `TransientError`.
+        """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from decimal import Decimal
@@ -18,8 +18,9 @@ from ledger.usage import Usage
 from ledger.wire import to_wire
 from router.cancel import Cancel
 from router.domain import Claim, Submission
-from router.links import LinkFiles
+from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
+from router.ports import Files
 from router.submit_once import SubmitOnce
 from router.wire import read_reader, runtime_to_wire
 from servicekit.errors import FieldError, RejectedError
@@ -38,6 +39,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         look_up: LookUp,
         cancel: Cancel,
         link_files: LinkFiles,
+        read_file: ReadFile,
+        files: Files,
         usage: Usage,
         runtimes: Sequence[Runtime],
     ) -> None:
@@ -45,6 +48,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self._look_up = look_up
         self._cancel = cancel
         self._link_files = link_files
+        self._read_file = read_file
+        self._files = files
         self._usage = usage
         self._runtimes = runtimes
 
@@ -101,14 +106,30 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self, request: router_pb2.LinkFilesRequest, context: Any
     ) -> router_pb2.LinkFilesResponse:
         """Links to the files of one task."""
-        try:
-            uid = ids.uid(request.uid)
-        except ValueError as error:
-            raise _invalid("uid", str(error)) from error
+        uid = _uid(request.uid)
         links = await self._link_files(uid, request.seconds, read_reader(request.reader))
         return router_pb2.LinkFilesResponse(
             image_url=links.image_url, output_url=links.output_url or ""
         )
+
+    async def GetListings(  # noqa: N802
+        self, request: router_pb2.GetListingsRequest, context: Any
+    ) -> router_pb2.GetListingsResponse:
+        """What the server of a runtime offers."""
+        if request.runtime not in {one.name for one in self._runtimes}:
+            raise RejectedError("there is no such runtime", code="not_found")
+        etag, text = await self._files.listings(request.runtime, request.etag)
+        return router_pb2.GetListingsResponse(etag=etag, text=text)
+
+    async def ReadFile(  # noqa: N802
+        self, request: router_pb2.ReadFileRequest, context: Any
+    ) -> AsyncIterator[router_pb2.ReadFileResponse]:
+        """One file of one task."""
+        image = request.image if request.HasField("image") else None
+        async for part in self._read_file(
+            _uid(request.uid), image, read_reader(request.reader)
+        ):
+            yield router_pb2.ReadFileResponse(part=part)
 
     async def GetUsage(  # noqa: N802
         self, request: router_pb2.GetUsageRequest, context: Any
@@ -144,6 +165,13 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         return router_pb2.ListRuntimesResponse(runtimes=map(runtime_to_wire, self._runtimes))
 
 
+def _uid(text: str) -> ids.Uid:
+    try:
+        return ids.uid(text)
+    except ValueError as error:
+        raise _invalid("uid", str(error)) from error
+
+
 def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:
     try:
         return Submission(
@@ -162,6 +190,7 @@ def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:
             previews=Previews(request.previews) if request.previews else None,
             quota=_quota(request),
             include=tuple(map(Extra, request.include)),
+            callback_url=request.callback_url,
         )
     except ValueError as error:
         raise _invalid("request", str(error)) from error

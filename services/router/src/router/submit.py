@@ -15,7 +15,7 @@ from contracts.state import TaskState
 from ledger.port import Ledger
 from ledger.record import Record
 from router.domain import Choice, Submission, choose
-from router.ports import Claims, Models, TaskTopic
+from router.ports import Claims, Models, Notifier, TaskTopic
 from router.quotas import Quotas
 from servicekit.errors import AppError
 
@@ -35,6 +35,7 @@ class Submit:
     models: Models
     topic: TaskTopic
     claims: Claims
+    notifier: Notifier
     quotas: Quotas
     output_bucket: str
 
@@ -44,12 +45,15 @@ class Submit:
         """The record of the accepted task. Safe to repeat with the same uid.
 
         What `confirm` raises, after the task was published, is as if that had failed.
-        Raises `RejectedError` when no runtime takes it or a quota is used up, and
+        Raises `RejectedError` when no runtime takes it, its tenant has not allowed its
+        `callback_url` or a quota is used up, and
         `TransientError` when it could not be recorded or published: then it was not accepted.
         """
         choice = choose(self.runtimes, task)
         if choice.checkpoint and choice.runtime.dynamic_model:
             await self.models.require_checkpoint(choice.checkpoint)
+        if task.callback_url:
+            await self.notifier.check_callback_url(task.tenant, task.callback_url)
         wanted = self._record(task, choice, counted=await self.quotas.take(task))
         try:
             message = await self._message(task, choice)
@@ -104,6 +108,7 @@ class Submit:
             prefix=task.prefix,
             context_json=task.context_json,
             include=task.include,
+            callback_url=task.callback_url,
             created_at=datetime.now(UTC),
             counted=counted,
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -18,6 +18,8 @@ from servicekit.rpc import translated
 
 if TYPE_CHECKING:
     from darkroom.router.v1.router_pb2_grpc import RouterServiceAsyncStub
+
+_FILE_SECONDS: Final = 300  # to a client that reads slowly
 
 
 class GrpcRouter:
@@ -49,6 +51,7 @@ class GrpcRouter:
             fingerprint=idempotency.fingerprint if idempotency else "",
             previews=submission.previews or "",
             include=submission.include,
+            callback_url=submission.callback_url,
         )
         quota = caller.quota
         if quota != Quota():
@@ -110,6 +113,22 @@ class GrpcRouter:
         with translated("router.LinkFiles"):
             answer = await self._stub.LinkFiles(request, timeout=self._seconds)
         return (*answer.image_url, *filter(None, [answer.output_url]))
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        request = router_pb2.GetListingsRequest(runtime=runtime, etag=etag)
+        with translated("router.GetListings"):
+            answer = await self._stub.GetListings(request, timeout=self._seconds)
+        return answer.etag, answer.text
+
+    async def file(self, uid: str, image: int | None, caller: Caller) -> AsyncIterator[bytes]:
+        request = router_pb2.ReadFileRequest(uid=uid, image=image, reader=reader_of(caller))
+        call = self._stub.ReadFile(request, timeout=_FILE_SECONDS)
+        try:
+            with translated("router.ReadFile"):
+                async for answer in call:
+                    yield answer.part
+        finally:
+            call.cancel()
 
     async def usage(self, caller: Caller, first: date, last: date) -> Sequence[router_pb2.Used]:
         request = router_pb2.GetUsageRequest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import FastAPI, Query
@@ -26,6 +27,8 @@ from ingest.http.views import ModelsView, RuntimesView, UsageView
 from ingest.http.webhooks import NewWebhook, ReplayRequest, add_webhooks
 from ingest.keys import Gate
 from ingest.metrics import Metrics
+from ingest.native.routes import add_native
+from ingest.native.tasks import Tasks
 from ingest.ports import Models, Operators, Router, Webhooks
 from ingest.translate_v1alpha1 import V1Alpha1Request
 from ingest.translate_v1alpha2 import V1Alpha2Request
@@ -50,6 +53,7 @@ def rest_app(
     health: Health,
     bodies: Bodies,
     cors_origins: Sequence[str] = (),
+    native_wait: timedelta = timedelta(minutes=14),
     make_uid: NewUid = new_uid,
 ) -> ASGIApp:
     """The whole app of the REST port, operators' routes included."""
@@ -72,6 +76,8 @@ def rest_app(
     submissions = Submissions(router=router, watches=watches, bodies=bodies, make_uid=make_uid)
     add_submissions(app, submissions)
     add_tasks(app, router, watches)
+    native = Tasks(router=router, watches=watches, make_uid=make_uid, patience=native_wait)
+    add_native(app, native, models, bodies)
     add_webhooks(app, webhooks, router, bodies)
     add_operators(app, operators, bodies)
     _add_catalogues(app, router, models)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from time import monotonic
 
 from ledger.record import Record
-from notifier.webhooks.domain import EventJob
+from notifier.webhooks.domain import EventJob, Webhook
 from notifier.webhooks.ports import Jobs, Store, Webhooks
 
 
@@ -34,12 +34,17 @@ class Announce:
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def announce(self, record: Record) -> None:
-        """Queue a message for each webhook; raises `TransientError`, then ask again."""
+        """Queue a message for each URL; raises `TransientError`, then ask again."""
+        webhooks = await self._of(record.tenant)
         wanted = [
             EventJob(tenant=record.tenant, webhook=webhook.id, uid=record.uid)
-            for webhook in await self._of(record.tenant)
+            for webhook in webhooks
             if webhook.wants(record)
         ]
+        if own := _signer(webhooks, record.callback_url):
+            wanted.append(
+                EventJob(tenant=record.tenant, webhook=own.id, uid=record.uid, own_url=True)
+            )
         if wanted:
             await self.jobs.send(wanted)
 
@@ -55,3 +60,8 @@ class Announce:
             if tenant not in known.webhooks:
                 known.webhooks[tenant] = await self.store.of(tenant)
             return known.webhooks[tenant]
+
+
+def _signer(webhooks: Webhooks, url: str) -> Webhook | None:
+    """The webhook with whose secret a task's own URL is told; None if there is none now."""
+    return next((one for one in webhooks if one.covers(url)), None) if url else None

@@ -12,6 +12,7 @@ from typing import Final
 from opentelemetry import metrics
 from pydantic import TypeAdapter, ValidationError
 
+from contracts.ids import new_uid
 from ledger.port import Ledger
 from notifier.webhooks.domain import (
     AnyJob,
@@ -79,35 +80,51 @@ class Deliver:
     async def _deliver(
         self, received: Received, webhook: Webhook, job: EventJob | TestJob
     ) -> None:
-        before = None
-        if received.receives > 1:
-            before = await self.store.delivery(webhook.id, job.uid)
-        event = await self._event(job)
-        if event is None or (before and before.state is not DeliveryState.RETRYING):
+        before = await self._before(received, webhook, job)
+        found = await self._event(webhook, job)
+        if found is None or (before and _is_done(before, job)):
             await self.jobs.settle(received)
+            return
+        if before and before.state is DeliveryState.FAILED:
+            await self._give_up(received, job, before)
             return
         early = _until(before, self.now())
         if early >= SECOND:
             await self.jobs.release(received, early)
             return
-        answer = await self._post(webhook, job, event)
+        event, url = found
+        answer = await self._post(webhook, job, event, url)
         if answer is None:
             await self._put_back(received, webhook)
             return
         delivery = self._outcome(webhook, job, event, answer, before.tries if before else 0)
-        await self._end(received, webhook, delivery)
+        await self._end(received, webhook, job, delivery)
+
+    async def _before(
+        self, received: Received, webhook: Webhook, job: EventJob | TestJob
+    ) -> Delivery | None:
+        """What became of earlier tries; None for a first one, or of a new replay."""
+        if received.receives == 1:
+            return None
+        found = await self.store.delivery(webhook.id, job.uid, own_url=job.own_url)
+        return found if found and found.replay >= job.replay else None
 
     async def _put_back(self, received: Received, webhook: Webhook) -> None:
         await self.jobs.release(received, max(self.hosts.wait(webhook.host), SECOND))
 
-    async def _event(self, job: EventJob | TestJob) -> Event | None:
+    async def _event(
+        self, webhook: Webhook, job: EventJob | TestJob
+    ) -> tuple[Event, str] | None:
+        """What is sent, and where; None if there is nothing to tell."""
         if isinstance(job, TestJob):
-            return test_event(job.uid)
+            return test_event(job.uid), webhook.url
         record = await self.ledger.get(job.uid)
-        return event_of(record) if record and record.terminal else None
+        if record is None or not record.terminal:
+            return None
+        return event_of(record), record.callback_url if job.own_url else webhook.url
 
     async def _post(
-        self, webhook: Webhook, job: EventJob | TestJob, event: Event
+        self, webhook: Webhook, job: EventJob | TestJob, event: Event, url: str
     ) -> Answer | None:
         """What came of a request; None if the host has no place for one now."""
         if not await self.hosts.enter(webhook.host):
@@ -115,7 +132,7 @@ class Deliver:
         began, answer = self.now(), Answer()
         try:
             headers = webhook.headers(f"msg_{job.uid}", event.body, began)
-            answer = await self.sender.post(webhook.url, headers, event.body)
+            answer = await self.sender.post(url, headers, event.body)
         finally:
             took = self.now() - began
             self.hosts.leave(webhook.host, took, answered=answer.status > 0)
@@ -139,6 +156,8 @@ class Deliver:
             status=answer.status,
             error="",
             tried_at=now,
+            replay=job.replay,
+            own_url=job.own_url,
         )
         if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             return tried
@@ -148,7 +167,13 @@ class Deliver:
         following = now + self.retries.pause(tried.tries)
         return replace(tried, state=DeliveryState.RETRYING, error=error, next_try_at=following)
 
-    async def _end(self, received: Received, webhook: Webhook, delivery: Delivery) -> None:
+    async def _end(
+        self,
+        received: Received,
+        webhook: Webhook,
+        job: EventJob | TestJob,
+        delivery: Delivery,
+    ) -> None:
         _tries.add(1, {"outcome": delivery.state})
         log.info(
             "webhook tried",
@@ -160,16 +185,32 @@ class Deliver:
                 "tries": delivery.tries,
             },
         )
-        if delivery.status == HTTPStatus.GONE:
+        if delivery.status == HTTPStatus.GONE and not delivery.own_url:
             await self.store.change(webhook.tenant, lambda all_: _ended(all_, webhook.id))
         await self.store.keep(delivery)
         if delivery.state is DeliveryState.RETRYING:
             await self.jobs.release(received, _until(delivery, self.now()))
         elif delivery.state is DeliveryState.FAILED and delivery.status != HTTPStatus.GONE:
-            reason = f"given up after {delivery.tries} tries: {delivery.error}"
-            await self.jobs.park(received, reason)
+            await self._give_up(received, job, delivery)
         else:
             await self.jobs.settle(received)
+
+    async def _give_up(
+        self, received: Received, job: EventJob | TestJob, delivery: Delivery
+    ) -> None:
+        """Park a message as a job that begins anew if it is moved back."""
+        anew = job.model_copy(update={"replay": new_uid()})
+        reason = f"given up after {delivery.tries} tries: {delivery.error}"
+        await self.jobs.park(replace(received, body=anew.model_dump_json()), reason)
+
+
+def _is_done(before: Delivery, job: EventJob | TestJob) -> bool:
+    """Whether nobody has to be told any more, or a later replay sees to it."""
+    return (
+        before.state is DeliveryState.DELIVERED
+        or before.status == HTTPStatus.GONE
+        or before.replay > job.replay
+    )
 
 
 def _until(delivery: Delivery | None, now: datetime) -> timedelta:

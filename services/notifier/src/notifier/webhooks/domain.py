@@ -76,6 +76,10 @@ class Webhook(BaseModel):
             and self.runtime in {"", record.runtime}
         )
 
+    def covers(self, url: str) -> bool:
+        """Whether a task may name this URL: it is on the same scheme, host and port."""
+        return self.active and _origin(url) == _origin(self.url)
+
     def rotated(self, secret: str, now: datetime) -> Webhook:
         """It with a new secret; the present one is good for a day more."""
         old = self.secrets[0].model_copy(update={"until": now + OLD_SECRET_KEPT})
@@ -92,6 +96,11 @@ class Webhook(BaseModel):
         }
 
 
+def _origin(text: str) -> tuple[str, str | None, int | None]:
+    url = URL(text)
+    return url.scheme, url.raw_host, url.port
+
+
 def new_secret() -> str:
     """A secret that nobody can guess, as Standard Webhooks writes it."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()}"
@@ -104,6 +113,8 @@ class EventJob(BaseModel):
     tenant: str
     webhook: str
     uid: UidField
+    replay: str = ""  # that asks for it, later ones are greater; empty: the end of the task
+    own_url: bool = False  # whether it goes to the URL that the task names
 
 
 class TestJob(BaseModel):
@@ -115,6 +126,8 @@ class TestJob(BaseModel):
     tenant: str
     webhook: str
     uid: UidField = Field(default_factory=new_uid)
+    replay: str = ""
+    own_url: Literal[False] = False
 
 
 class ReplayJob(BaseModel):
@@ -123,6 +136,7 @@ class ReplayJob(BaseModel):
     kind: Literal["replay"] = "replay"
     tenant: str
     webhook: str
+    id: UidField = Field(default_factory=new_uid)
     since: AwareDatetime
     until: AwareDatetime
     before: UidField | None = None  # where the page begins; None: at the newest
@@ -153,6 +167,8 @@ class Delivery:
     error: str  # why the last try failed; empty if it did not
     tried_at: datetime
     next_try_at: datetime | None = None
+    replay: str = ""  # the one of its job
+    own_url: bool = False  # whether it was for the URL that the task names
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,15 +76,17 @@ class DynamoDbStore:
             await self.client.put_item(
                 TableName=self.table,
                 Item={
-                    "uid": {"S": _delivery_key(delivery.webhook, delivery.uid)},
+                    "uid": {
+                        "S": _delivery_key(delivery.webhook, delivery.uid, delivery.own_url)
+                    },
                     "tenant": {"S": _deliveries_of(delivery.webhook)},
                     "delivery": {"S": _DELIVERY.dump_json(delivery).decode()},
                     "expires_at": {"N": str(expires_at)},
                 },
             )
 
-    async def delivery(self, webhook: str, uid: Uid) -> Delivery | None:
-        item = await self._get(_delivery_key(webhook, uid))
+    async def delivery(self, webhook: str, uid: Uid, *, own_url: bool) -> Delivery | None:
+        item = await self._get(_delivery_key(webhook, uid, own_url))
         return _delivery(item) if item else None
 
     async def deliveries(self, webhook: str, limit: int) -> Sequence[Delivery]:
@@ -138,8 +140,8 @@ def _tenant_key(tenant: str) -> str:
     return f"webhooks#{tenant}"
 
 
-def _delivery_key(webhook: str, uid: Uid) -> str:
-    return f"delivery#{webhook}#{uid}"
+def _delivery_key(webhook: str, uid: Uid, own_url: bool) -> str:
+    return f"delivery#{webhook}#{uid}" + "#own" * own_url
 
 
 def _deliveries_of(webhook: str) -> str:

@@ -120,6 +120,18 @@ class Manage:
         webhook = await self.find(tenant, id)
         return await self.store.deliveries(webhook.id, SHOWN)
 
+    async def check_callback_url(self, tenant: str, url: str) -> None:
+        """Return if a task of the tenant may name this URL."""
+        try:
+            checked(url)
+        except RefusedUrlError as error:
+            raise _invalid("callback_url", f"is refused: {error}") from None
+        if not any(webhook.covers(url) for webhook in await self.store.of(tenant)):
+            raise _invalid(
+                "callback_url",
+                "must be on the scheme, host and port of a webhook: add one first",
+            )
+
     async def _active(self, tenant: str, id: str) -> Webhook:
         webhook = await self.find(tenant, id)
         if not webhook.active:

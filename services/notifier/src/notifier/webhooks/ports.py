@@ -32,8 +32,8 @@ class Store(Protocol):
         """Keep what became of an event, for a week, instead of what was known of it."""
         ...
 
-    async def delivery(self, webhook: str, uid: Uid) -> Delivery | None:
-        """What became of one event, as of now."""
+    async def delivery(self, webhook: str, uid: Uid, *, own_url: bool) -> Delivery | None:
+        """What became of one event as of now, told to the webhook or to the task's own URL."""
         ...
 
     async def deliveries(self, webhook: str, limit: int) -> Sequence[Delivery]:

@@ -39,7 +39,7 @@ class Replay:
         earliest = job.since - LONGEST
         more = page.next_before is not None and _moment(page.next_before) >= earliest
         events = [
-            EventJob(tenant=webhook.tenant, webhook=webhook.id, uid=record.uid)
+            EventJob(tenant=webhook.tenant, webhook=webhook.id, uid=record.uid, replay=job.id)
             for record in page.records
             if webhook.wants(record)
             and record.finished_at is not None

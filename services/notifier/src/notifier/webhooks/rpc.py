@@ -74,6 +74,13 @@ class WebhookService(webhooks_pb2_grpc.WebhookServiceServicer):
         found = await self._manage.deliveries(request.tenant, request.id)
         return webhooks_pb2.ListDeliveriesResponse(deliveries=map(_delivery, found))
 
+    async def CheckCallbackUrl(  # noqa: N802
+        self, request: webhooks_pb2.CheckCallbackUrlRequest, context: Any
+    ) -> webhooks_pb2.CheckCallbackUrlResponse:
+        """Say whether a task may name a URL."""
+        await self._manage.check_callback_url(request.tenant, request.url)
+        return webhooks_pb2.CheckCallbackUrlResponse()
+
 
 def _to_wire(webhook: Webhook) -> webhooks_pb2.Webhook:
     return webhooks_pb2.Webhook(
