@@ -43,8 +43,7 @@ async def playground(
     earlier: dict[str, Any] = {}
     if like:
         task = await stack.ask(stack.client.task(like))
-        path = f"/v1/tasks/{task.uid}/request"
-        earlier = await stack.ask(stack.client.request("GET", path))
+        earlier = await stack.ask(stack.client.task_request(task.uid))
     form = form_of(earlier)
     by_name = {each.name: each for each in runtimes}
     chosen = by_name.get(runtime or form.runtime) or (runtimes[0] if runtimes else None)

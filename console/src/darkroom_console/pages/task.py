@@ -44,8 +44,7 @@ async def task(request: Request, name: Name) -> Response:
 async def _request(stack: Stack, task: Task) -> tuple[dict[str, Any] | None, str]:
     """What was asked for, or why that is not known."""
     try:
-        path = f"/v1/tasks/{task.uid}/request"
-        return await stack.ask(stack.client.request("GET", path)), ""
+        return await stack.ask(stack.client.task_request(task.uid)), ""
     except NotToldError:
         return None, "This stack does not tell what was asked for."
     except DarkroomError as error:
