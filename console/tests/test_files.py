@@ -69,7 +69,7 @@ async def test_what_is_no_picture_is_saved(files: Files, server: Server) -> None
 async def test_picture_is_whole(files: Files) -> None:
     answer = await files.picture(LINK, "one.png", download=False)
 
-    assert [part async for part in answer.body_iterator][0] == PNG
+    assert [part async for part in answer.body_iterator] == [PNG]
     assert "content-disposition" not in answer.headers
 
 

@@ -147,3 +147,17 @@ async def test_pages_work_by_keyboard(browser: Browser, stack: Stack) -> None:
     active.active_element.send_keys(Keys.ENTER)
 
     browser.until(lambda: browser.driver.current_url.endswith("/tasks"))
+
+
+async def test_task_is_submitted_again_with_changes(
+    browser: Browser, stack: Stack, done: str
+) -> None:
+    browser.driver.get(f"{stack.info['console']}/tasks/{done}")
+    browser.until_text(HOSTILE)
+
+    browser.find("a[href^='/playground?from=']").click()
+    assert browser.find("[name=prompt]").get_property("value") == HOSTILE
+    assert browser.find("[name=steps]").get_property("value") == "4"
+    browser.find("[value=submit]").click()
+
+    browser.find("#result .pictures img")
