@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Final
@@ -27,14 +28,16 @@ from darkroom_cli.requests import sdwebui_content
 MARKS: Final = Marks(begin="<!-- console:begin -->", end="<!-- console:end -->")
 TABLE: Final = "darkroom-ledger"
 PAGES: Final = {
-    "overview": "/",
     "tasks": "/tasks",
     "task": "/tasks/lighthouse",
     "playground": "/playground?runtime=sdruntime",
     "dead-letters": "/dead-letters",
     "models": "/models",
     "access": "/access",
+    "overview": "/",  # last, when what ended a moment ago is counted
 }
+PROMPT: Final = "A lighthouse at dusk"
+NAMES: Final = ("boat", "dog", "harbour", "lighthouse")
 SHAPES: Final[tuple[tuple[int, Scheme], ...]] = ((DESK, "light"), (PHONE, "dark"))
 LOADS: Final = 5
 READY: Final = "main section, main form"
@@ -86,7 +89,9 @@ def console(
 
 
 async def _measure(folder: Path, tasks: int, pictures: Path | None) -> list[Shown]:
-    options = Options(folder=Folder(folder), seconds_per_image=0.3, console_port=0)
+    options = Options(
+        folder=Folder(folder), seconds_per_image=0.3, console_port=0, gpu_price=Decimal("0.5")
+    )
     async with stack(options, say) as running:
         await _make_tasks(running, tasks)
         return await asyncio.to_thread(_look, running, pictures)
@@ -96,10 +101,11 @@ async def _make_tasks(running: Running, tasks: int) -> None:
     say(f"making {tasks} tasks")
     await fill(TABLE, records(tasks, tuple(running.queues), running.bucket))
     async with Api(running.endpoint, running.api_key) as api:
-        content = sdwebui_content("A lighthouse at dusk", size=512, seed=7, image=None)
-        wanted = {"runtime": "sdruntime", "tasktype": "text-to-image", "id": "lighthouse"}
-        await api.submit(wanted, content)
-        await api.finished("lighthouse")
+        for seed, name in enumerate(NAMES):
+            content = sdwebui_content(PROMPT, size=512, seed=seed, image=None)
+            wanted = {"runtime": "sdruntime", "tasktype": "text-to-image", "id": name}
+            await api.submit(wanted, content)
+        await api.finished(NAMES[-1])
 
 
 def _look(running: Running, pictures: Path | None) -> list[Shown]:
@@ -123,7 +129,7 @@ def _take(browser: Browser, url: str, name: Path) -> None:
         browser.driver.save_screenshot(str(file))
         # Few colours: a picture of a page stays small, in the repository for good.
         with Image.open(file) as picture:
-            picture.convert("RGB").quantize(128).save(file, optimize=True)
+            picture.convert("RGB").quantize(256).save(file, optimize=True)
 
 
 _DRAWN: Final = "return [...document.images].every((image) => image.complete)"
