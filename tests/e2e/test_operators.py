@@ -71,3 +71,13 @@ async def test_a_task_can_be_submitted_again_by_its_request(
 
     assert request["task"]["content"] == pipeline("first-time", seed=7)["content"]
     assert first.images[0].content == second.images[0].content
+
+
+async def test_the_keys_of_a_stack_are_told_without_themselves(
+    stack: Stack, operator: AsyncDarkroom
+) -> None:
+    async with operator:
+        keys = await operator.keys()
+
+    assert ("embedded", "admin") in {(key.tenant, key.scope) for key in keys}
+    assert stack.info["api_key"] not in str([key.raw for key in keys])

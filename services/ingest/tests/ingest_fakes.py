@@ -29,6 +29,7 @@ from darkroom.router.v1.operators_pb2 import (
     DeadLetterResult,
     Ended,
     GetOverviewResponse,
+    QuotaUse,
     RuntimeOverview,
 )
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
@@ -379,6 +380,10 @@ class FakeOperators:
     """What the router does for operators."""
 
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
+
+    async def quota_use(self, caller: Caller, keys: Sequence[Caller]) -> Sequence[QuotaUse]:
+        self.asked.append(("quota_use", caller.name, [key.name for key in keys]))
+        return [QuotaUse(open_tasks=3, images=7, cost_micros=1_500_000) for _ in keys]
 
     async def overview(self, caller: Caller) -> GetOverviewResponse:
         return overview_of(caller)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from ingest_fakes import CALLER, KEY, UID, World, check_problem, digest, rest
 
-from contracts.keys import KeyScope
+from contracts.keys import Key, KeyScope, Quota
+from ingest.keys import Limits
 
 
 @pytest.fixture
@@ -156,3 +159,48 @@ async def test_dead_letters_are_for_operators(world: World, scope: KeyScope) -> 
             )
             check_problem(answer, 403, "forbidden")
     assert world.operators.asked == []
+
+
+async def test_keys_are_told_with_what_they_have_used_and_without_themselves(
+    world: World,
+) -> None:
+    quota = Quota(open_tasks=50, daily_images=1000, monthly_budget=Decimal(25))
+    end = datetime(2027, 1, 31, tzinfo=UTC)
+    bot = Key(name="bot", tenant="studio", sha256="0" * 64, quota=quota, expires_at=end)
+    keys = [
+        Key(name="tests", tenant="studio", sha256=digest(KEY), scope=KeyScope.ADMIN, burst=9),
+        bot,
+        Key(name="zoo", tenant="rival", sha256="1" * 64),
+    ]
+    world.gate.replace(Limits(rate_per_second=30, burst=50, replicas=4).callers(keys))
+    async with rest(world) as client:
+        answer = await client.get("/v1/keys")
+
+    first, second, third = answer.json()["keys"]
+    assert (first["name"], first["quotas"], first["burst"]) == ("zoo", [], 50)
+    assert (third["name"], third["scope"], third["burst"]) == ("tests", "admin", 9)
+    assert {name: second[name] for name in second if name != "quotas"} == {
+        "name": "bot",
+        "tenant": "studio",
+        "scope": "submit",
+        "rate_per_second": 30.0,
+        "burst": 50,
+        "expires_at": "2027-01-31T00:00:00.000Z",
+    }
+    states = [(each["quota"], each["limit"], each["used"]) for each in second["quotas"]]
+    assert states == [
+        ("open_tasks", "50", "3"),
+        ("daily_images", "1000", "7"),
+        ("monthly_budget", "25", "1.500000"),
+    ]
+    resets = [each["resets_at"] for each in second["quotas"]]
+    assert resets[0] is None
+    assert all(moment.endswith("T00:00:00.000Z") for moment in resets[1:])
+    assert world.operators.asked == [("quota_use", "tests", ["bot"])]
+    assert "0" * 64 not in answer.text
+    assert digest(KEY) not in answer.text
+
+
+async def test_keys_are_for_operators(world: World) -> None:
+    async with rest(world) as client:
+        check_problem(await client.get("/v1/keys"), 403, "forbidden")

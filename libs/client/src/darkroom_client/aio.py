@@ -23,6 +23,7 @@ from darkroom_client.results import (
     DeadLetter,
     DeadLetterResult,
     Delivery,
+    Key,
     Model,
     NewSecret,
     Overview,
@@ -247,6 +248,10 @@ class AsyncDarkroom:
     async def overview(self) -> Overview:
         """How each runtime does: its queue, its last hour, and today."""
         return await self._call(calls.overview())
+
+    async def keys(self) -> list[Key]:
+        """The API keys of all tenants and what they have used, for a key of scope `admin`."""
+        return await self._call(calls.keys())
 
     async def dead_letters(
         self, *, runtime: str | None = None, limit: int = PAGE

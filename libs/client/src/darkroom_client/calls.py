@@ -18,6 +18,7 @@ from darkroom_client.results import (
     DeadLetter,
     DeadLetterResult,
     Delivery,
+    Key,
     Model,
     NewSecret,
     Overview,
@@ -164,6 +165,11 @@ def usage(from_: date, to: date, group_by: GroupBy) -> Call[Usage]:
 def overview() -> Call[Overview]:
     """How the runtimes do."""
     return Call(Overview.model_validate, "/v1/overview")
+
+
+def keys() -> Call[list[Key]]:
+    """The API keys."""
+    return Call(lambda answer: list(map(Key.model_validate, answer["keys"])), "/v1/keys")
 
 
 def dead_letters(runtime: str | None, limit: int) -> Call[list[DeadLetter]]:

@@ -225,6 +225,27 @@ class DeadLetterResult(Record):
     reason: str | None = Field(default=None, description="Why it is kept.")
 
 
+class Quota(Record):
+    """How much of one quota of a key is used."""
+
+    quota: str
+    limit: Decimal
+    used: Decimal
+    resets_at: datetime | None = None
+
+
+class Key(Record):
+    """An API key, without the key itself."""
+
+    name: str
+    tenant: str
+    scope: str = ""
+    rate_per_second: float | None = None
+    burst: int | None = None
+    quotas: tuple[Quota, ...] = ()
+    expires_at: datetime | None = None
+
+
 class TasksPage(Record):
     """Some tasks, newest first; `cursor` asks for those that follow, None after the last."""
 

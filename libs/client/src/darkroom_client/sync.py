@@ -25,6 +25,7 @@ from darkroom_client.results import (
     DeadLetter,
     DeadLetterResult,
     Delivery,
+    Key,
     Model,
     NewSecret,
     Overview,
@@ -245,6 +246,10 @@ class Darkroom:
     def overview(self) -> Overview:
         """How each runtime does: its queue, its last hour, and today."""
         return self._call(calls.overview())
+
+    def keys(self) -> list[Key]:
+        """The API keys of all tenants and what they have used, for a key of scope `admin`."""
+        return self._call(calls.keys())
 
     def dead_letters(
         self, *, runtime: str | None = None, limit: int = PAGE

@@ -18,6 +18,7 @@ from darkroom.router.v1.operators_pb2 import (
     DeadLetter,
     DeadLetterResult,
     GetOverviewResponse,
+    QuotaUse,
 )
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
 from darkroom.task.v1.task_pb2 import TaskRecord
@@ -110,6 +111,10 @@ class Operators(Protocol):
         self, caller: Caller, runtime: str, messages: Sequence[str] | None
     ) -> Sequence[DeadLetterResult]:
         """Throw away what was parked; None: all of it."""
+        ...
+
+    async def quota_use(self, caller: Caller, keys: Sequence[Caller]) -> Sequence[QuotaUse]:
+        """How much each of some keys has used."""
         ...
 
 

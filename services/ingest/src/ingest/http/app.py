@@ -79,7 +79,7 @@ def rest_app(
     native = Tasks(router=router, watches=watches, make_uid=make_uid, patience=native_wait)
     add_native(app, native, models, bodies)
     add_webhooks(app, webhooks, router, bodies)
-    add_operators(app, operators, bodies)
+    add_operators(app, operators, gate, bodies)
     _add_catalogues(app, router, models)
     _add_description(app)
     app.router.routes.extend(ops_routes(health))

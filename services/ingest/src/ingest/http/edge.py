@@ -33,6 +33,7 @@ _OPERATIONS: Final = {
     "/v1/models": "list_models",
     "/v1/usage": "get_usage",
     "/v1/overview": "get_overview",
+    "/v1/keys": "list_keys",
     "/v1/dead-letters": "list_dead_letters",
     "/v1/dead-letters/redrive": "redrive_dead_letters",
     "/v1/dead-letters/purge": "purge_dead_letters",
@@ -61,6 +62,7 @@ _CHANGING_WEBHOOKS: Final = {
 _ADMINISTERING: Final = frozenset(
     {
         *_CHANGING_WEBHOOKS.values(),
+        "list_keys",
         "list_dead_letters",
         "redrive_dead_letters",
         "purge_dead_letters",
