@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from contracts.ids import Uid
 from contracts.keys import KeyScope
 from contracts.state import TaskState
-from darkroom.modelsync.v1.modelsync_pb2 import Model
+from darkroom.modelsync.v1.modelsync_pb2 import CreateUploadResponse, Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
 from darkroom.router.v1.operators_pb2 import (
     DeadLetter,
@@ -50,7 +50,7 @@ from ingest.keys import Gate
 from ingest.metrics import Metrics
 from ingest.rpc import SERVICE, TaskRpc
 from ingest.watch import Watches
-from servicekit.errors import RejectedError
+from servicekit.errors import FieldError, RejectedError
 from servicekit.health import Health
 from servicekit.listen import free_port
 from servicekit.rpc import serving
@@ -276,6 +276,15 @@ def change(sequence: int, **changes: Any) -> Change:
 @dataclass
 class FakeModels:
     """A catalogue of one good and one bad file."""
+
+    asked: list[tuple[str, int]] = field(default_factory=list)
+
+    async def upload(self, name: str, size_bytes: int) -> CreateUploadResponse:
+        self.asked.append((name, size_bytes))
+        if "/" not in name:
+            wrong = (FieldError("name", "name is none"),)
+            raise RejectedError("name is none", code="invalid_request", errors=wrong)
+        return CreateUploadResponse(url=f"https://bucket?{SIGNATURE}", expires_at=stamp(5))
 
     async def models(self) -> tuple[Model, ...]:
         return (

@@ -22,6 +22,7 @@ OPERATIONS = {
     ("/v1/tasks/{id}/request", "get"),
     ("/v1/runtimes", "get"),
     ("/v1/models", "get"),
+    ("/v1/models", "post"),
     ("/v1/usage", "get"),
     ("/v1/overview", "get"),
     ("/v1/keys", "get"),

@@ -26,6 +26,7 @@ from darkroom_client.results import (
     Runtime,
     Task,
     TasksPage,
+    UploadTarget,
     Usage,
     Webhook,
 )
@@ -154,6 +155,11 @@ def runtimes() -> Call[list[Runtime]]:
 def models() -> Call[list[Model]]:
     """The catalogue."""
     return Call(lambda answer: list(map(Model.model_validate, answer["models"])), "/v1/models")
+
+
+def upload_target(name: str, size: int) -> Call[UploadTarget]:
+    """A URL that takes one model file."""
+    return _posted(UploadTarget.model_validate, "/v1/models", {"name": name, "bytes": size})
 
 
 def usage(from_: date, to: date, group_by: GroupBy) -> Call[Usage]:

@@ -134,6 +134,13 @@ class Model(Record):
     problem: str | None = None
 
 
+class UploadTarget(Record):
+    """Where a model file is sent."""
+
+    upload_url: str = Field(repr=False)
+    expires_at: datetime
+
+
 class Money(Record):
     """An amount of a currency."""
 

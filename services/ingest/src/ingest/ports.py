@@ -12,7 +12,7 @@ from typing import Protocol
 
 from contracts.keys import Key
 from contracts.state import TaskState
-from darkroom.modelsync.v1.modelsync_pb2 import Model
+from darkroom.modelsync.v1.modelsync_pb2 import CreateUploadResponse, Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
 from darkroom.router.v1.operators_pb2 import (
     DeadLetter,
@@ -134,6 +134,10 @@ class Models(Protocol):
 
     async def models(self) -> Sequence[Model]:
         """All models, by kind and then by name."""
+        ...
+
+    async def upload(self, name: str, size_bytes: int) -> CreateUploadResponse:
+        """A URL that takes one model file of that name and size."""
         ...
 
 

@@ -40,6 +40,8 @@ _OPERATIONS: Final = {
     "/openapi.json": "openapi",
     "/docs": "docs",
 }
+_POSTED: Final = {("POST", "/v1/models"): "create_upload"}
+_OF_TASK: Final = {"events": "watch_task", "request": "get_task_request"}
 _FOR_OPERATORS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _SECRET: Final = ["authorization", "cookie", "idempotency-key", "x-api-key"]
 _KEYLESS: Final = frozenset({"openapi", "docs"})
@@ -62,6 +64,7 @@ _CHANGING_WEBHOOKS: Final = {
 _ADMINISTERING: Final = frozenset(
     {
         *_CHANGING_WEBHOOKS.values(),
+        "create_upload",
         "list_keys",
         "list_dead_letters",
         "redrive_dead_letters",
@@ -75,14 +78,15 @@ def operation_of(method: str, path: str) -> str:
     if native := native_call(path):
         return native.operation
     if path.startswith("/v1/tasks/"):
-        if path.endswith("/events"):
-            return "watch_task"
-        if path.endswith("/request"):
-            return "get_task_request"
-        return "cancel_task" if method == "DELETE" else "get_task"
+        return _task_operation(method, path)
     if path.startswith("/v1/webhooks"):
         return _webhook_operation(method, path)
-    return _OPERATIONS.get(path, "unknown")
+    return _POSTED.get((method, path)) or _OPERATIONS.get(path, "unknown")
+
+
+def _task_operation(method: str, path: str) -> str:
+    action = (*path.split("/"), "")[4]  # a task may be called like one of them
+    return _OF_TASK.get(action) or ("cancel_task" if method == "DELETE" else "get_task")
 
 
 def _webhook_operation(method: str, path: str) -> str:
