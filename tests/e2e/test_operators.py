@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
+import struct
 import time
 
 import pytest
 from harness import Stack, pipeline
 
-from darkroom_client import AsyncDarkroom, RuntimeOverview
+from darkroom_client import AsyncDarkroom, InvalidRequest, RuntimeOverview
 
 SOON = 60  # seconds
 
@@ -71,3 +74,36 @@ async def test_a_task_can_be_submitted_again_by_its_request(
 
     assert request["task"]["content"] == pipeline("first-time", seed=7)["content"]
     assert first.images[0].content == second.images[0].content
+
+
+async def test_the_keys_of_a_stack_are_told_without_themselves(
+    stack: Stack, operator: AsyncDarkroom
+) -> None:
+    async with operator:
+        keys = await operator.keys()
+
+    assert ("embedded", "admin") in {(key.tenant, key.scope) for key in keys}
+    assert stack.info["api_key"] not in str([key.raw for key in keys])
+
+
+async def test_a_model_that_is_sent_is_in_the_catalogue(operator: AsyncDarkroom) -> None:
+    tensor = {"dtype": "U8", "shape": [8], "data_offsets": [0, 8]}
+    header = json.dumps({"weight": tensor}).encode()
+    content = struct.pack("<Q", len(header)) + header + bytes(8)
+    sent: list[tuple[int, int]] = []
+    async with operator:
+        await operator.upload_model(
+            io.BytesIO(content),
+            "Lora/sent.safetensors",
+            progress=lambda *told: sent.append(told),
+        )
+        with pytest.raises(InvalidRequest) as refused:
+            await operator.upload_model(io.BytesIO(content), "../sent.safetensors")
+        deadline = time.monotonic() + SOON
+        while not (found := [m for m in await operator.models() if m.kind == "Lora"]):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.5)
+
+    assert sent == [(len(content), len(content))]
+    assert [error.field for error in refused.value.errors] == ["name"]
+    assert [(model.name, model.valid) for model in found] == [("sent.safetensors", True)]

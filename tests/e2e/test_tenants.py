@@ -19,6 +19,8 @@ from darkroom_cli.embedded.folder import Folder
 
 # What an operation that is not of one task answers to everybody.
 FOR_OPERATORS = {
+    ("post", "/v1/models"),
+    ("get", "/v1/keys"),
     ("get", "/v1/dead-letters"),
     ("post", "/v1/dead-letters/redrive"),
     ("post", "/v1/dead-letters/purge"),

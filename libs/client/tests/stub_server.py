@@ -101,7 +101,7 @@ def stub_server() -> Iterator[StubServer]:
             self.end_headers()
             self.wfile.write(reply.content)
 
-        do_GET = do_POST = do_DELETE = answer  # noqa: N815  # the base class names them
+        do_GET = do_POST = do_DELETE = do_PUT = answer  # noqa: N815  # the base class names them
 
         def log_message(self, *_: object) -> None:
             pass

@@ -82,3 +82,15 @@ def test_request_of_a_task_is_what_submit_takes(darkroom: Any, server: StubServe
         darkroom.task_request("second")
 
     assert json.loads(server.asked[1].body) == body
+
+
+def test_keys_are_typed_and_quotas_exact(darkroom: Any, server: StubServer) -> None:
+    quota = {"quota": "monthly_budget", "limit": "25", "used": "0.1", "resets_at": None}
+    key = {"name": "bot", "tenant": "studio", "scope": "submit", "rate_per_second": 30,
+           "burst": 50, "quotas": [quota], "expires_at": None}  # fmt: skip
+    server.on("GET /v1/keys", Reply({"keys": [key]}))
+
+    [found] = darkroom.keys()
+
+    assert (found.name, found.burst, found.expires_at) == ("bot", 50, None)
+    assert found.quotas[0].used == Decimal("0.1")

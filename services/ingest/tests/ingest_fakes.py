@@ -22,13 +22,14 @@ from starlette.types import ASGIApp
 from contracts.ids import Uid
 from contracts.keys import KeyScope
 from contracts.state import TaskState
-from darkroom.modelsync.v1.modelsync_pb2 import Model
+from darkroom.modelsync.v1.modelsync_pb2 import CreateUploadResponse, Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
 from darkroom.router.v1.operators_pb2 import (
     DeadLetter,
     DeadLetterResult,
     Ended,
     GetOverviewResponse,
+    QuotaUse,
     RuntimeOverview,
 )
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
@@ -49,7 +50,7 @@ from ingest.keys import Gate
 from ingest.metrics import Metrics
 from ingest.rpc import SERVICE, TaskRpc
 from ingest.watch import Watches
-from servicekit.errors import RejectedError
+from servicekit.errors import FieldError, RejectedError
 from servicekit.health import Health
 from servicekit.listen import free_port
 from servicekit.rpc import serving
@@ -276,6 +277,15 @@ def change(sequence: int, **changes: Any) -> Change:
 class FakeModels:
     """A catalogue of one good and one bad file."""
 
+    asked: list[tuple[str, int]] = field(default_factory=list)
+
+    async def upload(self, name: str, size_bytes: int) -> CreateUploadResponse:
+        self.asked.append((name, size_bytes))
+        if "/" not in name:
+            wrong = (FieldError("name", "name is none"),)
+            raise RejectedError("name is none", code="invalid_request", errors=wrong)
+        return CreateUploadResponse(url=f"https://bucket?{SIGNATURE}", expires_at=stamp(5))
+
     async def models(self) -> tuple[Model, ...]:
         return (
             Model(
@@ -379,6 +389,10 @@ class FakeOperators:
     """What the router does for operators."""
 
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
+
+    async def quota_use(self, caller: Caller, keys: Sequence[Caller]) -> Sequence[QuotaUse]:
+        self.asked.append(("quota_use", caller.name, [key.name for key in keys]))
+        return [QuotaUse(open_tasks=3, images=7, cost_micros=1_500_000) for _ in keys]
 
     async def overview(self, caller: Caller) -> GetOverviewResponse:
         return overview_of(caller)

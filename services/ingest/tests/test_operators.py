@@ -1,12 +1,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from ingest_fakes import CALLER, KEY, UID, World, check_problem, digest, rest
+from ingest_fakes import (
+    CALLER,
+    KEY,
+    SIGNATURE,
+    UID,
+    World,
+    check_problem,
+    digest,
+    rest,
+    task_with,
+)
 
-from contracts.keys import KeyScope
+from contracts.keys import Key, KeyScope, Quota
+from ingest.keys import Limits
 
 
 @pytest.fixture
@@ -156,3 +169,103 @@ async def test_dead_letters_are_for_operators(world: World, scope: KeyScope) -> 
             )
             check_problem(answer, 403, "forbidden")
     assert world.operators.asked == []
+
+
+async def test_keys_are_told_with_what_they_have_used_and_without_themselves(
+    world: World,
+) -> None:
+    quota = Quota(open_tasks=50, daily_images=1000, monthly_budget=Decimal(25))
+    end = datetime(2027, 1, 31, tzinfo=UTC)
+    bot = Key(name="bot", tenant="studio", sha256="0" * 64, quota=quota, expires_at=end)
+    keys = [
+        Key(name="tests", tenant="studio", sha256=digest(KEY), scope=KeyScope.ADMIN, burst=9),
+        bot,
+        Key(name="zoo", tenant="rival", sha256="1" * 64),
+    ]
+    world.gate.replace(Limits(rate_per_second=30, burst=50, replicas=4).callers(keys))
+    async with rest(world) as client:
+        answer = await client.get("/v1/keys")
+
+    first, second, third = answer.json()["keys"]
+    assert (first["name"], first["quotas"], first["burst"]) == ("zoo", [], 50)
+    assert (third["name"], third["scope"], third["burst"]) == ("tests", "admin", 9)
+    assert {name: second[name] for name in second if name != "quotas"} == {
+        "name": "bot",
+        "tenant": "studio",
+        "scope": "submit",
+        "rate_per_second": 30.0,
+        "burst": 50,
+        "expires_at": "2027-01-31T00:00:00.000Z",
+    }
+    states = [(each["quota"], each["limit"], each["used"]) for each in second["quotas"]]
+    assert states == [
+        ("open_tasks", "50", "3"),
+        ("daily_images", "1000", "7"),
+        ("monthly_budget", "25", "1.500000"),
+    ]
+    resets = [each["resets_at"] for each in second["quotas"]]
+    assert resets[0] is None
+    assert all(moment.endswith("T00:00:00.000Z") for moment in resets[1:])
+    assert world.operators.asked == [("quota_use", "tests", ["bot"])]
+    assert "0" * 64 not in answer.text
+    assert digest(KEY) not in answer.text
+
+
+async def test_keys_are_for_operators(world: World) -> None:
+    async with rest(world) as client:
+        check_problem(await client.get("/v1/keys"), 403, "forbidden")
+
+
+async def test_a_url_for_a_model_file_is_told_once(
+    admin: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with rest(admin) as client:
+        answer = await client.post("/v1/models", json={"name": "Lora/a.pt", "bytes": 9})
+
+    assert answer.json() == {
+        "upload_url": f"https://bucket?{SIGNATURE}",
+        "expires_at": "2026-01-02T03:04:05.000Z",
+    }
+    assert answer.headers["cache-control"] == "no-store"
+    assert admin.models.asked == [("Lora/a.pt", 9)]
+    assert SIGNATURE not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"bytes": 1}, "name"),
+        ({"name": "Lora/a.pt"}, "bytes"),
+        ({"name": "Lora/a.pt", "bytes": 0}, "bytes"),
+        ({"name": "Lora/a.pt", "bytes": 5 * 2**30 + 1}, "bytes"),
+        ({"name": "Lora/a.pt", "bytes": "9"}, "bytes"),
+        ({"name": "Lora/a.pt", "bytes": 9, "kind": "Lora"}, "kind"),
+        ({"name": "a.pt", "bytes": 9}, "name"),
+    ],
+)
+async def test_a_model_file_that_cannot_be_sent_is_refused(
+    admin: World, body: dict[str, Any], field: str
+) -> None:
+    async with rest(admin) as client:
+        answer = await client.post("/v1/models", json=body)
+    problem = check_problem(answer, 400, "invalid_request")
+    assert [error["field"] for error in problem["errors"]] == [field]
+
+
+async def test_models_are_sent_by_operators_and_seen_by_all(world: World) -> None:
+    async with rest(world) as client:
+        refused = await client.post("/v1/models", json={"name": "Lora/a.pt", "bytes": 9})
+        seen = await client.get("/v1/models")
+
+    check_problem(refused, 403, "forbidden")
+    assert seen.status_code == 200
+
+
+@pytest.mark.parametrize("name", ["events", "request"])
+async def test_a_task_that_is_called_like_an_action_is_not_cancelled_by_who_reads(
+    world: World, name: str
+) -> None:
+    world.router.known = [task_with(id=name)]
+    world.gate.replace({digest(KEY): replace(CALLER, scope=KeyScope.READ)})
+    async with rest(world) as client:
+        check_problem(await client.delete(f"/v1/tasks/{name}"), 403, "forbidden")

@@ -8,7 +8,7 @@ import json
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from model_sync.domain import StoredFile
 from servicekit.errors import FatalError, TransientError
@@ -54,3 +54,10 @@ class FakeModelBucket:
     async def read(self, file: StoredFile, start: int, length: int) -> bytes:
         self.reads.append(file.key)
         return self.objects[file.key][start : start + length]
+
+
+class FakeUploadBucket:
+    """URLs that say what they are for."""
+
+    async def upload_url(self, key: str, size_bytes: int, lasts: timedelta) -> str:
+        return f"https://bucket/{key}?bytes={size_bytes}"

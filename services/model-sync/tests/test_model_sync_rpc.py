@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
-from model_sync_fakes import FakeModelBucket, safetensors
+from model_sync_fakes import FakeModelBucket, FakeUploadBucket, safetensors
 
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from model_sync.catalogue import Catalogue
 from model_sync.rpc import ModelService
+from model_sync.upload import PrepareUpload
 from servicekit.errors import RejectedError, TransientError
 from servicekit.health import Health
 from servicekit.listen import HOST, free_port
@@ -23,7 +24,7 @@ REFRESH = modelsync_pb2.ListModelsRequest(refresh=True)
 @pytest.fixture
 async def stub(catalogue: Catalogue) -> AsyncIterator[ModelServiceAsyncStub]:
     """A client of a model-sync that has a fake bucket."""
-    service = ModelService(catalogue)
+    service = ModelService(catalogue, PrepareUpload(bucket=FakeUploadBucket()))
     address = f"{HOST}:{free_port()}"
     async with (
         serving(
@@ -79,6 +80,17 @@ async def test_a_model_that_does_not_exist_is_refused_with_what_there_is(
         await stub.GetModel(asked, timeout=60)
     assert str(caught.value) == "there is no Lora model 'c'; there are: a.pt, b.pt"
     assert caught.value.code == "model_not_found"
+
+
+async def test_an_upload_is_prepared(stub: ModelServiceAsyncStub) -> None:
+    asked = modelsync_pb2.CreateUploadRequest(name="Lora/a.pt", size_bytes=7)
+    answer = await stub.CreateUpload(asked, timeout=60)
+
+    assert answer.url == "https://bucket/Lora/a.pt?bytes=7"
+    assert answer.expires_at.seconds > 0
+    with pytest.raises(RejectedError) as caught, translated("upload"):
+        await stub.CreateUpload(modelsync_pb2.CreateUploadRequest(name="x"), timeout=60)
+    assert caught.value.errors[0].field == "bytes"
 
 
 async def test_a_bucket_that_is_down_is_unavailable_and_asked_once(

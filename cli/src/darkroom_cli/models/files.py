@@ -14,6 +14,7 @@ import yaml
 from darkroom_cli.errors import CommandError
 from darkroom_cli.models import hub
 from modelfiles.formats import FORMATS, LISTED
+from modelfiles.names import check_name
 
 DEFAULT_FOLDER: Final = "Stable-diffusion"
 _FIELDS: Final = {"source", "folder", "filename", "headers", "sha256"}
@@ -67,9 +68,10 @@ def model(
         source = hub.address_of(source)
     if hub.is_hub(source) and "authorization" not in map(str.lower, given):
         given.update(hub.token_header())
-    for what, value in (("folder", folder), ("name", name)):
-        if not value or "/" in value or value.startswith("."):
-            raise CommandError(f"the {what} {value!r} must be one name without /")
+    try:
+        check_name(folder, name)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
     return Model(
         source=source, folder=folder, filename=name, headers=given,
         sha256=_sum(sha256), size_bytes=size_bytes,

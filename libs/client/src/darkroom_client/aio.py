@@ -23,6 +23,7 @@ from darkroom_client.results import (
     DeadLetter,
     DeadLetterResult,
     Delivery,
+    Key,
     Model,
     NewSecret,
     Overview,
@@ -40,6 +41,7 @@ from darkroom_client.transfer import (
     http_request,
     reaching,
 )
+from darkroom_client.uploads import Sent, Source, opened
 from darkroom_client.watching import Event, Watching
 
 T = TypeVar("T")
@@ -236,6 +238,18 @@ class AsyncDarkroom:
         """The files of the model bucket."""
         return await self._call(calls.models())
 
+    async def upload_model(
+        self, source: Source, name: str, *, progress: Sent | None = None
+    ) -> None:
+        """Put a model file, of 5 GiB at most, into the model bucket under a name.
+
+        `source` is a path or a file that is open for reading bytes, `name` such as
+        `Lora/detail.safetensors`; what is there is replaced. `models` tells whether it is
+        valid. For a key of scope `admin`.
+        """
+        with opened(source, progress) as upload:
+            await self._run(self._exchange.upload(upload, name))
+
     async def runtimes(self) -> list[Runtime]:
         """What tasks can be sent to."""
         return await self._call(calls.runtimes())
@@ -247,6 +261,10 @@ class AsyncDarkroom:
     async def overview(self) -> Overview:
         """How each runtime does: its queue, its last hour, and today."""
         return await self._call(calls.overview())
+
+    async def keys(self) -> list[Key]:
+        """The API keys of all tenants and what they have used, for a key of scope `admin`."""
+        return await self._call(calls.keys())
 
     async def dead_letters(
         self, *, runtime: str | None = None, limit: int = PAGE

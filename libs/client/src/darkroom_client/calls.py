@@ -18,6 +18,7 @@ from darkroom_client.results import (
     DeadLetter,
     DeadLetterResult,
     Delivery,
+    Key,
     Model,
     NewSecret,
     Overview,
@@ -25,6 +26,7 @@ from darkroom_client.results import (
     Runtime,
     Task,
     TasksPage,
+    UploadTarget,
     Usage,
     Webhook,
 )
@@ -155,6 +157,11 @@ def models() -> Call[list[Model]]:
     return Call(lambda answer: list(map(Model.model_validate, answer["models"])), "/v1/models")
 
 
+def upload_target(name: str, size: int) -> Call[UploadTarget]:
+    """A URL that takes one model file."""
+    return _posted(UploadTarget.model_validate, "/v1/models", {"name": name, "bytes": size})
+
+
 def usage(from_: date, to: date, group_by: GroupBy) -> Call[Usage]:
     """What was used from one day to another."""
     asked = {"from": from_.isoformat(), "to": to.isoformat(), "group_by": group_by}
@@ -164,6 +171,11 @@ def usage(from_: date, to: date, group_by: GroupBy) -> Call[Usage]:
 def overview() -> Call[Overview]:
     """How the runtimes do."""
     return Call(Overview.model_validate, "/v1/overview")
+
+
+def keys() -> Call[list[Key]]:
+    """The API keys."""
+    return Call(lambda answer: list(map(Key.model_validate, answer["keys"])), "/v1/keys")
 
 
 def dead_letters(runtime: str | None, limit: int) -> Call[list[DeadLetter]]:

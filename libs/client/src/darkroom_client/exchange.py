@@ -27,6 +27,7 @@ from darkroom_client.errors import (
 )
 from darkroom_client.images import Generated, Image
 from darkroom_client.results import Accepted, Task
+from darkroom_client.uploads import Upload
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class Send:
     seconds: float = 0  # to be waited for the answer's first byte, besides the usual
     limit: int = ANSWER_BYTES
     once: bool = False  # not sent again when its answer is lost
+    upload: Upload | None = None  # in place of `body`
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,15 @@ class Exchange:
                 content = yield from self._download(links, number, task)
             images.append(Image(url, content))
         return tuple(images)
+
+    def upload(self, upload: Upload, name: str) -> Steps[None]:
+        """Put a file into the model bucket."""
+        target = yield from self.call(calls.upload_target(name, upload.size))
+        # Without the key, like downloads.
+        headers = {"content-length": str(upload.size)}
+        yield from self._answered(
+            Send("PUT", target.upload_url, headers=headers, upload=upload)
+        )
 
     def _download(self, links: list[str], number: int, task: Task) -> Steps[bytes]:
         if number >= len(links):

@@ -134,6 +134,13 @@ class Model(Record):
     problem: str | None = None
 
 
+class UploadTarget(Record):
+    """Where a model file is sent."""
+
+    upload_url: str = Field(repr=False)
+    expires_at: datetime
+
+
 class Money(Record):
     """An amount of a currency."""
 
@@ -223,6 +230,27 @@ class DeadLetterResult(Record):
     outcome: str
     uid: str | None = Field(default=None, description="The task that is done after all.")
     reason: str | None = Field(default=None, description="Why it is kept.")
+
+
+class Quota(Record):
+    """How much of one quota of a key is used."""
+
+    quota: str
+    limit: Decimal
+    used: Decimal
+    resets_at: datetime | None = None
+
+
+class Key(Record):
+    """An API key, without the key itself."""
+
+    name: str
+    tenant: str
+    scope: str = ""
+    rate_per_second: float | None = None
+    burst: int | None = None
+    quotas: tuple[Quota, ...] = ()
+    expires_at: datetime | None = None
 
 
 class TasksPage(Record):

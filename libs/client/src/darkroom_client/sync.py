@@ -25,6 +25,7 @@ from darkroom_client.results import (
     DeadLetter,
     DeadLetterResult,
     Delivery,
+    Key,
     Model,
     NewSecret,
     Overview,
@@ -42,6 +43,7 @@ from darkroom_client.transfer import (
     http_request,
     reaching,
 )
+from darkroom_client.uploads import Sent, Source, opened
 from darkroom_client.watching import Event, Watching
 
 T = TypeVar("T")
@@ -234,6 +236,16 @@ class Darkroom:
         """The files of the model bucket."""
         return self._call(calls.models())
 
+    def upload_model(self, source: Source, name: str, *, progress: Sent | None = None) -> None:
+        """Put a model file, of 5 GiB at most, into the model bucket under a name.
+
+        `source` is a path or a file that is open for reading bytes, `name` such as
+        `Lora/detail.safetensors`; what is there is replaced. `models` tells whether it is
+        valid. For a key of scope `admin`.
+        """
+        with opened(source, progress) as upload:
+            self._run(self._exchange.upload(upload, name))
+
     def runtimes(self) -> list[Runtime]:
         """What tasks can be sent to."""
         return self._call(calls.runtimes())
@@ -245,6 +257,10 @@ class Darkroom:
     def overview(self) -> Overview:
         """How each runtime does: its queue, its last hour, and today."""
         return self._call(calls.overview())
+
+    def keys(self) -> list[Key]:
+        """The API keys of all tenants and what they have used, for a key of scope `admin`."""
+        return self._call(calls.keys())
 
     def dead_letters(
         self, *, runtime: str | None = None, limit: int = PAGE

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Any, Final
@@ -54,11 +55,24 @@ def http_request(http: httpx.Client | httpx.AsyncClient, send: Send) -> httpx.Re
             send.url,
             headers=dict(send.headers),
             params=dict(send.params) or None,
-            content=send.body,
+            content=_content(http, send),
             timeout=timeout,
         )
     except httpx.InvalidURL as error:
         raise InvalidRequest(f"a link of the server is no URL: {error}") from error
+
+
+def _content(http: httpx.Client | httpx.AsyncClient, send: Send) -> Any:
+    if send.upload is None:
+        return send.body
+    pieces = send.upload.pieces()
+    return _awaited(pieces) if isinstance(http, httpx.AsyncClient) else pieces
+
+
+async def _awaited(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The same, read beside the event loop."""
+    while piece := await asyncio.to_thread(next, pieces, b""):
+        yield piece
 
 
 @contextmanager

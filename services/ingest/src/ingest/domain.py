@@ -76,6 +76,9 @@ class Caller:
     scope: KeyScope = KeyScope.SUBMIT
     quota: Quota = field(default_factory=Quota)
     expires_at: datetime | None = None  # None: never
+    # The rate of the key itself, of all replicas together.
+    key_rate_per_second: float = field(default=0, compare=False)
+    key_burst: int = field(default=0, compare=False)
 
 
 def is_terminal(task: TaskRecord) -> bool:

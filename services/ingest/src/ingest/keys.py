@@ -41,12 +41,15 @@ class Limits:
         return {key.sha256: self._caller(key) for key in keys}
 
     def _caller(self, key: Key) -> Caller:
+        rate, burst = key.rate_per_second or self.rate_per_second, key.burst or self.burst
         return Caller(
             name=key.name,
             tenant=key.tenant,
             scope=key.scope,
-            rate_per_second=(key.rate_per_second or self.rate_per_second) / self.replicas,
-            burst=ceil((key.burst or self.burst) / self.replicas),
+            rate_per_second=rate / self.replicas,
+            burst=ceil(burst / self.replicas),
+            key_rate_per_second=rate,
+            key_burst=burst,
             quota=key.quota,
             expires_at=key.expires_at,
         )
@@ -103,6 +106,11 @@ class Gate:
 
     def _forget_others(self) -> None:
         self._throttle.forget_others([*self._callers.values(), *self._besides.values()])
+
+    def callers(self) -> list[Caller]:
+        """Whoever has a key now, by tenant and name."""
+        known = [*self._callers.values(), *self._besides.values()]
+        return sorted(known, key=lambda caller: (caller.tenant, caller.name))
 
     def room(self, caller: Caller) -> Room:
         """How many requests the caller may make now."""

@@ -12,12 +12,13 @@ from typing import Protocol
 
 from contracts.keys import Key
 from contracts.state import TaskState
-from darkroom.modelsync.v1.modelsync_pb2 import Model
+from darkroom.modelsync.v1.modelsync_pb2 import CreateUploadResponse, Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
 from darkroom.router.v1.operators_pb2 import (
     DeadLetter,
     DeadLetterResult,
     GetOverviewResponse,
+    QuotaUse,
 )
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
 from darkroom.task.v1.task_pb2 import TaskRecord
@@ -112,6 +113,10 @@ class Operators(Protocol):
         """Throw away what was parked; None: all of it."""
         ...
 
+    async def quota_use(self, caller: Caller, keys: Sequence[Caller]) -> Sequence[QuotaUse]:
+        """How much each of some keys has used."""
+        ...
+
 
 class Notifier(Protocol):
     """Knows of each change of a task."""
@@ -129,6 +134,10 @@ class Models(Protocol):
 
     async def models(self) -> Sequence[Model]:
         """All models, by kind and then by name."""
+        ...
+
+    async def upload(self, name: str, size_bytes: int) -> CreateUploadResponse:
+        """A URL that takes one model file of that name and size."""
         ...
 
 

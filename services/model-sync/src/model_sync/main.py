@@ -11,12 +11,13 @@ from pathlib import Path
 from awsio import clients
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from model_sync.adapters.downloads import S3ModelDownloads
-from model_sync.adapters.s3 import S3ModelBucket
+from model_sync.adapters.s3 import S3ModelBucket, S3UploadBucket
 from model_sync.catalogue import Catalogue
 from model_sync.copying import copy_models
 from model_sync.refresh import keep_fresh
 from model_sync.rpc import ModelService
 from model_sync.settings import Settings
+from model_sync.upload import PrepareUpload
 from servicekit.errors import FatalError, TransientError
 from servicekit.health import Health
 from servicekit.lifecycle import stop_on_signals
@@ -60,7 +61,9 @@ async def serve(settings: Settings) -> None:
             S3ModelBucket(client=s3, bucket=settings.model_bucket),
             max_models=settings.max_models,
         )
-        service = ModelService(catalogue)
+        signing = await stack.enter_async_context(clients.s3(signs_links=True))
+        uploads = S3UploadBucket(client=signing, bucket=settings.model_bucket)
+        service = ModelService(catalogue, PrepareUpload(bucket=uploads))
         health = Health()
         await stack.enter_async_context(
             http_serving(ops_app(health), settings.host, settings.ops_port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,14 @@ class ModelBucket(Protocol):
 
     async def read(self, file: StoredFile, start: int, length: int) -> bytes:
         """`length` bytes from `start`, fewer at the end of the object."""
+        ...
+
+
+class UploadBucket(Protocol):
+    """The same bucket, for those who bring a model."""
+
+    async def upload_url(self, key: str, size_bytes: int, lasts: timedelta) -> str:
+        """A URL that takes one object of that size by PUT; raises `TransientError`."""
         ...
 
 

@@ -7,13 +7,15 @@ from typing import Any
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from model_sync.catalogue import Catalogue
 from model_sync.domain import Model
+from model_sync.upload import PrepareUpload
 
 
 class ModelService(modelsync_pb2_grpc.ModelServiceServicer):
     """Answers the router and ingest; errors become statuses in servicekit.rpc."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, prepare_upload: PrepareUpload) -> None:
         self._catalogue = catalogue
+        self._prepare_upload = prepare_upload
 
     async def ListModels(  # noqa: N802  # gRPC names its methods
         self, request: modelsync_pb2.ListModelsRequest, context: Any
@@ -32,6 +34,15 @@ class ModelService(modelsync_pb2_grpc.ModelServiceServicer):
         """One model."""
         found = await self._catalogue.find(request.kind, request.name)
         return modelsync_pb2.GetModelResponse(model=to_wire(found))
+
+    async def CreateUpload(  # noqa: N802
+        self, request: modelsync_pb2.CreateUploadRequest, context: Any
+    ) -> modelsync_pb2.CreateUploadResponse:
+        """A URL for one file."""
+        upload = await self._prepare_upload(request.name, request.size_bytes)
+        response = modelsync_pb2.CreateUploadResponse(url=upload.url)
+        response.expires_at.FromDatetime(upload.expires_at)
+        return response
 
 
 def to_wire(model: Model) -> modelsync_pb2.Model:

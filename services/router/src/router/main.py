@@ -34,6 +34,7 @@ from router.look_up import LookUp
 from router.operators_rpc import OperatorService
 from router.overview import Overview, Today
 from router.ports import Requests
+from router.quota_use import QuotaUse
 from router.quotas import Quotas
 from router.requests import NoRequests, ReadRequest
 from router.rpc import RouterService
@@ -96,6 +97,7 @@ async def build_services(
     notifier = await stack.enter_async_context(channel(settings.notifier_target))
     ledger = DynamoDbLedger(client=dynamodb, table=settings.table)
     look_up = LookUp(runtimes=runtimes, ledger=ledger)
+    open_tasks = DynamoDbOpenTasks(ledger=ledger)
     claims = S3Claims(client=s3, bucket=settings.claim_bucket)
     told = GrpcNotifier(
         stub=notifier_pb2_grpc.NotifierServiceStub(notifier),
@@ -116,7 +118,7 @@ async def build_services(
         claims=claims,
         notifier=told,
         requests=requests,
-        quotas=Quotas(open_tasks=DynamoDbOpenTasks(ledger=ledger), usage=ledger),
+        quotas=Quotas(open_tasks=open_tasks, usage=ledger),
         output_bucket=settings.output_bucket,
     )
     keys = DynamoDbKeys(client=dynamodb, table=settings.table)
@@ -151,6 +153,7 @@ async def build_services(
             claims=claims,
             output_bucket=settings.output_bucket,
         ),
+        quota_use=QuotaUse(open_tasks=open_tasks, usage=ledger),
     )
     return service, operators
 

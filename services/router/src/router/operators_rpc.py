@@ -9,22 +9,28 @@ from typing import Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from darkroom.router.v1 import operators_pb2, operators_pb2_grpc
+from ledger.open_tasks import Owner
 from ledger.recent import total
 from router.dead_letters import DeadLetters, Listed, Outcome
 from router.overview import Overview, RuntimeOverview
+from router.quota_use import QuotaUse
 from router.wire import read_reader, runtime_to_wire
 
 MOST_DEAD_LETTERS: Final = 200  # in one answer
 MOST_NAMED: Final = 100
+MOST_KEYS: Final = 1000
 SHOWN_BYTES: Final = 8 * 1024  # of the body of a dead letter
 
 
 class OperatorService(operators_pb2_grpc.OperatorServiceServicer):
     """Answers ingest; errors become statuses in servicekit.rpc."""
 
-    def __init__(self, *, overview: Overview, dead_letters: DeadLetters) -> None:
+    def __init__(
+        self, *, overview: Overview, dead_letters: DeadLetters, quota_use: QuotaUse
+    ) -> None:
         self._overview = overview
         self._dead_letters = dead_letters
+        self._quota_use = quota_use
 
     async def GetOverview(  # noqa: N802  # gRPC names its methods
         self, request: operators_pb2.GetOverviewRequest, context: Any
@@ -65,6 +71,16 @@ class OperatorService(operators_pb2_grpc.OperatorServiceServicer):
             read_reader(request.reader), request.runtime, _named(request)
         )
         return operators_pb2.PurgeDeadLettersResponse(results=map(_result, done))
+
+    async def GetQuotaUse(  # noqa: N802
+        self, request: operators_pb2.GetQuotaUseRequest, context: Any
+    ) -> operators_pb2.GetQuotaUseResponse:
+        """How much some keys have used."""
+        keys = [Owner(each.tenant, each.name) for each in request.keys[:MOST_KEYS]]
+        uses = await self._quota_use(read_reader(request.reader), keys)
+        return operators_pb2.GetQuotaUseResponse(
+            uses=[operators_pb2.QuotaUse(**asdict(use)) for use in uses]
+        )
 
 
 def _named(

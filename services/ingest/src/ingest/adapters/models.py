@@ -26,3 +26,8 @@ class GrpcModels:
         request = modelsync_pb2.ListModelsRequest(refresh=True)
         with translated("model-sync.ListModels"):
             return (await self._stub.ListModels(request, timeout=self._seconds)).models
+
+    async def upload(self, name: str, size_bytes: int) -> modelsync_pb2.CreateUploadResponse:
+        request = modelsync_pb2.CreateUploadRequest(name=name, size_bytes=size_bytes)
+        with translated("model-sync.CreateUpload"):
+            return await self._stub.CreateUpload(request, timeout=self._seconds)

@@ -59,6 +59,16 @@ class GrpcOperators:
         with translated("router.PurgeDeadLetters"):
             return (await self._stub.PurgeDeadLetters(request, timeout=self._long)).results
 
+    async def quota_use(
+        self, caller: Caller, keys: Sequence[Caller]
+    ) -> Sequence[operators_pb2.QuotaUse]:
+        request = operators_pb2.GetQuotaUseRequest(
+            reader=reader_of(caller),
+            keys=[operators_pb2.KeyName(tenant=key.tenant, name=key.name) for key in keys],
+        )
+        with translated("router.GetQuotaUse"):
+            return (await self._stub.GetQuotaUse(request, timeout=self._seconds)).uses
+
 
 def _named(messages: Sequence[str] | None) -> operators_pb2.Messages | None:
     return None if messages is None else operators_pb2.Messages(ids=messages)

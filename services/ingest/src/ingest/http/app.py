@@ -19,11 +19,12 @@ from ingest.bodies import Bodies
 from ingest.http import openapi
 from ingest.http.edge import Edge, Front, caller_of
 from ingest.http.manners import Manners, for_browsers
+from ingest.http.models import NewModel, add_models
 from ingest.http.operators import Which, add_operators
 from ingest.http.problems import Problems
 from ingest.http.submissions import NewUid, Submissions, add_submissions
 from ingest.http.tasks import add_tasks
-from ingest.http.views import ModelsView, RuntimesView, UsageView
+from ingest.http.views import RuntimesView, UsageView
 from ingest.http.webhooks import NewWebhook, ReplayRequest, add_webhooks
 from ingest.keys import Gate
 from ingest.metrics import Metrics
@@ -79,8 +80,9 @@ def rest_app(
     native = Tasks(router=router, watches=watches, make_uid=make_uid, patience=native_wait)
     add_native(app, native, models, bodies)
     add_webhooks(app, webhooks, router, bodies)
-    add_operators(app, operators, bodies)
-    _add_catalogues(app, router, models)
+    add_models(app, models, bodies)
+    add_operators(app, operators, gate, bodies)
+    _add_catalogues(app, router)
     _add_description(app)
     app.router.routes.extend(ops_routes(health))
     front = Front(app, Edge(app, gate=gate, problems=problems, metrics=metrics))
@@ -91,7 +93,7 @@ async def _say_nothing(_: Request, __: Exception) -> Response:
     return Response(status_code=_HUNG_UP)  # nobody reads it, but the status is counted
 
 
-def _add_catalogues(app: FastAPI, router: Router, models: Models) -> None:
+def _add_catalogues(app: FastAPI, router: Router) -> None:
     @app.get(
         "/v1/runtimes",
         operation_id="listRuntimes",
@@ -110,18 +112,9 @@ def _add_catalogues(app: FastAPI, router: Router, models: Models) -> None:
     async def get_usage(request: Request, asked: Annotated[Asked, Query()]) -> UsageView:
         return UsageView.of(asked, await find_usage(router, asked, caller_of(request.scope)))
 
-    @app.get(
-        "/v1/models",
-        operation_id="listModels",
-        summary="List the models that can be asked for",
-        responses=openapi.refusals(openapi.READING),
-    )
-    async def list_models() -> ModelsView:
-        return ModelsView.of(await models.models())
-
 
 def _add_description(app: FastAPI) -> None:
-    bodies = (V1Alpha1Request, V1Alpha2Request, NewWebhook, ReplayRequest, Which)
+    bodies = (V1Alpha1Request, V1Alpha2Request, NewWebhook, ReplayRequest, Which, NewModel)
     document = openapi.describe(app, bodies)
     text, html = to_json(document), openapi.page(document)
 

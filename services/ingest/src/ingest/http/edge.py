@@ -33,12 +33,15 @@ _OPERATIONS: Final = {
     "/v1/models": "list_models",
     "/v1/usage": "get_usage",
     "/v1/overview": "get_overview",
+    "/v1/keys": "list_keys",
     "/v1/dead-letters": "list_dead_letters",
     "/v1/dead-letters/redrive": "redrive_dead_letters",
     "/v1/dead-letters/purge": "purge_dead_letters",
     "/openapi.json": "openapi",
     "/docs": "docs",
 }
+_POSTED: Final = {("POST", "/v1/models"): "create_upload"}
+_OF_TASK: Final = {"events": "watch_task", "request": "get_task_request"}
 _FOR_OPERATORS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _SECRET: Final = ["authorization", "cookie", "idempotency-key", "x-api-key"]
 _KEYLESS: Final = frozenset({"openapi", "docs"})
@@ -61,6 +64,8 @@ _CHANGING_WEBHOOKS: Final = {
 _ADMINISTERING: Final = frozenset(
     {
         *_CHANGING_WEBHOOKS.values(),
+        "create_upload",
+        "list_keys",
         "list_dead_letters",
         "redrive_dead_letters",
         "purge_dead_letters",
@@ -73,14 +78,15 @@ def operation_of(method: str, path: str) -> str:
     if native := native_call(path):
         return native.operation
     if path.startswith("/v1/tasks/"):
-        if path.endswith("/events"):
-            return "watch_task"
-        if path.endswith("/request"):
-            return "get_task_request"
-        return "cancel_task" if method == "DELETE" else "get_task"
+        return _task_operation(method, path)
     if path.startswith("/v1/webhooks"):
         return _webhook_operation(method, path)
-    return _OPERATIONS.get(path, "unknown")
+    return _POSTED.get((method, path)) or _OPERATIONS.get(path, "unknown")
+
+
+def _task_operation(method: str, path: str) -> str:
+    action = (*path.split("/"), "")[4]  # a task may be called like one of them
+    return _OF_TASK.get(action) or ("cancel_task" if method == "DELETE" else "get_task")
 
 
 def _webhook_operation(method: str, path: str) -> str:

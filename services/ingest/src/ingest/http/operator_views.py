@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from contracts.cost import amount
+from contracts.keys import KeyScope
 from darkroom.router.v1.operators_pb2 import (
     DeadLetter,
     DeadLetterResult,
@@ -17,6 +18,7 @@ from darkroom.router.v1.operators_pb2 import (
 )
 from darkroom.router.v1.operators_pb2 import RuntimeOverview as Overview
 from ingest.http.views import MoneyView, Time, View
+from ingest.quotas import KnownKey
 
 
 class LastHour(View):
@@ -157,6 +159,59 @@ class DeadLetterResultsView(View):
                     reason=each.reason or None,
                 )
                 for each in results
+            ]
+        )
+
+
+class QuotaView(View):
+    """How much of one quota is used."""
+
+    quota: str = Field(description="`open_tasks`, `daily_images` or `monthly_budget`")
+    limit: str = Field(description="A decimal number: what the key may take.")
+    used: str = Field(description="A decimal number: what it has taken.")
+    resets_at: Time | None = Field(description="When it begins anew; null if tasks must end.")
+
+
+class KeyView(View):
+    """One API key, without the key itself."""
+
+    name: str
+    tenant: str
+    scope: KeyScope
+    rate_per_second: float = Field(description="Of all replicas of ingest together.")
+    burst: int
+    quotas: list[QuotaView] = Field(description="Empty: it has no bounds besides the rate.")
+    expires_at: Time | None = Field(description="Null: never.")
+
+
+class KeysView(View):
+    """The keys of all tenants, by tenant and name; a key that is replaced is there twice."""
+
+    keys: list[KeyView]
+
+    @classmethod
+    def of(cls, known: Sequence[KnownKey]) -> KeysView:
+        """The view of all keys."""
+        return cls(
+            keys=[
+                KeyView(
+                    name=key.caller.name,
+                    tenant=key.caller.tenant,
+                    scope=key.caller.scope,
+                    rate_per_second=key.caller.key_rate_per_second,
+                    burst=key.caller.key_burst,
+                    quotas=[
+                        QuotaView(
+                            quota=state.quota,
+                            limit=state.limit,
+                            used=state.used,
+                            resets_at=state.resets_at,
+                        )
+                        for state in key.quotas
+                    ],
+                    expires_at=key.caller.expires_at,
+                )
+                for key in known
             ]
         )
 

@@ -13,9 +13,16 @@ from ingest.bodies import Bodies
 from ingest.http import openapi
 from ingest.http.body import read_model
 from ingest.http.edge import caller_of
-from ingest.http.operator_views import DeadLetterResultsView, DeadLettersView, OverviewView
+from ingest.http.operator_views import (
+    DeadLetterResultsView,
+    DeadLettersView,
+    KeysView,
+    OverviewView,
+)
+from ingest.keys import Gate
 from ingest.payload import whole_number
 from ingest.ports import Operators
+from ingest.quotas import find_keys
 
 MOST: Final = 200  # messages in one list
 SHOWN: Final = 100
@@ -49,29 +56,9 @@ class Which(BaseModel):
     ) = Field(description="Their ids; null: all, as many as one call can do.")
 
 
-def add_operators(app: FastAPI, operators: Operators, bodies: Bodies) -> None:
+def add_operators(app: FastAPI, operators: Operators, gate: Gate, bodies: Bodies) -> None:
     """Add the routes that tell how a stack does, and those of its dead letters."""
-
-    @app.get(
-        "/v1/overview",
-        operation_id="getOverview",
-        summary="Tell how each runtime does: its queue, its last hour, and today",
-        responses=openapi.refusals(openapi.READING),
-    )
-    async def get_overview(request: Request) -> OverviewView:
-        return OverviewView.of(await operators.overview(caller_of(request.scope)))
-
-    @app.get(
-        "/v1/dead-letters",
-        operation_id="listDeadLetters",
-        summary="List the messages that were parked; a look hides them for a moment",
-        responses=openapi.refusals(openapi.OF_TENANT),
-    )
-    async def list_dead_letters(
-        request: Request, runtime: Runtime = "", limit: Limit = SHOWN
-    ) -> DeadLettersView:
-        caller = caller_of(request.scope)
-        return DeadLettersView.of(await operators.dead_letters(caller, runtime, limit))
+    _add_reading(app, operators, gate)
 
     @app.post(
         "/v1/dead-letters/redrive",
@@ -98,3 +85,35 @@ def add_operators(app: FastAPI, operators: Operators, bodies: Bodies) -> None:
         which, caller = await read_model(Which, request, bodies), caller_of(request.scope)
         runtime = (which.runtime or "").lower()
         return DeadLetterResultsView.of(await operators.purge(caller, runtime, which.messages))
+
+
+def _add_reading(app: FastAPI, operators: Operators, gate: Gate) -> None:
+    @app.get(
+        "/v1/overview",
+        operation_id="getOverview",
+        summary="Tell how each runtime does: its queue, its last hour, and today",
+        responses=openapi.refusals(openapi.READING),
+    )
+    async def get_overview(request: Request) -> OverviewView:
+        return OverviewView.of(await operators.overview(caller_of(request.scope)))
+
+    @app.get(
+        "/v1/dead-letters",
+        operation_id="listDeadLetters",
+        summary="List the messages that were parked; a look hides them for a moment",
+        responses=openapi.refusals(openapi.OF_TENANT),
+    )
+    async def list_dead_letters(
+        request: Request, runtime: Runtime = "", limit: Limit = SHOWN
+    ) -> DeadLettersView:
+        caller = caller_of(request.scope)
+        return DeadLettersView.of(await operators.dead_letters(caller, runtime, limit))
+
+    @app.get(
+        "/v1/keys",
+        operation_id="listKeys",
+        summary="List the API keys of all tenants, and what they have used; never themselves",
+        responses=openapi.refusals(openapi.OF_TENANT),
+    )
+    async def list_keys(request: Request) -> KeysView:
+        return KeysView.of(await find_keys(gate, operators, caller_of(request.scope)))

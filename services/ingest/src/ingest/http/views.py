@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from contracts.callback import Failure
 from contracts.cost import CostView, amount
 from contracts.state import TaskState
-from darkroom.modelsync.v1.modelsync_pb2 import Model
+from darkroom.modelsync.v1.modelsync_pb2 import CreateUploadResponse, Model
 from darkroom.router.v1.router_pb2 import Runtime
 from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.domain import Accepted, Submission, cost_of, percent
@@ -326,3 +326,17 @@ class ModelsView(View):
                 for model in models
             ]
         )
+
+
+class UploadView(View):
+    """Where a model file is sent by PUT, with its size as Content-Length."""
+
+    upload_url: str = Field(description="Whoever has it may send the file, and no other.")
+    expires_at: Time = Field(
+        description="Until then the PUT may begin, or until the credentials that sign it end."
+    )
+
+    @classmethod
+    def of(cls, upload: CreateUploadResponse) -> UploadView:
+        """The view of one upload."""
+        return cls(upload_url=upload.url, expires_at=_moment(upload.expires_at))

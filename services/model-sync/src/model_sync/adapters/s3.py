@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from awsio.errors import translated
@@ -41,3 +42,20 @@ class S3ModelBucket:
             )
             async with answer["Body"] as body:
                 return await body.read()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3UploadBucket:
+    """Signs with the credentials of this process: a URL dies with them, if they die first."""
+
+    client: S3Client
+    bucket: str
+
+    async def upload_url(self, key: str, size_bytes: int, lasts: timedelta) -> str:
+        with translated("s3.presign"):
+            return await self.client.generate_presigned_url(
+                "put_object",
+                # The length is signed, so that nothing larger is taken.
+                Params={"Bucket": self.bucket, "Key": key, "ContentLength": size_bytes},
+                ExpiresIn=int(lasts.total_seconds()),
+            )
