@@ -10,6 +10,7 @@ import pytest
 from darkroom_console.app import console_app
 from darkroom_console.files import Files
 from darkroom_console.stack import Stack
+from darkroom_console.uploads import uploads
 
 HERE = "http://127.0.0.1:8090"
 
@@ -18,9 +19,10 @@ HERE = "http://127.0.0.1:8090"
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """The console of a stack that is not there."""
     stack, files = Stack("http://127.0.0.1:9", "dr_key"), Files()
-    transport = httpx.ASGITransport(console_app(stack, files))
-    async with httpx.AsyncClient(transport=transport, base_url=HERE) as started:
-        yield started
+    async with uploads() as sending:
+        transport = httpx.ASGITransport(console_app(stack, files, sending))
+        async with httpx.AsyncClient(transport=transport, base_url=HERE) as started:
+            yield started
     await stack.client.aclose()
     await files.aclose()
 
@@ -84,6 +86,21 @@ async def test_body_that_is_no_form_is_a_sentence(client: httpx.AsyncClient) -> 
 
     assert answer.status_code == 400
     assert answer.text.startswith('<p class="notice">')
+
+
+async def test_model_that_is_too_large_is_refused_before_it_is_read(
+    client: httpx.AsyncClient,
+) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        raise AssertionError("it was read")
+        yield b""
+
+    headers = {"origin": HERE, "hx-request": "true", "content-length": str(6 * 2**30)}
+
+    answer = await client.post("/models", content=endless(), headers=headers)
+
+    assert answer.status_code == 400
+    assert "more than 5 GiB" in answer.text
 
 
 async def test_page_says_in_a_sentence_that_the_stack_is_gone(

@@ -121,16 +121,17 @@ def test_same_request_for_programs_does_the_same(
     darkroom = tmp_path / "darkroom"
     darkroom.write_text(f'#!/bin/sh\nexec {" ".join(command())} "$@"\n')
     darkroom.chmod(darkroom.stat().st_mode | stat.S_IXUSR)
-    key = {
+    variables = {
         "DARKROOM_API_KEY": stack.info["api_key"],
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(str(Path(each).absolute()) for each in sys.path),
     }
 
     program = [sys.executable, "-c"] if form == "Python" else ["bash", "-ec"]
     ended = subprocess.run(
         [*program, texts[form]],
         cwd=tmp_path,
-        env=environment(key),
+        env=environment(variables),
         capture_output=True,
         text=True,
         check=False,
@@ -171,3 +172,36 @@ def test_refused_webhook_is_told_why(browser: Browser, stack: Stack) -> None:
 
     browser.until_text("url", "#notice")
     assert ["400" in each for each in browser.complaints()] == [True]
+
+
+def test_model_is_uploaded(browser: Browser, stack: Stack, tmp_path: Path) -> None:
+    browser.driver.get(stack.info["console"] + "/models")
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    model = tmp_path / "detail.safetensors"
+    model.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    browser.find("[name=file]").send_keys(str(model))
+    write(browser, "kind", "Lora")
+
+    browser.find("form[hx-post='/models'] button").click()
+
+    browser.until_text("Lora/detail.safetensors is stored.", "#upload")
+    browser.until_text("detail.safetensors", "#live")
+
+
+def test_model_with_a_name_that_none_can_have_is_refused(
+    browser: Browser, stack: Stack, tmp_path: Path
+) -> None:
+    browser.driver.get(stack.info["console"] + "/models")
+    (tmp_path / "notes.txt").write_text("no model")
+    browser.find("[name=file]").send_keys(str(tmp_path / "notes.txt"))
+
+    browser.find("form[hx-post='/models'] button").click()
+
+    browser.until_text("was not stored: ", "#upload")
+
+
+def test_keys_are_listed_and_not_told(browser: Browser, stack: Stack) -> None:
+    browser.driver.get(stack.info["console"] + "/access")
+
+    assert "embedded" in browser.text("[aria-label=Keys]")
+    assert stack.info["api_key"] not in browser.driver.page_source

@@ -28,9 +28,10 @@ from darkroom_console.pages import (
 )
 from darkroom_console.render import HERE, is_part, render
 from darkroom_console.stack import NotToldError, Stack, stack_of
+from darkroom_console.uploads import Uploads
 
 
-def console_app(stack: Stack, files: Files) -> FastAPI:
+def console_app(stack: Stack, files: Files, uploads: Uploads) -> FastAPI:
     """The pages of one stack."""
     app = FastAPI(
         openapi_url=None,
@@ -40,7 +41,7 @@ def console_app(stack: Stack, files: Files) -> FastAPI:
             Middleware(SameOrigin),
         ],
     )
-    app.state.stack, app.state.files = stack, files
+    app.state.stack, app.state.files, app.state.uploads = stack, files, uploads
     for page in (overview, tasks, task, playground, dead_letters, models, access):
         app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))

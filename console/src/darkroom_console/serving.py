@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from darkroom_console.app import console_app
 from darkroom_console.files import Files
 from darkroom_console.stack import Stack
+from darkroom_console.uploads import uploads
 from servicekit.web import http_serving
 
 HOST = "127.0.0.1"
@@ -26,5 +27,7 @@ async def console(
     async with AsyncExitStack() as exits:
         exits.push_async_callback(files.aclose)
         exits.push_async_callback(stack.client.aclose)
-        await exits.enter_async_context(http_serving(console_app(stack, files), HOST, port))
+        sending = await exits.enter_async_context(uploads())
+        app = console_app(stack, files, sending)
+        await exits.enter_async_context(http_serving(app, HOST, port))
         yield

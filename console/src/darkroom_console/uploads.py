@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 from uuid import uuid4
 
@@ -14,24 +14,19 @@ from darkroom_console.stack import NotToldError
 
 KEPT: Final = 20  # that have ended
 
-Progress = Callable[[int], None]
-Send = Callable[[BinaryIO, Progress], Awaitable[object]]
+Progress = Callable[[int, int], None]
+Send = Callable[[BinaryIO, Progress], Awaitable[None]]
 
 
 @dataclass
 class Upload:
-    """One file; `error` tells why it ended without being there."""
+    """One file; when it is `over`, `error` tells why it is not there."""
 
     name: str
     total: int
     sent: int = 0
-    done: bool = False
     error: str = ""
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more happens to it."""
-        return self.done or bool(self.error)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Uploads:
@@ -63,8 +58,8 @@ class Uploads:
             task.cancel()
 
     async def _run(self, upload: Upload, file: BinaryIO, send: Send) -> None:
-        def progress(sent: int) -> None:
-            upload.sent = sent
+        def progress(sent: int, total: int) -> None:
+            upload.sent, upload.total = sent, total
 
         with file:
             try:
@@ -73,11 +68,10 @@ class Uploads:
                 upload.error = "this stack takes no uploads; `darkroom models add` does it"
             except DarkroomError as error:
                 upload.error = error.detail
-            else:
-                upload.sent, upload.done = upload.total, True
+        upload.over.set()
 
     def _forget(self) -> None:
-        ended = [key for key, upload in self._known.items() if upload.ended]
+        ended = [key for key, upload in self._known.items() if upload.over.is_set()]
         for key in ended[:-KEPT]:
             del self._known[key]
 

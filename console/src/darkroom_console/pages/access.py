@@ -41,7 +41,7 @@ async def access(request: Request, span: Annotated[Span, Query()]) -> Response:
     client = stack.client
     last = span.last or datetime.now(UTC).date()
     first = span.first or last.replace(day=1)
-    keys, no_keys = await _if_allowed(stack, client.request("GET", "/v1/keys"))
+    keys, no_keys = await _if_allowed(stack, client.keys())
     webhooks, no_webhooks = await _if_allowed(stack, client.webhooks())
     usage, no_usage = await _if_allowed(stack, client.usage(first, last, group_by=span.by))
     return render(
