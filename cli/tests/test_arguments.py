@@ -5,6 +5,7 @@ import socket
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -13,6 +14,7 @@ from contracts.kinds import RuntimeType
 from darkroom_cli.commands.stack import read_price
 from darkroom_cli.embedded.stack import check_address
 from darkroom_cli.errors import CommandError
+from darkroom_cli.main import app
 from darkroom_cli.requests import comfyui_content, image_argument, sdwebui_content
 from darkroom_cli.runtime_option import parse_runtime, parse_runtimes
 from darkroom_cli.timeline import timeline
@@ -126,3 +128,24 @@ def test_a_price_that_is_none_is_refused_with_what_is_allowed(text: str) -> None
 
 def test_a_price_is_read_to_the_last_digit() -> None:
     assert read_price("0.1") == Decimal("0.1")
+
+
+# Which print JSON anyway, or a document.
+AS_IT_IS = {
+    "submit", "status", "watch", "cancel", "config reference", "config schema", "dlq show",
+    "dlq redrive", "dlq purge",
+}  # fmt: skip
+
+
+def test_every_command_that_prints_prints_json_if_it_is_asked() -> None:
+    without = set()
+
+    def walk(command: Any, *names: str) -> None:
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(inner, *names, name)
+        options = {option for each in command.params for option in each.opts}
+        if not hasattr(command, "commands") and "--json" not in options:
+            without.add(" ".join(names))
+
+    walk(typer.main.get_command(app))
+    assert without <= AS_IT_IS

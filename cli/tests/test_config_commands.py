@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,23 @@ def test_written_file_is_checked_and_kept(tmp_path: Path) -> None:
     assert checked.exit_code == 0
 
 
+def test_init_says_as_json_what_it_wrote(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    given = ("init", "--stack-name", "Art", "--bucket", "models", "--output", file, "--json")
+
+    tried = json.loads(call(*given, "--dry-run").stdout)
+    assert tried["file"] is None
+    assert not file.exists()
+    told = json.loads(call(*given).stdout)
+    assert told == {**tried, "file": str(file)}
+    assert (told["stack_name"], told["bucket"], told["runtime"]) == (
+        "Art",
+        "models",
+        "sdruntime",
+    )
+    assert file.read_text() == told["text"]
+
+
 def test_file_that_is_there_is_replaced_only_by_force(tmp_path: Path) -> None:
     file = written(tmp_path, "mine\n")
 
@@ -175,6 +193,19 @@ def test_cost_shows_the_guide_and_what_is() -> None:
     assert "| **together** |  |  |  | **436.42** | **436.93** |" in done.stdout
     assert "Its text says 436.72" in done.stdout
     assert "| NAT gateways | hours | 2,190 | 0.045 | 98.55 |" in done.stdout
+
+
+def test_cost_is_json_for_programs() -> None:
+    month = json.loads(call("cost", "--json").stdout)
+    assert (month["currency"], month["images"]) == ("USD", "1000000")
+    assert month["guide"]["total"] == "436.93"
+    nat = next(line for line in month["lines"] if line["service"] == "NAT gateways")
+    assert (nat["what"], nat["quantity"], nat["total"]) == ("hours", "2190", "98.55")
+    assert sum(Decimal(line["total"]) for line in month["lines"]) == Decimal(month["total"])
+
+    rates = json.loads(call("cost", "--per-minute", 30, "--per-minute", 600, "--json").stdout)
+    assert [rate["images_a_minute"] for rate in rates] == ["30", "600"]
+    assert [rate["gpu_nodes"] for rate in rates] == [1, 19]
 
 
 def test_prices_are_options_or_a_file(tmp_path: Path) -> None:

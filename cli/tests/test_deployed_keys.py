@@ -127,6 +127,18 @@ def test_a_rotated_key_works_for_a_day_and_a_revoked_one_nowhere(stack: str) -> 
     assert "there is no key 'bot'; there are: bot/2" in gone.stderr
 
 
+def test_what_has_ended_is_removed_from_api_gateway_by_the_next_change(stack: str) -> None:
+    done(stack, "create", "bot", "--tenant", "studio")
+    past = {"expires_at": datetime.now(UTC)}
+
+    DeployedKeys(stack_name=stack).change(
+        "bot", lambda keys: [key.model_copy(update=past) for key in keys]
+    )
+
+    assert passing(stack) == {}
+    assert [key.name for key in known(stack)] == ["bot"]
+
+
 def test_two_operators_at_once_do_not_overwrite_each_other(stack: str) -> None:
     keys = DeployedKeys(stack_name=stack)
     calls: list[int] = []

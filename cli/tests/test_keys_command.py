@@ -133,3 +133,21 @@ def test_a_broken_file_is_told_and_left_as_it_is(folder: Folder) -> None:
     assert result.exit_code == 1
     assert "cannot be used: file: Invalid JSON" in result.stderr
     assert folder.api_keys_file.read_text() == "{"
+
+
+def test_a_revoked_key_is_told_as_json(folder: Folder) -> None:
+    made(folder, "create", "bot", "--tenant", "studio")
+    made(folder, "rotate", "bot")
+
+    rows = json.loads(made(folder, "revoke", "bot", "--json"))
+
+    assert [(row["name"], row["tenant"]) for row in rows] == [("bot", "studio")] * 2
+    assert folder.read_keys() == []
+
+
+def test_a_key_that_is_replaced_ends_no_later_than_it_would_have(folder: Folder) -> None:
+    end = datetime.now(UTC) + timedelta(hours=1)
+    made(folder, "create", "bot", "--tenant", "studio", "--expires", end.isoformat())
+    made(folder, "rotate", "bot")
+
+    assert [key.expires_at for key in folder.read_keys()] == [end, end]

@@ -67,6 +67,23 @@ def test_dry_run_tells_the_commands_and_makes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "place").exists()
 
 
+def test_install_and_remove_say_as_json_what_is_where(tmp_path: Path) -> None:
+    given = ("install", "comfyui", "--device", "cpu", "--dir", tmp_path / "place", "--json")
+
+    (step,) = json.loads(call(*given, "--dry-run").stdout)
+    assert step["title"] == "make it"
+    made = json.loads(call(*given, "--yes").stdout)
+    assert (made["name"], made["state"], made["device"]) == ("comfyui", "installed", "cpu")
+    assert made["folder"] == str(tmp_path / "place")
+    assert made["start"] == f"darkroom up --with comfyui={tmp_path / 'place'}"
+    assert json.loads(call(*given).stdout) == made  # it is there already
+
+    gone = json.loads(
+        call("remove", "comfyui", "--dir", tmp_path / "place", "--yes", "--json").stdout
+    )
+    assert gone == {"name": "comfyui", "folder": str(tmp_path / "place"), "gone": True}
+
+
 def test_licence_that_nobody_accepted_installs_nothing(tmp_path: Path) -> None:
     done = call("install", "comfyui", "--device", "cpu", "--dir", tmp_path / "place")
 

@@ -44,8 +44,10 @@ class Submitted:
     id: str
 
 
-async def demonstrate(running: Running, folder: Folder, console: Console) -> None:
+async def demonstrate(running: Running, folder: Folder, console: Console) -> list[Path]:
     """Submit two tasks, wait for their callbacks, check the images, print the time line.
+
+    Gives the files of the images.
 
     Raises `CommandError` when anything is not as promised.
     """
@@ -58,6 +60,7 @@ async def demonstrate(running: Running, folder: Folder, console: Console) -> Non
                 receive_callbacks(callbacks_url, {task.uid for task in tasks}), name="callbacks"
             )
         callbacks = waiting.result()
+    files = []
     for task in tasks:
         callback = callbacks[task.uid]
         if not callback["result"]:
@@ -65,9 +68,11 @@ async def demonstrate(running: Running, folder: Folder, console: Console) -> Non
         for url in callback["image_url"]:
             file = folder.path / "images" / url.rsplit("/", 1)[1]
             await download(url, file)
+            files.append(file)
             shown = await asyncio.to_thread(described, file)
             console.print(f"{task.title}: {shown}", highlight=False, soft_wrap=True)
     print_timeline(tasks, folder, console)
+    return files
 
 
 async def submit_rest(api: Api) -> Submitted:

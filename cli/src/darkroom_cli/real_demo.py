@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -114,13 +115,15 @@ def planned(runtime: Runtime, device: str, model: str) -> Plan:
 
 async def demonstrate_real(
     running: Running, folder: Folder, console: Console, plan: Plan
-) -> None:
+) -> list[Path]:
     """Have an image made, and another from it; show each with its time, and the time line.
+
+    Gives the files of both.
 
     Raises `CommandError` when anything is not as promised.
     """
     queue = await subscribe_queue(running.result_topic_arn, "darkroom-demo-callbacks")
-    tasks, image = [], None
+    tasks, files, image = [], [], None
     async with Api(running.endpoint, running.api_key) as api:
         for number, prompt in enumerate((PROMPT, ANOTHER_PROMPT), start=1):
             task = await _submit(api, plan, f"real-{number}", prompt, image)
@@ -129,12 +132,14 @@ async def demonstrate_real(
             (image,) = callback["image_url"]
             file = folder.path / "images" / image.rsplit("/", 1)[1]
             await download(image, file)
+            files.append(file)
             shown = await asyncio.to_thread(described, file)
             worked = await _seconds_of_device(callback["output_url"])
             took = f"; {worked:.1f} s on {plan.device}" if worked is not None else ""
             console.print(f"{task.title}: {shown}{took}", highlight=False, soft_wrap=True)
             tasks.append(task)
     print_timeline(tasks, folder, console)
+    return files
 
 
 async def _submit(api: Api, plan: Plan, name: str, prompt: str, image: str | None) -> Submitted:

@@ -83,6 +83,12 @@ def test_what_could_not_be_read_again_is_not_written() -> None:
         write_keys([key, key])
 
 
+def test_a_name_is_of_one_tenant() -> None:
+    other = entry(sha256=digest_of(b"y"), tenant="rival")
+    with pytest.raises(BrokenKeysError, match="different tenants have the same name"):
+        read_keys(text(entry(), other))
+
+
 def test_each_scope_covers_those_before_it() -> None:
     scopes = list(KeyScope)
     for held in scopes:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from ledger_fakes import DONE, FAILED, NOW, new_record
@@ -12,7 +12,7 @@ from contracts.ids import new_uid
 from ledger.dynamodb import DynamoDbLedger
 from ledger.memory import MemoryLedger
 from ledger.record import CANCELLED, Record, Result
-from ledger.usage import Counts, Used
+from ledger.usage import Counts, Used, uid_of, used_by
 
 Counting = MemoryLedger | DynamoDbLedger
 TODAY = NOW.date()
@@ -55,6 +55,15 @@ async def test_tasks_that_end_at_once_are_all_counted(ledger: Counting, tenant: 
 
     (used,) = await ledger.used(TODAY, TODAY, tenant=tenant)
     assert used.counts == Counts(tasks=30, completed=30, images=60)
+    # So many may be counted at a time without getting in each other's way.
+    assert len({uid_of(record) for record in records}) > 1
+
+
+def test_the_day_of_a_task_is_that_in_utc() -> None:
+    late = datetime(2026, 1, 2, 23, 30, tzinfo=UTC)
+    abroad = late.astimezone(timezone(timedelta(hours=2)))
+    assert abroad.date() != late.date()
+    assert used_by(replace(new_record(), finished_at=abroad)).day == late.date()
 
 
 async def test_each_end_is_counted_as_what_it_was(ledger: Counting, tenant: str) -> None:
@@ -80,7 +89,7 @@ async def test_time_and_money_of_tasks_are_summed_up(ledger: Counting, tenant: s
 
 
 async def test_days_keys_and_tenants_are_told_apart(ledger: Counting, tenant: str) -> None:
-    for key, days in (("bot", 0), ("bot", 1), ("bot", 2), ("site", 1)):
+    for key, days in (("bot", 0), ("bot", 1), ("bot", 2), ("site", 1), ("bot-2", 0)):
         record = await ended(ledger, tenant, DONE, key=key, days=days)
         await ledger.mark_callback_sent(record, NOW)
     await ledger.mark_callback_sent(await ended(ledger, f"{tenant}-2", DONE, days=1), NOW)

@@ -18,8 +18,10 @@ import httpx
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from ingest_fakes import CALLER, KEY, UID, digest, stamp, v1alpha1, v1alpha2
+from ingest_fakes import CALLER, KEY, UID, WRONG_KEY, digest, stamp, v1alpha1, v1alpha2
 
+from awsio import clients
+from contracts.ids import new_uid
 from contracts.state import TaskState
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
@@ -34,6 +36,9 @@ from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
 from servicekit.listen import free_port
 from servicekit.rpc import channel, serving
+from testkit.aws import aws
+
+__all__ = ["aws"]
 
 SECOND = timedelta(seconds=1)
 
@@ -93,6 +98,23 @@ class FakeRouterService(router_pb2_grpc.RouterServiceServicer):
         links = [f"https://b/{number}?{request.seconds}" for number in (1, 2)]
         return router_pb2.LinkFilesResponse(image_url=links, output_url="https://b/out")
 
+    async def GetSubmission(  # noqa: N802  # the name in the proto
+        self, request: router_pb2.GetSubmissionRequest, context: Any
+    ) -> router_pb2.GetSubmissionResponse:
+        return router_pb2.GetSubmissionResponse(body_json=request.id.encode())
+
+    async def GetListings(  # noqa: N802  # the name in the proto
+        self, request: router_pb2.GetListingsRequest, context: Any
+    ) -> router_pb2.GetListingsResponse:
+        return router_pb2.GetListingsResponse(etag=f"{request.etag}1", text=b"packed")
+
+    async def ReadFile(  # noqa: N802  # the name in the proto
+        self, request: router_pb2.ReadFileRequest, context: Any
+    ) -> AsyncIterator[router_pb2.ReadFileResponse]:
+        which = str(request.image) if request.HasField("image") else "out"
+        for part in (request.reader.tenant, " ", which):
+            yield router_pb2.ReadFileResponse(part=part.encode())
+
     async def ListTasks(  # noqa: N802  # the name in the proto
         self, request: router_pb2.ListTasksRequest, context: Any
     ) -> router_pb2.ListTasksResponse:
@@ -150,9 +172,12 @@ async def grpc_router(address: str) -> AsyncIterator[GrpcRouter]:
         yield GrpcRouter(opened, timeout=SECOND, submit_timeout=SECOND)
 
 
+QUOTA = {"open_tasks": 5, "daily_images": 6, "monthly_budget": "7.5"}
+
+
 def settings(tmp_path: Path, address: str) -> Settings:
     path = tmp_path / "keys.json"
-    key = {"name": "a", "tenant": "studio", "sha256": digest(KEY)}
+    key = {"name": "a", "tenant": "studio", "sha256": digest(KEY), "quota": QUOTA}
     path.write_text(json.dumps({"keys": [key]}))
     return Settings(
         http_port=free_port(),
@@ -224,12 +249,60 @@ async def test_process_serves_waits_for_its_router_and_finishes_what_it_began(
     assert [r.tenant for r in router.submitted] == ["studio", "studio"]
 
 
+async def test_what_native_clients_are_sent_comes_from_the_router() -> None:
+    async with (
+        neighbours(FakeRouterService(), Health()) as address,
+        grpc_router(address) as router,
+    ):
+        image = b"".join([part async for part in router.file(UID, 0, CALLER)])
+        out = b"".join([part async for part in router.file(UID, None, CALLER)])
+        listings = await router.listings("sdruntime", "e")
+
+    assert (image, out, listings) == (b"studio 0", b"studio out", ("e1", b"packed"))
+
+
 async def test_process_without_keys_ends_with_one_sentence(tmp_path: Path) -> None:
     chosen = settings(tmp_path, "127.0.0.1:1")
     chosen.api_keys_file.unlink()
 
     with pytest.raises(FatalError, match="cannot be used: No such file"):
         await serve(chosen)
+
+
+async def test_process_is_ready_once_it_has_read_the_secret_of_keys(
+    tmp_path: Path, aws: str
+) -> None:
+    router, health = FakeRouterService(), Health()
+    await health.ready()
+    name = f"{new_uid().lower()}-api-keys"
+    async with AsyncExitStack() as stack:
+        address = await stack.enter_async_context(neighbours(router, health))
+        chosen = settings(tmp_path, address).model_copy(
+            update={
+                "api_keys_secret": name,
+                "api_keys_secret_interval": timedelta(milliseconds=5),
+            }
+        )
+        client = await stack.enter_async_context(client_of(chosen))
+        readiness = Readiness(await stack.enter_async_context(channel_to(chosen)))
+        secrets = await stack.enter_async_context(clients.secrets())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(serve(chosen), name="ingest")
+            await readiness.until(False)
+            waiting = await client.get("/readyz")
+            entry = {"name": "b", "tenant": "studio", "sha256": digest(WRONG_KEY)}
+            text = json.dumps({"keys": [entry]})
+            await secrets.create_secret(Name=name, SecretString=text)
+            await readiness.until(True)
+            both = [
+                (await client.get("/v1/runtimes", headers={"x-api-key": key})).status_code
+                for key in (KEY, WRONG_KEY, "another")
+            ]
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    said = {"starting", "the secret of API keys cannot be read"}
+    assert waiting.json()["reason"] in said
+    assert both == [200, 200, 401]
 
 
 async def test_router_gets_every_field_of_a_submission(tmp_path: Path) -> None:
@@ -274,6 +347,7 @@ async def test_router_gets_every_field_of_a_submission(tmp_path: Path) -> None:
         inputs=router_pb2.Inputs(),
         previews="keep",
         include=["cost"],
+        quota=router_pb2.Quota(open_tasks=5, daily_images=6, monthly_budget="7.5"),
         idempotency_key="key 1",
         fingerprint=request.fingerprint,
     )

@@ -95,9 +95,14 @@ async def test_the_images_of_a_day_end_a_keys_day(world: World) -> None:
     await world.submit(task(quota=Quota(daily_images=2)))
 
 
-async def test_images_of_another_key_do_not_count(world: World) -> None:
-    ended = await ended_today(world)
-    await world.submit(replace(task(quota=Quota(daily_images=1)), key="site"))
+@pytest.mark.parametrize(
+    "quota", [Quota(daily_images=1), Quota(monthly_budget=Decimal("0.01"))]
+)
+async def test_what_another_key_has_used_does_not_count(world: World, quota: Quota) -> None:
+    ended = await ended_today(world, micros=1_250_000)
+    with pytest.raises(RejectedError):
+        await world.submit(task(quota=quota))
+    await world.submit(replace(task(quota=quota), key="site"))
     assert ended.key == "bot"
 
 
@@ -114,5 +119,8 @@ async def test_the_money_of_a_month_ends_a_keys_month(world: World) -> None:
         "used": "1.25",
         "resets_at": "2126-02-01T00:00:00Z",
     }
-    world.now += timedelta(days=31)
+    world.now += timedelta(days=20)  # in the same month
+    with pytest.raises(RejectedError):
+        await world.submit(task(quota=Quota(monthly_budget=Decimal("1.25"))))
+    world.now += timedelta(days=11)
     await world.submit(task(quota=Quota(monthly_budget=Decimal("1.25"))))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from router_fakes import CALLBACK_URL, RUNTIMES, FakeFiles, World
+from router_fakes import CALLBACK_URL, RUNTIMES, FakeFiles, World, task
 
 from contracts.callback import Failure
+from contracts.cost import Cost
 from contracts.ids import Uid, new_uid
 from contracts.kinds import Extra, Previews
 from contracts.state import Progress
@@ -338,7 +339,8 @@ async def read(stub: RouterServiceAsyncStub, **asked: Any) -> bytes:
 async def test_a_file_is_read_by_its_place_among_the_images(
     stub: RouterServiceAsyncStub, world: World
 ) -> None:
-    uid = (await stub.SubmitTask(request(), timeout=60)).uid
+    await stub.SubmitTask(request(), timeout=60)
+    (uid,) = world.ledger.records
     result = Result(image_url=("s3://b/1.png", "s3://b/2.png"), output_url="s3://b/x.out")
     await world.ledger.finish(uid, result, NOW)
 
@@ -388,3 +390,59 @@ async def test_who_is_not_of_the_tenant_finds_nothing_by_any_method(
         with pytest.raises(RejectedError) as caught, translated("look"):
             await call
         assert caught.value.code == "task_not_found"
+
+
+async def _used(world: World) -> None:
+    """A task of the tenant has ended and is counted."""
+    record = await world.submit(task())
+    cost = Cost(gpu_ms=1500, micros=500_000, currency="USD")
+    await world.ledger.begin(record.uid, world.now)
+    result = Result(image_url=("s3://b/1.png",), attempt=1, cost=cost)
+    ended, _ = await world.ledger.finish(record.uid, result, world.now)
+    assert ended is not None
+    await world.ledger.mark_callback_sent(ended, world.now)
+
+
+@pytest.mark.parametrize(
+    "quota",
+    [
+        router_pb2.Quota(open_tasks=1),
+        router_pb2.Quota(daily_images=1),
+        router_pb2.Quota(monthly_budget="0.5"),
+    ],
+)
+async def test_each_quota_of_a_request_counts(
+    stub: RouterServiceAsyncStub, world: World, quota: router_pb2.Quota
+) -> None:
+    if quota.open_tasks:
+        await stub.SubmitTask(request(quota=quota), timeout=60)
+    else:
+        await _used(world)
+
+    with pytest.raises(RejectedError) as caught, translated("router.SubmitTask"):
+        await stub.SubmitTask(request(quota=quota), timeout=60)
+    assert caught.value.code == "quota_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("reader", "tenants"),
+    [
+        (router_pb2.Reader(tenant="studio"), ["studio"]),
+        (router_pb2.Reader(tenant="rival"), []),
+        (router_pb2.Reader(), []),
+        (router_pb2.Reader(tenant="rival", all_tenants=True), ["studio"]),
+    ],
+)
+async def test_what_was_used_is_told_to_those_who_may_see_it(
+    stub: RouterServiceAsyncStub,
+    world: World,
+    reader: router_pb2.Reader,
+    tenants: list[str],
+) -> None:
+    await _used(world)
+
+    day = world.now.date().isoformat()
+    asked = router_pb2.GetUsageRequest(reader=reader, first_day=day, last_day=day)
+    answer = await stub.GetUsage(asked, timeout=60)
+    assert [one.tenant for one in answer.used] == tenants
+    assert all(one.images == 1 and one.cost_micros == 500_000 for one in answer.used)

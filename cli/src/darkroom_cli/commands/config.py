@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom_cli.terminal import fail, notes, out
+from darkroom_cli.terminal import AsJson, fail, notes, out, show_json
 
 if TYPE_CHECKING:
     from deployment.check import Checked
@@ -112,6 +112,7 @@ def init(
         "config.yaml"
     ),
     force: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a configuration file to begin with.
 
@@ -132,11 +133,15 @@ def init(
     checked = check(text, region)
     if checked.errors:
         fail("\n".join(finding.text for finding in checked.errors))
-    if dry_run:
+    if not dry_run:
+        _write(output, text, force=force)
+    if as_json:
+        facts = {"stack_name": stack_name, "bucket": wanted.bucket, "runtime": runtime_name}
+        show_json({"file": None if dry_run else str(output), **facts, "text": text})
+    elif dry_run:
         typer.echo(text, nl=False)
-        return
-    _write(output, text, force=force)
-    out.print(f"wrote {output}", markup=False, highlight=False, soft_wrap=True)
+    else:
+        out.print(f"wrote {output}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _write(output: Path, text: str, *, force: bool) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom_cli.terminal import fail
+from darkroom_cli.terminal import AsJson, fail, show_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deployment.cost import Prices
 
 
@@ -69,8 +71,9 @@ def cost(
         typer.Option(metavar="NAME=NUMBER", help="One price; may be repeated."),
     ] = None,
     show_prices: Annotated[
-        bool, typer.Option("--show-prices", help="Print the price list in use.")
+        bool, typer.Option("--show-prices", help="Print the price list in use, as JSON.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell what a month of images costs, as the original guide reckons and as it is.
 
@@ -89,13 +92,22 @@ def cost(
             share = Decimal("0.8") if utilisation is None else utilisation
             rates = [_decimal(rate) for rate in per_minute]
             sizings = [scale.Sizing(rate, seconds_per_image, share, listed) for rate in rates]
-            typer.echo(scale.report(sizings), nl=False)
+            _print(scale.report, scale.figures, sizings, as_json=as_json)
         else:
             share = Decimal(1) if utilisation is None else utilisation
-            work = Work(images, seconds_per_image, share)
-            typer.echo(cost_report.report(work, Stack(starts=starts), listed), nl=False)
+            given = Work(images, seconds_per_image, share), Stack(starts=starts), listed
+            _print(cost_report.report, cost_report.figures, *given, as_json=as_json)
     except ValueError as error:
         fail(error)
+
+
+def _print(
+    report: Callable[..., str], figures: Callable[..., object], *given: object, as_json: bool
+) -> None:
+    if as_json:
+        show_json(figures(*given))
+    else:
+        typer.echo(report(*given), nl=False)
 
 
 def _prices(file: Path | None, changes: list[str]) -> Prices:

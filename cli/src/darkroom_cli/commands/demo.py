@@ -10,7 +10,18 @@ import typer
 
 from contracts.kinds import RuntimeType
 from darkroom_cli.interruption import unless
-from darkroom_cli.terminal import DataDir, attempt, fail, folder_of, out, run, say
+from darkroom_cli.terminal import (
+    AsJson,
+    DataDir,
+    attempt,
+    fail,
+    folder_of,
+    notes,
+    out,
+    run,
+    say,
+    show_json,
+)
 from servicekit.lifecycle import stop_on_signals
 
 if TYPE_CHECKING:
@@ -44,6 +55,7 @@ def demo(
     yes: Annotated[
         bool, typer.Option("--yes", help="Install and fetch what is missing; accept licences.")
     ] = False,
+    as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Run everything once: two tasks in, two images and their callbacks out.
@@ -64,13 +76,15 @@ def demo(
     if not real:
         if model or yes or with_ != "comfyui":
             fail("--with, --model and --yes are for --real")
-        run(_demo(folder_of(data_dir or Path(mkdtemp(prefix="darkroom-demo-")))))
+        made = Path(mkdtemp(prefix="darkroom-demo-")) if data_dir is None else data_dir
+        run(_demo(folder_of(made), as_json=as_json))
         return
     from darkroom_cli.commands.models_get import fetch, wanted_model
     from darkroom_cli.commands.runtime import have_installed
     from darkroom_cli.real_demo import file_of, planned
 
-    attempt(lambda: have_installed(with_, accepted=yes))
+    console = notes if as_json else out
+    attempt(lambda: have_installed(with_, accepted=yes, console=console))
     folder, attached = folder_of(data_dir), attempt(lambda: _server(with_))
     kind, device = attached.runtime.type, _device_of(attached)
     name = model or default_model(kind, device)
@@ -78,7 +92,7 @@ def demo(
     if not _has(folder, file_of(name)):
         wanted = attempt(lambda: wanted_model(name, accept_licence=yes))
         run(fetch(wanted, data_dir=data_dir))
-    run(_real(folder, attached, plan))
+    run(_real(folder, attached, plan, as_json=as_json))
 
 
 def default_model(kind: RuntimeType, device: str) -> str:
@@ -107,23 +121,31 @@ def _has(folder: Folder, file: str) -> bool:
     return (folder.objects(model_bucket_of(STACK)) / "Stable-diffusion" / file).is_file()
 
 
-async def _real(folder: Folder, attached: Attached, plan: Plan) -> None:
+async def _real(folder: Folder, attached: Attached, plan: Plan, *, as_json: bool) -> None:
     from darkroom_cli.embedded.stack import Options, stack
     from darkroom_cli.real_demo import demonstrate_real
 
     options = Options(folder=folder, attached=(attached,))
     with stop_on_signals() as stop:
         async with stack(options, say, stop) as running:
-            await unless(stop, demonstrate_real(running, folder, out, plan))
-    out.print(f"images and logs are in {folder.path}", highlight=False, soft_wrap=True)
+            shown = demonstrate_real(running, folder, notes if as_json else out, plan)
+            images = await unless(stop, shown)
+    _tell(folder, images, as_json=as_json)
 
 
-async def _demo(folder: Folder) -> None:
+async def _demo(folder: Folder, *, as_json: bool) -> None:
     from darkroom_cli.demo import demonstrate
     from darkroom_cli.embedded.stack import Options, stack
 
     options = Options(folder=folder)
     with stop_on_signals() as stop:
         async with stack(options, say, stop) as running:
-            await unless(stop, demonstrate(running, folder, out))
-    out.print(f"images and logs are in {folder.path}", highlight=False, soft_wrap=True)
+            images = await unless(stop, demonstrate(running, folder, notes if as_json else out))
+    _tell(folder, images, as_json=as_json)
+
+
+def _tell(folder: Folder, images: list[Path], *, as_json: bool) -> None:
+    if as_json:
+        show_json({"folder": str(folder.path), "images": [str(image) for image in images]})
+    else:
+        out.print(f"images and logs are in {folder.path}", highlight=False, soft_wrap=True)

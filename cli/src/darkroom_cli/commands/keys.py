@@ -125,17 +125,27 @@ def keys_list(
     show_rows(rows, *columns, "expires_at", wrapped="name")
 
 
-def keys_revoke(name: Name, stack_name: StackName = None, data_dir: DataDir = None) -> None:
+def keys_revoke(
+    name: Name,
+    as_json: AsJson = False,
+    stack_name: StackName = None,
+    data_dir: DataDir = None,
+) -> None:
     """End a key. Tasks that came with it go on.
 
     Example: darkroom keys revoke bot
     """
 
+    ended: list[Key] = []
+
     def without(keys: Sequence[Key]) -> list[Key]:
         _named(keys, name)
+        ended[:] = [key for key in keys if key.name == name]
         return [key for key in keys if key.name != name]
 
     _tried(lambda: _ring(stack_name, data_dir).change(name, without))
+    if as_json:
+        show_json([_row(key) for key in ended])
 
 
 def keys_rotate(

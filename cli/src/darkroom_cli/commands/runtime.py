@@ -13,10 +13,21 @@ import typer
 
 from darkroom_cli.errors import CommandError
 from darkroom_cli.interruption import unless
-from darkroom_cli.terminal import AsJson, attempt, out, run, say, show_json, show_rows
+from darkroom_cli.terminal import (
+    AsJson,
+    attempt,
+    notes,
+    out,
+    run,
+    say,
+    show_json,
+    show_rows,
+)
 from servicekit.lifecycle import stop_on_signals
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from darkroom_cli.runtimes.server import Place, Server, Wish
 
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
@@ -52,6 +63,7 @@ def runtime_install(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it takes and would run; do nothing.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Install a server in an environment of its own; `darkroom up --with NAME` starts it.
 
@@ -68,25 +80,37 @@ def runtime_install(
     server, place, wish = attempt(lambda: _wanted(name, folder, device, version, source))
     if attempt(lambda: _is_there(server, place, wish)):
         say(f"{server.title} is there already: {place.path}")
+        if as_json:
+            _show_installed(server, place)
         return
-    _print_costs(server, place, wish)
+    _print_costs(server, place, wish, notes if as_json else out)
     wish = attempt(lambda: _ready(server, place, wish))
     if dry_run:
-        _print_steps(server, place, wish)
+        _print_steps(server, place, wish, as_json=as_json)
         return
     attempt(lambda: _accept(server, accepted=accepted))
     run(_install(server, place, wish))
+    if as_json:
+        _show_installed(server, place)
 
 
-def have_installed(spec: str, *, accepted: bool) -> None:
-    """Install the server of SERVER[=DIR] as `runtime install` does, unless there is one."""
+def have_installed(spec: str, *, accepted: bool, console: Console) -> None:
+    """Install the server of SERVER[=DIR] as `runtime install` does, unless there is one.
+
+    What that takes is told on `console`.
+    """
     from darkroom_cli.runtimes.installed import installed
 
     name, _, folder = spec.partition("=")
     directory = Path(folder) if folder else None
-    _, place, _ = attempt(lambda: _wanted(name, directory, "auto", None, None))
-    if attempt(lambda: installed(place)) is None:
-        runtime_install(name, directory, "auto", accepted=accepted)
+    server, place, wish = attempt(lambda: _wanted(name, directory, "auto", None, None))
+    if attempt(lambda: installed(place)) is not None:
+        return
+    attempt(lambda: _is_there(server, place, wish))
+    _print_costs(server, place, wish, console)
+    wish = attempt(lambda: _ready(server, place, wish))
+    attempt(lambda: _accept(server, accepted=accepted))
+    run(_install(server, place, wish))
 
 
 def _wanted(
@@ -137,7 +161,7 @@ def _is_there(server: Server, place: Place, wish: Wish) -> bool:
     )
 
 
-def _print_costs(server: Server, place: Place, wish: Wish) -> None:
+def _print_costs(server: Server, place: Place, wish: Wish, console: Console) -> None:
     from darkroom_cli.runtimes.machine import free_gigabytes
 
     free = free_gigabytes(place.path)
@@ -152,7 +176,7 @@ def _print_costs(server: Server, place: Place, wish: Wish) -> None:
         "time": "5 to 30 minutes, most of it for downloads",
     }
     for what, value in rows.items():
-        out.print(f"{what:<9}{value}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{what:<9}{value}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _ready(server: Server, place: Place, wish: Wish) -> Wish:
@@ -165,8 +189,12 @@ def _ready(server: Server, place: Place, wish: Wish) -> Wish:
     return replace(wish, make_venv=venv_maker(server))
 
 
-def _print_steps(server: Server, place: Place, wish: Wish) -> None:
-    for step in server.steps(place, wish):
+def _print_steps(server: Server, place: Place, wish: Wish, *, as_json: bool) -> None:
+    steps = server.steps(place, wish)
+    if as_json:
+        show_json([{"title": step.title, "command": list(step.command)} for step in steps])
+        return
+    for step in steps:
         line = f"{step.title}: {shlex.join(step.command)}"
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -191,6 +219,10 @@ async def _install(server: Server, place: Place, wish: Wish) -> None:
         finished = await unless(stop, install(server, place, wish, say))
     say(f"{server.title} {finished.version} is installed in {place.path}")
     say(f"start it: {_start_command(server, place)}")
+
+
+def _show_installed(server: Server, place: Place) -> None:
+    show_json({**_row(place), "start": _start_command(server, place)})
 
 
 def _start_command(server: Server, place: Place) -> str:
@@ -232,23 +264,35 @@ def _rows(folders: list[Path]) -> list[dict[str, str]]:
     usual = [place_of(server, default_folder()) for server in SERVERS.values()]
     rows = []
     for place in [*usual, *(Place(folder.absolute()) for folder in folders)]:
-        finished = installed(place)
-        if found := finished or unfinished(place):
-            kept = found.model_dump(mode="json", include={"name", "version", "device"})
-            state = "installed" if finished else "unfinished"
-            rows.append({**kept, "state": state, "folder": str(place.path)})
+        if installed(place) or unfinished(place):
+            rows.append(_row(place))
     return rows
 
 
-def runtime_remove(name: Name, folder: Dir = None, yes: Yes = False) -> None:
+def _row(place: Place) -> dict[str, str]:
+    """What is in a folder in which something is."""
+    from darkroom_cli.runtimes.installed import installed, unfinished
+
+    finished = installed(place)
+    found = finished or unfinished(place)
+    kept = found.model_dump(mode="json", include={"name", "version", "device"}) if found else {}
+    state = "installed" if finished else "unfinished"
+    return {**kept, "state": state, "folder": str(place.path)}
+
+
+def runtime_remove(
+    name: Name, folder: Dir = None, yes: Yes = False, as_json: AsJson = False
+) -> None:
     """Remove what `runtime install` made; the checkout of a --source stays as it is.
 
     Example: darkroom runtime remove comfyui
     """
-    attempt(lambda: _remove(name, folder, yes=yes))
+    removed = attempt(lambda: _remove(name, folder, yes=yes))
+    if as_json:
+        show_json(removed)
 
 
-def _remove(name: str, folder: Path | None, *, yes: bool) -> None:
+def _remove(name: str, folder: Path | None, *, yes: bool) -> dict[str, object]:
     from darkroom_cli.embedded.folder import default_folder
     from darkroom_cli.runtimes.installed import installed, place_of, remove, unfinished
     from darkroom_cli.runtimes.known import server_named
@@ -263,7 +307,8 @@ def _remove(name: str, folder: Path | None, *, yes: bool) -> None:
             raise CommandError("say --yes to remove it, for here is no terminal to ask on")
         if not typer.confirm(f"Remove {server.title} {found.version} in {place.path}?"):
             raise CommandError("nothing is removed")
-    if remove(place):
+    if whole := remove(place):
         say(f"{place.path} is gone")
     else:
         say(f"removed, but for what others have put into {place.path}")
+    return {"name": server.name, "folder": str(place.path), "gone": whole}

@@ -53,6 +53,34 @@ def report(work: Work, stack: Stack, prices: Prices) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def figures(work: Work, stack: Stack, prices: Prices) -> dict[str, object]:
+    """Both tables for programs; numbers are texts, so that none is rounded on its way."""
+    guide, all_lines = guide_lines(work, prices), lines(work, stack, prices)
+    return {
+        "currency": prices.currency,
+        "images": str(work.images),
+        "seconds_per_image": str(work.seconds),
+        "utilisation": str(work.utilisation),
+        "lines": [_figures(line) for line in all_lines],
+        "total": str(total(all_lines)),
+        "guide": {
+            "lines": [_figures(line) for line in guide],
+            "total": str(total(guide)),
+            "printed_total": str(guide_total(guide)),
+        },
+    }
+
+
+def _figures(line: Line) -> dict[str, str]:
+    return {
+        "service": line.service,
+        "what": line.dimension,
+        "quantity": str(line.quantity),
+        "price": str(line.price),
+        "total": str(line.total),
+    }
+
+
 def _notes(work: Work, prices: Prices) -> str:
     notes = [
         "The guide charges one of the two SNS requests, and takes 8 KB for a request where its "

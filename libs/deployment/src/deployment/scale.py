@@ -221,6 +221,26 @@ def report(sizings: Sequence[Sizing]) -> str:
     )
 
 
+def figures(sizings: Sequence[Sizing]) -> list[dict[str, object]]:
+    """What each rate needs, for programs; numbers that are not whole are texts."""
+    return [
+        {
+            "images_a_minute": str(each.per_minute),
+            "images_a_month": str(each.images),
+            "gpu_nodes": each.gpu_nodes,
+            "gpu_vcpus": each.gpu_nodes * GPU_VCPUS,
+            "small_nodes": each.small_nodes,
+            "messages_in_flight": each.in_flight,
+            "waiting_at_the_start": each.waiting,
+            "write_units_a_second": each.table_units,
+            "runtimes": each.runtimes,
+            "cost": str(each.cost),
+            "currency": (each.prices or default_prices()).currency,
+        }
+        for each in sizings
+    ]
+
+
 def _rate(value: Decimal) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{float(value):.3g}"  # noqa: PLR2004  # three digits
 

@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 
 WATCH_INTERVAL = timedelta(seconds=1)
 
-SECRET_INTERVAL = timedelta(seconds=30)  # between two looks, each of which costs something
-
 _Stamp = tuple[int, int, int] | None  # time, size and inode; None if there is no file
 
 
@@ -174,7 +172,7 @@ async def watch_secret(
     secret: KeysSecret,
     use: Callable[[list[Key]], None],
     stop: asyncio.Event,
-    interval: timedelta = SECRET_INTERVAL,
+    interval: timedelta,
 ) -> None:
     """Have each new version of the secret used until `stop`.
 

@@ -104,7 +104,8 @@ async def serve(settings: Settings) -> None:
             if secret is None:
                 known.set()
             else:
-                group.create_task(watch_secret(secret, use, stop), name="secret")
+                watching = watch_secret(secret, use, stop, settings.api_keys_secret_interval)
+                group.create_task(watching, name="secret")
             readiness = group.create_task(
                 _become_ready(router, known, health, stop, settings.readiness_interval),
                 name="readiness",

@@ -34,6 +34,8 @@ class Settings(GrpcSettings):
     """Hashes of keys, as `darkroom keys` writes them."""
     api_keys_secret: str = ""
     """Secret of AWS Secrets Manager with more of them, by name or ARN; empty: none."""
+    api_keys_secret_interval: Duration = Field(default=timedelta(seconds=30), ge=_SOON)
+    """Between two looks at that secret, each of which costs something."""
     router_target: str = Field(min_length=1)
     """host:port of the router."""
     model_sync_target: str = Field(min_length=1)
