@@ -121,6 +121,7 @@ def test_every_command_reaches_the_stack_at_an_endpoint(server: Server, key_file
         f"DELETE /dev/v1/tasks/{UID}": task(state="cancelled"),
         "GET /dev/v1/tasks?limit=20": {"tasks": [task()]},
         "GET /dev/v1/models": {"models": []},
+        "GET /dev/v1/dead-letters?limit=200": {"dead_letters": []},
     }
     where = remote(server, key_file)
 
@@ -128,6 +129,7 @@ def test_every_command_reaches_the_stack_at_an_endpoint(server: Server, key_file
     assert json.loads(call("cancel", UID, *where).stdout)["state"] == "cancelled"
     assert json.loads(call("tasks", "--json", *where).stdout) == [task()]
     assert json.loads(call("models", "list", "--json", *where).stdout) == []
+    assert json.loads(call("dlq", "list", "--json", *where).stdout) == []
     watched = call("watch", UID, *where)
     assert (watched.exit_code, watched.stderr.count("answered 404")) == (1, 1)
     assert server.asked[-1][0] == f"GET /dev/v1/tasks/{UID}/events"

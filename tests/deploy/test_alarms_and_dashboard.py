@@ -39,8 +39,10 @@ def widgets(templates: Templates) -> list[dict[str, Any]]:
     return found
 
 
-def test_every_runtime_has_its_four_alarms(alarms: dict[str, dict[str, Any]]) -> None:
-    assert set(alarms) == {
+def test_every_runtime_has_its_four_alarms_and_webhooks_one(
+    alarms: dict[str, dict[str, Any]],
+) -> None:
+    assert set(alarms) == {f"{STACK}/_webhooks-dlq"} | {
         f"{STACK}/{runtime}-{what}"
         for runtime in ("sdruntime", "anymodel", "comfy")
         for what in ("dlq", "oldest-task", "no-results", "failed-share")

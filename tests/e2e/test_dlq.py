@@ -10,6 +10,7 @@ from commands import failed, run
 from harness import Callbacks, Stack, text_to_image
 
 from awsio import clients
+from contracts.ids import new_uid
 
 
 @pytest.fixture
@@ -87,3 +88,27 @@ async def test_purge_throws_away_what_was_named(stack: Stack, parked: str) -> No
 
 def test_purge_of_nothing_in_particular_is_refused(stack: Stack) -> None:
     assert "name one message, or say --all" in failed(*dlq(stack, "purge"))
+
+
+async def test_an_event_that_no_webhook_took_is_sent_again(stack: Stack) -> None:
+    prefix = stack.info["queues"]["sddynamic"].removesuffix("-sddynamic")
+    url = f"{prefix}_webhooks-dlq"
+    said = {"DataType": "String", "StringValue": "given up after 12 tries"}
+    job = {"kind": "event", "tenant": "nobody", "webhook": "wh_1", "uid": new_uid()}
+    async with clients.sqs() as sqs:
+        await sqs.send_message(
+            QueueUrl=url, MessageBody=json.dumps(job), MessageAttributes={"reason": said}
+        )
+
+    [listed] = json.loads(run(*dlq(stack, "list", "--runtime", "webhooks", "--json")))
+    run(*dlq(stack, "redrive", job["uid"], "--runtime", "webhooks"))
+
+    assert (listed["uid"], listed["reason"]) == (job["uid"], "given up after 12 tries")
+    assert run(*dlq(stack, "list", "--runtime", "webhooks", "--json")).strip() == "[]"
+
+
+def test_a_queue_that_is_not_there_is_told_with_those_that_are(stack: Stack) -> None:
+    sentence = failed(*dlq(stack, "list", "--runtime", "nosuch"))
+
+    assert "there is no runtime 'nosuch'; there are: " in sentence
+    assert "webhooks" in sentence

@@ -18,6 +18,11 @@ from darkroom.tasks.v1 import tasks_pb2
 from darkroom_cli.embedded.folder import Folder
 
 # What an operation that is not of one task answers to everybody.
+FOR_OPERATORS = {
+    ("get", "/v1/dead-letters"),
+    ("post", "/v1/dead-letters/redrive"),
+    ("post", "/v1/dead-letters/purge"),
+}
 OF_NOBODY = {("get", "/v1/runtimes"), ("get", "/v1/models")}
 WEBHOOKS = "/v1/webhooks"
 SUBMISSIONS = {("post", "/v1alpha1"), ("post", "/v1alpha2")}
@@ -116,25 +121,52 @@ async def test_no_operation_of_rest_has_another_tenants_webhook(
             await refused_webhook(rival, method, path.replace("{id}", webhook))
 
 
+async def own_usage(rival: httpx.AsyncClient, path: str, _: dict[str, Any]) -> None:
+    told = (await rival.get(path, params={"group_by": "tenant"})).json()
+    assert {each["name"] for each in told["groups"]} <= {"rival"}
+
+
+async def own_overview(rival: httpx.AsyncClient, path: str, _: dict[str, Any]) -> None:
+    seen = (await rival.get(path)).json()
+    hidden = ("queued", "running", "oldest_wait_seconds", "dead_letters")
+    assert {each[name] for each in seen["runtimes"] for name in hidden} == {None}
+    assert seen["webhook_dead_letters"] is None
+
+
+async def own_tasks(rival: httpx.AsyncClient, path: str, task: dict[str, Any]) -> None:
+    listed = (await rival.get(path, params={"limit": 100})).json()
+    assert task["uid"] not in {each["uid"] for each in listed["tasks"]}
+    assert {each["tenant"] for each in listed["tasks"]} <= {"rival"}
+    named = await rival.get(path, params={"tenant": "studio"})
+    assert (named.status_code, named.json()["code"]) == (403, "forbidden")
+
+
+# What tells everybody of their own.
+OWN = {"/v1/usage": own_usage, "/v1/overview": own_overview, "/v1/tasks": own_tasks}
+
+
 async def test_no_operation_of_rest_tells_another_tenant_of_a_task(
     rival: httpx.AsyncClient, task: dict[str, Any]
 ) -> None:
     document = (await rival.get("/openapi.json")).json()
     for path, operations in document["paths"].items():
         for method in operations:
-            if WEBHOOKS in path:
-                continue  # the test before
+            if WEBHOOKS in path or (method, path) in FOR_OPERATORS:
+                continue  # the tests before and after
             if "{id}" in path:
                 await unknown_task(rival, method, path, task)
-            elif path == "/v1/usage":
-                told = (await rival.get(path, params={"group_by": "tenant"})).json()
-                assert {each["name"] for each in told["groups"]} <= {"rival"}
-            elif path == "/v1/tasks":
-                listed = (await rival.get(path, params={"limit": 100})).json()
-                assert task["uid"] not in {each["uid"] for each in listed["tasks"]}
-                assert {each["tenant"] for each in listed["tasks"]} <= {"rival"}
+            elif path in OWN:
+                await OWN[path](rival, path, task)
             else:
                 assert (method, path) in OF_NOBODY | SUBMISSIONS, "not on this list yet"
+
+
+async def test_what_is_for_operators_is_refused_to_everybody_else(
+    rival: httpx.AsyncClient,
+) -> None:
+    for method, path in FOR_OPERATORS:
+        refused = await rival.request(method, path, json={"messages": None})
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden"), path
 
 
 async def test_no_method_of_grpc_tells_another_tenant_of_a_task(

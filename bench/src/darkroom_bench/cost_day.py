@@ -104,6 +104,7 @@ class _World:
             webhooks=NoWebhooks(),
             changes=Changes(),
             limiter=ProgressLimiter(timedelta(seconds=1)),
+            count=lambda _: None,
             now=now,
         )
         listed = node_prices({})["types"][NODE_TYPE]

@@ -71,6 +71,7 @@ async def _one(crowd: Crowd, moment: float) -> float:
         webhooks=NoWebhooks(),
         changes=Changes(),
         limiter=ProgressLimiter(timedelta(seconds=1)),
+        count=lambda _: None,
         now=now,
     )
 

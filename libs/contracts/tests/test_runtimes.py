@@ -32,6 +32,7 @@ def test_the_file_is_read_in_its_order(tmp_path: Path) -> None:
         pytest.param([], "at least 1 item", id="empty"),
         pytest.param([ONE, ONE], "same name", id="twice"),
         pytest.param([{**ONE, "name": "Upper"}], "name", id="upper case"),
+        pytest.param([{**ONE, "name": "webhooks"}], "may be called", id="queue of webhooks"),
         pytest.param([{**ONE, "name": "-a"}], "name", id="dash first"),
         pytest.param([{**ONE, "name": "a" * 51}], "name", id="long"),
         pytest.param([{**ONE, "name": "a\n"}], "name", id="new line"),

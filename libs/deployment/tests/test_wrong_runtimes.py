@@ -40,6 +40,12 @@ WRONG: list[tuple[str, object, str]] = [
     ),
     (f"{FIRST_AT}.name", 3, f"{FIRST}.name: found 3 (a number); allowed: {LABEL}, in quotes"),
     (
+        f"{FIRST_AT}.name",
+        "Webhooks",
+        f"{FIRST}.name: found 'Webhooks'; allowed: another name: it stands for the queue of"
+        " webhooks",
+    ),
+    (
         "modelsRuntime.1",
         {**SECOND, "name": "SDRuntime"},
         "modelsRuntime[1].name: found 'SDRuntime', the name of modelsRuntime[0]"

@@ -50,6 +50,19 @@ async def test_a_transient_failure_arrives_as_one_and_is_not_tried_again_below(
     assert service.calls == 1
 
 
+async def test_a_failure_among_tasks_of_a_handler_is_told_as_its_own_kind(
+    service: FakeModelService, port: int
+) -> None:
+    inner = ExceptionGroup("beside one another", [TransientError(SECRET)])
+    service.error = ExceptionGroup("outer", [inner])
+
+    async with served(service, port), called(port) as (stub, _):
+        with pytest.raises(TransientError) as caught, translated("get"):
+            await stub.GetModel(ASK, timeout=60)
+
+    assert caught.value.details == {"action": "get", "status": "UNAVAILABLE"}
+
+
 @pytest.mark.parametrize("error", [KeyError(SECRET), FatalError(SECRET)])
 async def test_an_unexpected_failure_is_internal_and_keeps_its_text_to_itself(
     service: FakeModelService, port: int, error: Exception, caplog: pytest.LogCaptureFixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -23,6 +24,13 @@ from contracts.keys import KeyScope
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
+from darkroom.router.v1.operators_pb2 import (
+    DeadLetter,
+    DeadLetterResult,
+    Ended,
+    GetOverviewResponse,
+    RuntimeOverview,
+)
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
 from darkroom.task.v1.task_pb2 import TaskProgress, TaskRecord
 from darkroom.tasks.v1 import tasks_pb2_grpc
@@ -109,6 +117,10 @@ class FakeRouter:
     asked: dict[str, Any] = field(default_factory=dict)
     held: dict[str, tuple[str, Submission]] = field(default_factory=dict)
     used: list[Used] = field(default_factory=list)
+    out: bytes = b"{}"
+    offered: bytes = b""  # instead of `offers`, packed
+    offers: dict[str, Any] = field(default_factory=dict)
+    cancelled: list[str] = field(default_factory=list)
     error: Exception | None = None
     serving: bool = True
 
@@ -133,11 +145,24 @@ class FakeRouter:
         task = await self.task(id, caller)
         if is_terminal(task):
             raise RejectedError("the task has ended before", code="already_finished")
+        self.cancelled.append(task.uid)
         return task_with(state=TaskState.CANCELLED)
 
     async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
         self._fail()
         return (f"https://files/{uid}-1.png?{SIGNATURE}&s={seconds}", "https://files/x.out")
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        self._fail()
+        if not self.offers:
+            raise RejectedError("no agent has seen the runtime", code="not_found")
+        text = self.offered or gzip.compress(encode(self.offers))
+        return "e1", b"" if etag else text
+
+    async def file(self, uid: str, image: int | None, caller: Caller) -> AsyncIterator[bytes]:
+        self._fail()
+        yield self.out if image is None else b"image "
+        yield b"" if image is None else str(image).encode()
 
     async def task(self, id: str, caller: Caller) -> TaskRecord:
         self._fail()
@@ -328,6 +353,59 @@ class FakeWebhooks:
         raise RejectedError("there is no such webhook", code="webhook_not_found")
 
 
+def overview_of(caller: Caller) -> GetOverviewResponse:
+    """How `canvas` does; only operators are told of its queue."""
+    seen = RuntimeOverview(
+        runtime=Runtime(name="canvas", type="sdwebui"),
+        last_hour=Ended(tasks=2, completed=1, failed=1, images=4, gpu_ms=1500),
+        minutes=[0] * 59 + [2],
+        today=Ended(tasks=3, images=5, gpu_ms=2000, cost_micros=207, currency="USD"),
+    )
+    if caller.scope is KeyScope.ADMIN:
+        seen.queued, seen.running, seen.dead_letters = 7, 1, 0
+        seen.oldest_wait_seconds = 12.5
+    return GetOverviewResponse(at=stamp(5), runtimes=[seen])
+
+
+@dataclass
+class FakeOperators:
+    """What the router does for operators."""
+
+    asked: list[tuple[str, str, Any]] = field(default_factory=list)
+
+    async def overview(self, caller: Caller) -> GetOverviewResponse:
+        return overview_of(caller)
+
+    async def dead_letters(
+        self, caller: Caller, runtime: str, limit: int
+    ) -> Sequence[DeadLetter]:
+        self.asked.append(("list", runtime, limit))
+        return [
+            DeadLetter(
+                message_id="m1", runtime="canvas", uid=UID, id="a", since=stamp(5),
+                reason="poisoned: given up", body="{}",
+            ),
+            DeadLetter(message_id="m2", runtime="webhooks", since=stamp(6), body="garbage"),
+        ]  # fmt: skip
+
+    async def redrive(
+        self, caller: Caller, runtime: str, messages: Sequence[str] | None
+    ) -> Sequence[DeadLetterResult]:
+        self.asked.append(("redrive", runtime, messages))
+        if runtime == "nosuch":
+            raise RejectedError("there is no runtime 'nosuch'", code="runtime_not_found")
+        return [
+            DeadLetterResult(message_id="m1", outcome="redriven", uid=UID),
+            DeadLetterResult(message_id="m2", outcome="kept", reason="it is no task message"),
+        ]
+
+    async def purge(
+        self, caller: Caller, runtime: str, messages: Sequence[str] | None
+    ) -> Sequence[DeadLetterResult]:
+        self.asked.append(("purge", runtime, messages))
+        return [DeadLetterResult(message_id=each, outcome="purged") for each in messages or ()]
+
+
 @dataclass
 class World:
     """Everything behind the edges."""
@@ -336,6 +414,7 @@ class World:
     models: FakeModels = field(default_factory=FakeModels)
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
     webhooks: FakeWebhooks = field(default_factory=FakeWebhooks)
+    operators: FakeOperators = field(default_factory=FakeOperators)
     streams: int = 10
     make_uid: Callable[[], Uid] = lambda: UID
     patience: timedelta = timedelta(seconds=60)
@@ -345,6 +424,7 @@ class World:
     body_timeout: timedelta = timedelta(seconds=60)
     body_bytes: int = 64 * 2**20
     cors_origins: tuple[str, ...] = ()
+    native_seconds: float = 60
 
     def __post_init__(self) -> None:
         self.bodies = Bodies(self.body_bytes, self.body_timeout)
@@ -357,11 +437,13 @@ class World:
             models=self.models,
             watches=self.watches,
             webhooks=self.webhooks,
+            operators=self.operators,
             gate=self.gate,
             metrics=self.metrics,
             health=self.health,
             bodies=self.bodies,
             cors_origins=self.cors_origins,
+            native_wait=timedelta(seconds=self.native_seconds),
             make_uid=self.make_uid,
         )
 

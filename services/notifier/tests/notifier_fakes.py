@@ -92,6 +92,7 @@ class World:
     limiter: ProgressLimiter = field(
         default_factory=lambda: ProgressLimiter(timedelta(seconds=1))
     )
+    counted: list[Record] = field(default_factory=list)
     now: datetime = NOW
 
     @property
@@ -103,6 +104,7 @@ class World:
             webhooks=self.webhooks,
             changes=self.changes,
             limiter=self.limiter,
+            count=self.counted.append,
             now=lambda: self.now,
         )
 

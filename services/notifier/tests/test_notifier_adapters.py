@@ -65,6 +65,7 @@ async def test_a_subscriber_gets_the_callback_with_what_it_may_filter_by(
             webhooks=world.webhooks,
             changes=Changes(),
             limiter=world.limiter,
+            count=lambda _: None,
             now=lambda: NOW,
         )
         await ledger.create(record)

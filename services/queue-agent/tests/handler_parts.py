@@ -29,7 +29,7 @@ from queue_agent.inputs.fetch import Fetcher, InputLimits
 from queue_agent.inputs.find import find_in_body, find_in_graph
 from queue_agent.inputs.kinds import Kind
 from queue_agent.metrics import Metrics
-from queue_agent.runtimes.port import RuntimeParts
+from queue_agent.runtimes.port import RuntimeParts, no_listings
 from queue_agent.task import handler, prepare, results, run
 from queue_agent.task.handler import Handler
 from queue_agent.task.incoming import MessageReader
@@ -66,6 +66,7 @@ class Room:
             runtime=self.runtime,
             find_inputs=find_in_graph if comfy else find_in_body,
             out=ComfyUiOut() if comfy else SdWebuiOut(),
+            listings=no_listings,
         )
         fetcher = Fetcher(readers=readers, limits=LIMITS)
         return self.handler_of(parts, fetcher, limit=limit, cap=cap, budget=budget)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from contracts.ids import Key, Prefix, TaskId, Uid, claim_key, new_uid
@@ -14,18 +16,22 @@ from contracts.message import TaskMessage
 from contracts.runtimes import Runtime
 from ledger.memory import MemoryLedger
 from ledger.open_tasks_memory import MemoryOpenTasks
+from ledger.recent_memory import MemoryRecentEnds
 from router.cancel import Cancel
-from router.domain import Claim, Held, Reader, Submission
-from router.links import LinkFiles
+from router.dead_letters import DeadLetters
+from router.domain import Claim, DeadLetter, Depth, Held, Reader, Submission
+from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
+from router.overview import Overview, Today
 from router.quotas import Quotas
 from router.submit import Submit
 from router.submit_once import SubmitOnce
-from servicekit.errors import AppError, FieldError, RejectedError, TransientError
+from servicekit.errors import AppError, FatalError, FieldError, RejectedError, TransientError
 
 # In the future, or the emulator removes what has expired.
 CALLBACK_URL = "https://studio.example.com/of-one?token=t"
 READER = Reader(tenant="studio")
+OPERATOR = Reader(tenant="studio", all_tenants=True)
 NOW = datetime(2126, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEPT = timedelta(hours=24)
 FIXED = Runtime(name="fixed", type=RuntimeType.SDWEBUI, model_filename="v1-5.safetensors")
@@ -118,6 +124,11 @@ class FakeClaims:
         self.bodies[key] = content_json
         return key
 
+    async def get(self, key: Key) -> bytes:
+        if key not in self.bodies:
+            raise FatalError("it is gone")
+        return self.bodies[key]
+
 
 @dataclass
 class FakeKeys:
@@ -187,10 +198,17 @@ class FakeNotifier:
 
 
 class FakeFiles:
-    """Links that say what they were made of."""
+    """Links and files that say what they were made of."""
 
     async def link(self, url: str, seconds: int) -> str:
         return f"https://{url.removeprefix('s3://')}?seconds={seconds}"
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        return "e1", b"" if etag == "e1" else runtime.encode()
+
+    async def read(self, url: str) -> AsyncIterator[bytes]:
+        yield b"read from "
+        yield url.encode()
 
 
 @dataclass
@@ -218,6 +236,48 @@ class FlakyLedger(MemoryLedger):
 
 
 @dataclass
+class FakeQueues:
+    """Queues in memory; one without a depth cannot be asked."""
+
+    depths: dict[str, Depth] = field(default_factory=dict)
+    letters: list[DeadLetter] = field(default_factory=list)
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+    down: bool = False
+
+    async def depth(self, name: str) -> Depth:
+        if name not in self.depths:
+            raise TransientError("the queue is out of reach")
+        return self.depths[name]
+
+    @asynccontextmanager
+    async def parked(
+        self, name: str, limit: int, only: frozenset[str] | None = None
+    ) -> AsyncIterator[list[DeadLetter]]:
+        found = [
+            each
+            for each in self.letters
+            if each.queue == name
+            and each.message_id not in self.held
+            and (only is None or each.message_id in only)
+        ][:limit]
+        names = {each.message_id for each in found}
+        self.held |= names
+        try:
+            yield found
+        finally:
+            self.held -= names
+
+    async def delete(self, letter: DeadLetter) -> None:
+        self.letters = [e for e in self.letters if e.message_id != letter.message_id]
+
+    async def put_back(self, letter: DeadLetter) -> None:
+        if self.down:
+            raise TransientError("the queue is out of reach")
+        self.sent.append((letter.queue, letter.body))
+
+
+@dataclass
 class World:
     """The use case with fakes around it."""
 
@@ -227,6 +287,8 @@ class World:
     claims: FakeClaims = field(default_factory=FakeClaims)
     keys: FakeKeys = field(default_factory=FakeKeys)
     open_tasks: MemoryOpenTasks = field(default_factory=MemoryOpenTasks)
+    recent: MemoryRecentEnds = field(default_factory=MemoryRecentEnds)
+    queues: FakeQueues = field(default_factory=FakeQueues)
     now: datetime = NOW
 
     def __post_init__(self) -> None:
@@ -259,6 +321,32 @@ class World:
     def look_up(self) -> LookUp:
         return LookUp(runtimes=RUNTIMES, ledger=self.ledger)
 
+    @cached_property
+    def today(self) -> Today:
+        return Today(usage=self.ledger)
+
+    @property
+    def overview(self) -> Overview:
+        return Overview(
+            runtimes=RUNTIMES,
+            ledger=self.ledger,
+            recent=self.recent,
+            today=self.today,
+            queues=self.queues,
+            now=lambda: self.now,
+        )
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        return DeadLetters(
+            runtimes=RUNTIMES,
+            queues=self.queues,
+            ledger=self.ledger,
+            submit=self.once,
+            claims=self.claims,
+            output_bucket="outputbucket",
+        )
+
     @property
     def cancel(self) -> Cancel:
         return Cancel(look_up=self.look_up, ledger=self.ledger, notifier=self.notifier)
@@ -266,3 +354,7 @@ class World:
     @property
     def link_files(self) -> LinkFiles:
         return LinkFiles(ledger=self.ledger, files=FakeFiles())
+
+    @property
+    def read_file(self) -> ReadFile:
+        return ReadFile(ledger=self.ledger, files=FakeFiles())

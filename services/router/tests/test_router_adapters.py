@@ -15,6 +15,7 @@ from awsio import clients
 from contracts.ids import Uid, new_uid
 from contracts.kinds import TaskType
 from contracts.message import TaskMessage
+from contracts.places import listings_key
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from darkroom.notifier.v1 import notifier_pb2, notifier_pb2_grpc, webhooks_pb2_grpc
 from provisioning.resources import Resources, provision
@@ -259,7 +260,9 @@ async def test_without_fair_queues_there_is_no_message_group(made: Resources) ->
 async def test_a_link_gives_the_object_without_credentials(made: Resources) -> None:
     async with clients.s3() as s3:
         await s3.put_object(Bucket=made.output_bucket, Key="p/ä b/1.png", Body=b"image")
-        link = await S3Files(client=s3).link(f"s3://{made.output_bucket}/p/ä b/1.png", 60)
+        link = await S3Files(client=s3, bucket=made.output_bucket).link(
+            f"s3://{made.output_bucket}/p/ä b/1.png", 60
+        )
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.get(link)
     assert (answer.status_code, answer.content) == (200, b"image")
@@ -300,3 +303,29 @@ async def test_the_notifier_is_told_and_its_outage_is_transient() -> None:
         await notifier.settle_cancel(new_uid())
         with pytest.raises(TransientError):
             await notifier.settle_cancel(UNKNOWN)
+
+
+async def test_a_file_is_read_in_parts(made: Resources) -> None:
+    body = bytes(range(256)) * 2048
+    async with clients.s3() as s3:
+        await s3.put_object(Bucket=made.output_bucket, Key="p/ä b/2.png", Body=body)
+        files = S3Files(client=s3, bucket=made.output_bucket)
+        parts = [part async for part in files.read(f"s3://{made.output_bucket}/p/ä b/2.png")]
+        with pytest.raises(RejectedError, match="removed"):
+            await anext(files.read(f"s3://{made.output_bucket}/gone.png"))
+    assert b"".join(parts) == body
+    assert max(map(len, parts)) <= 256 * 2**10
+
+
+async def test_listings_are_read_again_only_when_they_have_changed(made: Resources) -> None:
+    async with clients.s3() as s3:
+        files = S3Files(client=s3, bucket=made.output_bucket)
+        with pytest.raises(RejectedError, match="no agent"):
+            await files.listings("dynamic", "")
+        key = listings_key("dynamic")
+        await s3.put_object(Bucket=made.output_bucket, Key=key, Body=b"text")
+        etag, text = await files.listings("dynamic", "")
+        assert text == b"text"
+        assert await files.listings("dynamic", etag) == (etag, b"")
+        await s3.put_object(Bucket=made.output_bucket, Key=key, Body=b"other")
+        assert (await files.listings("dynamic", etag))[1] == b"other"

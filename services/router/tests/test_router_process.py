@@ -27,6 +27,7 @@ def variables(tmp_path: Path) -> dict[str, str]:
         "ROUTER_TABLE": "ledger",
         "ROUTER_OUTPUT_BUCKET": "output",
         "ROUTER_CLAIM_BUCKET": "claims",
+        "ROUTER_QUEUE_PREFIX": "darkroom",
         "ROUTER_MODEL_SYNC_TARGET": f"{HOST}:{free_port()}",
         "ROUTER_NOTIFIER_TARGET": f"{HOST}:{free_port()}",
         "ROUTER_GRPC_PORT": str(free_port()),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from router_fakes import CALLBACK_URL, RUNTIMES, World, task
+from router_fakes import CALLBACK_URL, RUNTIMES, FakeFiles, World, task
 
 from contracts.callback import Failure
 from contracts.cost import Cost
@@ -38,6 +38,8 @@ async def stub(world: World) -> AsyncIterator[RouterServiceAsyncStub]:
         look_up=world.look_up,
         cancel=world.cancel,
         link_files=world.link_files,
+        read_file=world.read_file,
+        files=FakeFiles(),
         usage=world.ledger,
         runtimes=RUNTIMES,
     )
@@ -292,6 +294,43 @@ async def test_files_are_linked(stub: RouterServiceAsyncStub, world: World) -> N
         "https://b/1.png?seconds=60", "https://b/2.png?seconds=60"
     ]  # fmt: skip
     assert answer.output_url == "https://b/x.out?seconds=60"
+
+
+async def test_what_a_runtime_offers_is_sent_once(stub: RouterServiceAsyncStub) -> None:
+    asked = router_pb2.GetListingsRequest(runtime="dynamic")
+    first = await stub.GetListings(asked, timeout=60)
+    asked.etag = first.etag
+    second = await stub.GetListings(asked, timeout=60)
+    assert (first.text, second.text, second.etag) == (b"dynamic", b"", "e1")
+    with pytest.raises(RejectedError) as caught, translated("listings"):
+        await stub.GetListings(router_pb2.GetListingsRequest(runtime="../x"), timeout=60)
+    assert caught.value.code == "not_found"
+
+
+async def read(stub: RouterServiceAsyncStub, **asked: Any) -> bytes:
+    request = router_pb2.ReadFileRequest(**asked)
+    with translated("read"):
+        return b"".join([each.part async for each in stub.ReadFile(request, timeout=60)])
+
+
+async def test_a_file_is_read_by_its_place_among_the_images(
+    stub: RouterServiceAsyncStub, world: World
+) -> None:
+    uid = (await stub.SubmitTask(request(), timeout=60)).uid
+    result = Result(image_url=("s3://b/1.png", "s3://b/2.png"), output_url="s3://b/x.out")
+    await world.ledger.finish(uid, result, NOW)
+
+    assert await read(stub, uid=uid, image=1, reader=READER) == b"read from s3://b/2.png"
+    assert await read(stub, uid=uid, reader=READER) == b"read from s3://b/x.out"
+    for wrong, code in (
+        ({"image": 2}, "not_found"),
+        ({"image": -1}, "not_found"),
+        ({"uid": "x"}, "invalid_request"),
+        ({"reader": router_pb2.Reader(tenant="another")}, "task_not_found"),
+    ):
+        with pytest.raises(RejectedError) as caught:
+            await read(stub, **{"uid": uid, "reader": READER, **wrong})
+        assert caught.value.code == code
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,94 +11,100 @@ from darkroom_cli.errors import CommandError
 from darkroom_cli.terminal import (
     AsJson,
     DataDir,
+    Endpoint,
+    KeyFile,
+    call,
     out,
-    run,
-    running_stack,
     say,
     show_json,
     show_rows,
-    use_aws_of,
 )
 
 if TYPE_CHECKING:
-    from contracts.message import TaskMessage
     from darkroom_cli.api import Api
-    from darkroom_cli.embedded.folder import Running
-    from darkroom_cli.parked import DeadLetters, Parked
+    from darkroom_client import DeadLetter, DeadLetterResult
 
-LIMIT = 1000
+MOST = 200  # messages that one list has
 
 RuntimeName = Annotated[
-    str | None, typer.Option("--runtime", help="Only the queue of this runtime.")
+    str | None,
+    typer.Option("--runtime", help="Only the queue of this runtime, or of `webhooks`."),
 ]
 Name = Annotated[
     str | None, typer.Argument(metavar="NAME", help="A uid, a task's id, or a message id.")
 ]
 All = Annotated[bool, typer.Option("--all", help="Every parked message.")]
+Limit = Annotated[int, typer.Option(help="At most this many.", min=1, max=MOST)]
 
 
 def dlq_list(
-    runtime: RuntimeName = None, as_json: AsJson = False, data_dir: DataDir = None
+    runtime: RuntimeName = None,
+    limit: Limit = MOST,
+    as_json: AsJson = False,
+    endpoint: Endpoint = None,
+    api_key_file: KeyFile = None,
+    data_dir: DataDir = None,
 ) -> None:
     """List the parked messages, and why their tasks ended there.
 
     Example: darkroom dlq list --runtime sdruntime
     """
 
-    from darkroom_cli.api import Api
-
-    async def show(running: Running) -> None:
-        rows = []
-        async with Api(running.endpoint, running.api_key) as api:
-            async for name, _, parked in _parked(running, runtime):
-                task = parked.task
-                rows.append(
-                    {
-                        "message": parked.message_id,
-                        "uid": task.uid if task else "",
-                        "id": task.id if task else "",
-                        "runtime": name,
-                        "since": parked.sent_at.isoformat(timespec="seconds"),
-                        "reason": await _reason(api, task),
-                    }
-                )
+    async def show(api: Api) -> None:
+        rows = [
+            {
+                "message": each.message_id,
+                "uid": each.uid or "",
+                "id": each.id or "",
+                "runtime": each.runtime,
+                "since": each.since.isoformat(timespec="seconds") if each.since else "",
+                "reason": each.reason or "",
+            }
+            for each in await api.client.dead_letters(runtime=runtime, limit=limit)
+        ]
         if as_json:
             show_json(rows)
             return
         columns = ("message", "uid", "id", "runtime", "since", "reason")
         show_rows(rows, *columns, wrapped="reason")
 
-    _with_stack(show, data_dir)
+    call(show, endpoint, api_key_file, data_dir)
 
 
-def dlq_show(name: Name, runtime: RuntimeName = None, data_dir: DataDir = None) -> None:
-    """Print one parked message as it is.
+def dlq_show(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A uid, a task's id, or a message id.")
+    ],
+    runtime: RuntimeName = None,
+    endpoint: Endpoint = None,
+    api_key_file: KeyFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Print one parked message as it is, up to 8 KiB.
 
     Example: darkroom dlq show demo-t2i
     """
 
-    async def show(running: Running) -> None:
-        shown = False
-        async for _, _, parked in _parked(running, runtime):
-            if name and parked.named(name):
-                out.print(parked.body, markup=False, highlight=False, soft_wrap=True)
-                shown = True
-        if not shown:
-            raise CommandError(f"no parked message is named '{name}'")
+    async def show(api: Api) -> None:
+        for each in await _named(api, runtime, name):
+            out.print(each.body, markup=False, highlight=False, soft_wrap=True)
 
-    _with_stack(show, data_dir)
+    call(show, endpoint, api_key_file, data_dir)
 
 
 def dlq_redrive(
     name: Name = None,
     everything: All = False,
     runtime: RuntimeName = None,
+    endpoint: Endpoint = None,
+    api_key_file: KeyFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Have parked tasks done after all.
+    """Have parked tasks done after all, and send parked webhooks again.
 
-    One that has not ended goes on as it is; an ended one is submitted again under its old id.
-    A message is removed only when its task was taken; one that is no task stays.
+    A task that has not ended goes on as it is; an ended one is submitted again under its old
+    id, for its tenant. A message is removed only when its task was taken; one that is no task
+    stays.
 
     Examples:
 
@@ -109,29 +113,24 @@ def dlq_redrive(
     darkroom dlq redrive --all --runtime sdruntime
     """
 
-    from darkroom_cli.api import Api
+    async def redrive(api: Api) -> None:
+        messages = await _chosen(api, runtime, name, everything=everything)
+        done = await _all(lambda: api.client.redrive(messages, runtime=runtime))
+        for each in done:
+            said = f"stays, {each.reason}" if each.outcome == "kept" else each.outcome
+            say(f"{each.message_id}: {said}" + (f", task {each.uid}" if each.uid else ""))
+        if left := sum(each.outcome != "redriven" for each in done):
+            raise CommandError(f"{left} messages stay where they are")
 
-    async def redrive(running: Running) -> None:
-        failures = 0
-        async with Api(running.endpoint, running.api_key) as api:
-            async for queue, parked in _chosen(running, runtime, name, everything=everything):
-                try:
-                    say(f"{parked.message_id}: {await redriven(api, running, queue, parked)}")
-                except CommandError as error:
-                    say(f"{parked.message_id}: stays, {error}")
-                    failures += 1
-                else:
-                    await queue.delete(parked)
-        if failures:
-            raise CommandError(f"{failures} messages stay where they are")
-
-    _with_stack(redrive, data_dir)
+    call(redrive, endpoint, api_key_file, data_dir)
 
 
 def dlq_purge(
     name: Name = None,
     everything: All = False,
     runtime: RuntimeName = None,
+    endpoint: Endpoint = None,
+    api_key_file: KeyFile = None,
     data_dir: DataDir = None,
 ) -> None:
     """Throw parked messages away.
@@ -139,88 +138,42 @@ def dlq_purge(
     Example: darkroom dlq purge --all --runtime sdruntime
     """
 
-    async def purge(running: Running) -> None:
-        count = 0
-        async for queue, parked in _chosen(running, runtime, name, everything=everything):
-            await queue.delete(parked)
-            count += 1
+    async def purge(api: Api) -> None:
+        messages = await _chosen(api, runtime, name, everything=everything)
+        done = await _all(lambda: api.client.purge(messages, runtime=runtime))
+        count = sum(each.outcome == "purged" for each in done)
         out.print(f"{count} removed", highlight=False)
 
-    _with_stack(purge, data_dir)
+    call(purge, endpoint, api_key_file, data_dir)
 
 
-def _with_stack(work: Any, data_dir: Any) -> None:
-    running = running_stack(data_dir)
-    use_aws_of(running)
-    run(work(running))
-
-
-async def _parked(
-    running: Running, runtime: str | None
-) -> AsyncIterator[tuple[str, DeadLetters, Parked]]:
-    if runtime is not None and runtime not in running.queues:
-        known = ", ".join(running.queues)
-        raise CommandError(f"there is no runtime '{runtime}'; there are: {known}")
-    for name, url in running.queues.items():
-        if runtime in {None, name}:
-            async with _open(url, name, running.bucket) as (queue, messages):
-                for parked in messages:
-                    yield name, queue, parked
-
-
-@asynccontextmanager
-async def _open(
-    url: str, runtime: str, bucket: str
-) -> AsyncIterator[tuple[DeadLetters, list[Parked]]]:
-    from darkroom_cli.parked import dead_letters
-
-    opened = dead_letters(url, runtime=runtime, bucket=bucket)
-    async with opened as queue, queue.held(LIMIT) as messages:
-        yield queue, messages
+async def _named(api: Api, runtime: str | None, name: str) -> list[DeadLetter]:
+    found = [
+        each
+        for each in await api.client.dead_letters(runtime=runtime, limit=MOST)
+        if name in {each.message_id, each.uid, each.id}
+    ]
+    if not found:
+        raise CommandError(f"no parked message is named '{name}'")
+    return found
 
 
 async def _chosen(
-    running: Running, runtime: str | None, name: str | None, *, everything: bool
-) -> AsyncIterator[tuple[DeadLetters, Parked]]:
+    api: Api, runtime: str | None, name: str | None, *, everything: bool
+) -> list[str] | None:
+    """The ids of the messages that are named; None: all."""
     if (name is None) == (not everything):
         raise CommandError("name one message, or say --all")
-    found = False
-    async for _, queue, parked in _parked(running, runtime):
-        if everything or (name and parked.named(name)):
-            found = True
-            yield queue, parked
-    if not found and not everything:
-        raise CommandError(f"no parked message is named '{name}'")
+    if name is None:
+        return None
+    return [each.message_id for each in await _named(api, runtime, name)]
 
 
-async def _reason(api: Api, task: TaskMessage | None) -> str:
-    if task is None:
-        return "it is no task message"
-    try:
-        record = await api.task(task.uid)
-    except CommandError as error:
-        return str(error)
-    return f"{record['error']['code']}: {record['error']['message']}" if record["error"] else ""
-
-
-async def redriven(api: Api, running: Running, queue: DeadLetters, parked: Parked) -> str:
-    """What has become of a parked task; raises `CommandError` if its message has to stay."""
-    from contracts.message import decode_content
-    from darkroom_cli.api import TERMINAL
-    from darkroom_cli.objects import read_object
-    from darkroom_cli.parked import resubmission
-
-    task = parked.task
-    if task is None:
-        raise CommandError("it is no task message")
-    record = await api.task(task.uid)
-    if record["state"] not in TERMINAL:
-        await queue.put_back(parked)
-        return json.dumps({"id": task.id, "uid": task.uid})
-    content = task.content
-    if content is None:
-        key = f"s3://{running.claim_bucket}/{task.content_key}"
-        content = decode_content(await read_object(key))
-    request = resubmission(task, content, record["context"])
-    answer = await api.submit(request["metadata"], request["content"])
-    return json.dumps({"id": answer["id"], "uid": answer["uid"]})
+async def _all(work: Callable[[], Awaitable[list[DeadLetterResult]]]) -> list[DeadLetterResult]:
+    """What becomes of every message: one call does as many as it has time for."""
+    done: dict[str, DeadLetterResult] = {}
+    while True:
+        further = {each.message_id: each for each in await work()}
+        done |= {id: further[id] for id in further if further[id].outcome != "not_found"}
+        if not any(each.outcome in {"redriven", "purged"} for each in further.values()):
+            return list(done.values())

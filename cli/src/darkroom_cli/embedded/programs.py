@@ -173,6 +173,7 @@ def services(
         table=resources.table,
         output_bucket=resources.output_bucket,
         claim_bucket=resources.claim_bucket,
+        queue_prefix=STACK,
         model_sync_target=f"{HOST}:{addresses.model_sync}",
         notifier_target=f"{HOST}:{addresses.notifier}",
     )

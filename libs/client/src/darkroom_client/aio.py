@@ -20,9 +20,12 @@ from darkroom_client.exchange import NOTHING, Answer, Exchange, Send, Step, Step
 from darkroom_client.images import Generated, Image, Outcome
 from darkroom_client.results import (
     Accepted,
+    DeadLetter,
+    DeadLetterResult,
     Delivery,
     Model,
     NewSecret,
+    Overview,
     Replay,
     Runtime,
     Task,
@@ -236,6 +239,28 @@ class AsyncDarkroom:
     async def usage(self, from_: date, to: date, *, group_by: GroupBy = "runtime") -> Usage:
         """What was used from one day to another, both of them included."""
         return await self._call(calls.usage(from_, to, group_by))
+
+    async def overview(self) -> Overview:
+        """How each runtime does: its queue, its last hour, and today."""
+        return await self._call(calls.overview())
+
+    async def dead_letters(
+        self, *, runtime: str | None = None, limit: int = PAGE
+    ) -> list[DeadLetter]:
+        """What was parked, newest first; `webhooks` stands for the queue of webhooks."""
+        return await self._call(calls.dead_letters(runtime, limit))
+
+    async def redrive(
+        self, messages: Iterable[str] | None, *, runtime: str | None = None
+    ) -> list[DeadLetterResult]:
+        """Have messages done after all; None means all, as many as one call can do."""
+        return await self._call(calls.redrive(messages, runtime))
+
+    async def purge(
+        self, messages: Iterable[str] | None, *, runtime: str | None = None
+    ) -> list[DeadLetterResult]:
+        """Throw messages away; None means all, as many as one call can do."""
+        return await self._call(calls.purge(messages, runtime))
 
     async def webhooks(self, *, tenant: str | None = None) -> list[Webhook]:
         """The webhooks of a tenant, oldest first; of the key's if `tenant` names none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 from uuid import uuid4
@@ -15,9 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from darkroom_client.errors import InvalidRequest
 from darkroom_client.results import (
     Accepted,
+    DeadLetter,
+    DeadLetterResult,
     Delivery,
     Model,
     NewSecret,
+    Overview,
     Replay,
     Runtime,
     Task,
@@ -30,6 +33,7 @@ T = TypeVar("T")
 GroupBy = Literal["tenant", "runtime", "key"]
 
 LINK_SECONDS: Final = 600
+LOOKING_SECONDS: Final = 30  # through dead letters
 PAGE: Final = 100  # the most that the server gives
 ENDS: Final = ("completed", "failed", "cancelled")
 _TASK_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
@@ -150,6 +154,46 @@ def usage(from_: date, to: date, group_by: GroupBy) -> Call[Usage]:
     """What was used from one day to another."""
     asked = {"from": from_.isoformat(), "to": to.isoformat(), "group_by": group_by}
     return Call(Usage.model_validate, "/v1/usage", params=asked)
+
+
+def overview() -> Call[Overview]:
+    """How the runtimes do."""
+    return Call(Overview.model_validate, "/v1/overview")
+
+
+def dead_letters(runtime: str | None, limit: int) -> Call[list[DeadLetter]]:
+    """What was parked."""
+    return Call(
+        lambda answer: list(map(DeadLetter.model_validate, answer["dead_letters"])),
+        "/v1/dead-letters",
+        params=_given({"runtime": runtime, "limit": str(limit)}),
+        seconds=LOOKING_SECONDS,
+    )
+
+
+def redrive(
+    messages: Iterable[str] | None, runtime: str | None
+) -> Call[list[DeadLetterResult]]:
+    """Have what was parked done after all."""
+    return _dead_letters("redrive", messages, runtime)
+
+
+def purge(messages: Iterable[str] | None, runtime: str | None) -> Call[list[DeadLetterResult]]:
+    """Throw away what was parked."""
+    return _dead_letters("purge", messages, runtime)
+
+
+def _dead_letters(
+    action: str, messages: Iterable[str] | None, runtime: str | None
+) -> Call[list[DeadLetterResult]]:
+    names = None if messages is None else list(messages)
+    call = _posted(
+        lambda answer: list(map(DeadLetterResult.model_validate, answer["results"])),
+        f"/v1/dead-letters/{action}",
+        {"runtime": runtime, "messages": names},
+        once=True,
+    )
+    return replace(call, seconds=LOOKING_SECONDS)
 
 
 def webhooks(tenant: str | None) -> Call[list[Webhook]]:

@@ -163,6 +163,68 @@ class Usage(Record):
     groups: tuple[UsageGroup, ...] = ()
 
 
+class LastHour(Record):
+    """What ended in the last 60 minutes, about."""
+
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    images: int = 0
+    gpu_seconds: float = 0
+    minutes: tuple[int, ...] = Field(default=(), description="Tasks in each, oldest first.")
+
+
+class Today(Record):
+    """What ended today, in UTC."""
+
+    tasks: int = 0
+    images: int = 0
+    gpu_seconds: float = 0
+    cost: Money | None = None
+
+
+class RuntimeOverview(Record):
+    """How one runtime does; None is what is unknown, or for operators only."""
+
+    name: str
+    type: str
+    queued: int | None = None
+    running: int | None = None
+    oldest_wait_seconds: float | None = Field(default=None, description="At least.")
+    dead_letters: int | None = None
+    last_hour: LastHour = LastHour()
+    today: Today = Today()
+
+
+class Overview(Record):
+    """How the runtimes did at a time."""
+
+    at: datetime
+    runtimes: tuple[RuntimeOverview, ...] = ()
+    webhook_dead_letters: int | None = None
+
+
+class DeadLetter(Record):
+    """A message that was parked."""
+
+    message_id: str
+    runtime: str = Field(default="", description="Whose queue; `webhooks` for theirs.")
+    uid: str | None = None
+    id: str | None = None
+    since: datetime | None = None
+    reason: str | None = None
+    body: str = Field(default="", repr=False, description="Its first 8 KiB.")
+
+
+class DeadLetterResult(Record):
+    """What became of a message: `redriven`, `purged`, `kept` or `not_found`."""
+
+    message_id: str
+    outcome: str
+    uid: str | None = Field(default=None, description="The task that is done after all.")
+    reason: str | None = Field(default=None, description="Why it is kept.")
+
+
 class TasksPage(Record):
     """Some tasks, newest first; `cursor` asks for those that follow, None after the last."""
 

@@ -1,11 +1,19 @@
-"""Where the files of a submission are: the same for each of its attempts."""
+"""Where the files of a submission are, the same for each of its attempts; and of a runtime."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 from contracts.ids import Key, Prefix, TaskId, Uid, output_key
+
+LISTINGS_BYTES: Final = 3 * 2**20  # as they are kept; all nodes of a ComfyUI take a tenth
+
+
+def listings_key(runtime: str) -> Key:
+    """The key of what a runtime offers, in the output bucket: JSON by resource, in gzip."""
+    return Key(f"runtimes/{runtime}/listings.json.gz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

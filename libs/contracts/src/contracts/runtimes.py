@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from contracts.kinds import TASKTYPES, RuntimeType, TaskType
+
+WEBHOOKS: Final = "webhooks"
+"""Stands for the queue of webhooks where else a runtime is named."""
 
 
 class Runtime(BaseModel):
@@ -39,6 +43,8 @@ class RuntimesFile(BaseModel):
         names = [runtime.name for runtime in runtimes]
         if len(names) != len(set(names)):
             raise ValueError("two runtimes have the same name")
+        if WEBHOOKS in names:
+            raise ValueError(f"no runtime may be called '{WEBHOOKS}'")
         return runtimes
 
     @classmethod

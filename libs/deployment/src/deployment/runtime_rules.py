@@ -17,6 +17,7 @@ SPOT_NOTICE_SECONDS = 120
 LONGEST_RUN_MINUTES = 60  # that the queue agent allows, and it stages the task after it
 
 _CLUSTER_NAMESPACES = ("kube-node-lease", "kube-public", "kube-system")
+_WEBHOOKS = "webhooks"
 _IOPS_PER_GIB = 500
 _IOPS_PER_MIB = 4
 _IN_GIB = {"Gi": 1, "Ti": 1024, "G": 1, "T": 1000}
@@ -52,6 +53,13 @@ class _Values:
 
 
 Rule = Callable[[Mapping[str, Any], Path], Iterator[Finding]]
+
+
+def _name(runtime: Mapping[str, Any], path: Path) -> Iterator[Finding]:
+    name = str(runtime["name"])
+    if name.lower() == _WEBHOOKS:
+        advice = "another name: it stands for the queue of webhooks"
+        yield Finding((*path, "name"), shown(name), advice)
 
 
 def _namespace(runtime: Mapping[str, Any], path: Path) -> Iterator[Finding]:
@@ -281,6 +289,7 @@ def _budgets(runtime: Mapping[str, Any], path: Path) -> Iterator[Finding]:
 
 
 _RULES: tuple[Rule, ...] = (
+    _name,
     _namespace,
     _model,
     _chart,

@@ -102,9 +102,9 @@ class DynamoDbReads:
         )
 
     async def many(self, uids: Sequence[Uid]) -> list[Record]:
-        return [to_record(item) for item in await self._items(uids)]
+        return [to_record(item) for item in await self.items(uids)]
 
-    async def _items(self, uids: Sequence[Uid]) -> list[Mapping[str, Any]]:
+    async def items(self, uids: Sequence[Uid]) -> list[Mapping[str, Any]]:
         """The items of these uids that are there, in their order."""
         found: dict[str, Mapping[str, Any]] = {}
         for batch in batched(uids, _KEYS_A_GET):
@@ -131,7 +131,7 @@ class DynamoDbReads:
     ) -> tuple[Used, ...]:
         uids = await self.listed(BY_TENANT, LISTED, prefix_of(tenant, key))
         wanted = [uid for uid in uids if first <= day_of(uid) <= last]
-        return summed(map(to_used, await self._items(wanted)))
+        return summed(map(to_used, await self.items(wanted)))
 
     async def listed(self, index: str, value: str, prefix: str) -> list[Uid]:
         """The uids of an index that begin with a prefix."""
@@ -145,6 +145,12 @@ class DynamoDbReads:
         )
         with translated("dynamodb.query"):
             return [Uid(item["uid"]["S"]) async for page in pages for item in page["Items"]]
+
+    async def waiting_since(self, runtime: str, among: int) -> datetime | None:
+        uids, _ = await self._uids(BY_RUNTIME, "runtime", runtime, limit=among, before=None)
+        oldest = await self.many(uids[-_KEYS_A_GET:])
+        queued = (r.created_at for r in oldest if r.state_for_clients is TaskState.QUEUED)
+        return min(queued, default=None)
 
     async def overdue(self, before: datetime, limit: int) -> tuple[Uid, ...]:
         found: list[Uid] = []

@@ -10,7 +10,7 @@ from contracts.cost import Cost
 from contracts.ids import TaskId, Uid
 from contracts.state import OPEN, Progress, TaskState
 from ledger import transitions
-from ledger.port import Page, Wanted, wants
+from ledger.port import OfRuntime, Page, Wanted, wants
 from ledger.record import CANCELLED, Record, Result
 from ledger.transitions import DEFAULT_LIMITS, Limits
 from ledger.usage import Used, summed, used_by
@@ -72,6 +72,12 @@ class MemoryLedger:
         more = len(found) > limit
         records = tuple(found[:limit])
         return Page(records=records, next_before=records[-1].uid if more else None)
+
+    async def waiting_since(self, runtime: str, among: int) -> datetime | None:
+        wanted = OfRuntime(runtime=runtime)
+        page = await self.page(wanted, state=None, limit=among, before=None)
+        queued = [r for r in page.records[-100:] if r.state_for_clients is TaskState.QUEUED]
+        return min((record.created_at for record in queued), default=None)
 
     async def begin(
         self,

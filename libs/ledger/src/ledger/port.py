@@ -96,6 +96,14 @@ class Ledger(Protocol):
         """
         ...
 
+    async def waiting_since(self, runtime: str, among: int) -> datetime | None:
+        """When the oldest queued one of a runtime's newest tasks was accepted.
+
+        It is looked for among so many of them, and there among the oldest hundred; None if
+        there is none.
+        """
+        ...
+
     async def begin(
         self,
         uid: Uid,

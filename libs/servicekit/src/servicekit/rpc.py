@@ -216,6 +216,8 @@ class _Refusals(grpc.aio.ServerInterceptor):
 
 
 async def _abort(context: Any, error: Exception) -> NoReturn:
+    while isinstance(error, ExceptionGroup):  # of tasks that ran beside one another
+        error = error.exceptions[0]
     if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
         raise error
     status = to_status(error)

@@ -40,5 +40,7 @@ REFUSALS: dict[str, Refusal] = {
     "throttled": Refusal(429, grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many requests"),
     "quota_exceeded": Refusal(429, grpc.StatusCode.RESOURCE_EXHAUSTED, "Quota exceeded"),
     "unavailable": Refusal(503, grpc.StatusCode.UNAVAILABLE, "Service unavailable"),
+    "task_failed": Refusal(422, grpc.StatusCode.FAILED_PRECONDITION, "Task failed"),
+    "still_running": Refusal(504, grpc.StatusCode.DEADLINE_EXCEEDED, "Still running"),
     "internal": Refusal(500, grpc.StatusCode.INTERNAL, "Internal error"),
 }

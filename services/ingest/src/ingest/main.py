@@ -14,6 +14,7 @@ from contracts.keys import Key
 from darkroom.tasks.v1.tasks_pb2_grpc import add_TaskServiceServicer_to_server
 from ingest.adapters.models import GrpcModels
 from ingest.adapters.notifier import GrpcNotifier
+from ingest.adapters.operators import GrpcOperators
 from ingest.adapters.router import GrpcRouter
 from ingest.adapters.secrets import SecretsManagerKeys
 from ingest.adapters.webhooks import GrpcWebhooks
@@ -46,8 +47,9 @@ async def serve(settings: Settings) -> None:
         )
         secret = await _secret(stack, settings.api_keys_secret)
         gate, metrics, health = open_gate(file), Metrics(), Health()
+        to_router = await stack.enter_async_context(channel(settings.router_target))
         router = GrpcRouter(
-            await stack.enter_async_context(channel(settings.router_target)),
+            to_router,
             timeout=settings.call_timeout,
             submit_timeout=settings.submit_timeout,
         )
@@ -64,11 +66,17 @@ async def serve(settings: Settings) -> None:
             models=models,
             watches=watches,
             webhooks=GrpcWebhooks(to_notifier, timeout=settings.call_timeout),
+            operators=GrpcOperators(
+                to_router,
+                timeout=settings.call_timeout,
+                long_timeout=settings.operator_timeout,
+            ),
             gate=gate,
             metrics=metrics,
             health=health,
             bodies=bodies,
             cors_origins=settings.cors_origins,
+            native_wait=settings.native_wait,
         )
         tasks = TaskRpc(router, watches, gate, metrics, bodies)
 

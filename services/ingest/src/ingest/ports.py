@@ -6,7 +6,7 @@ Every method raises `RejectedError` for a refusal, with the code that the client
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
@@ -14,6 +14,11 @@ from contracts.keys import Key
 from contracts.state import TaskState
 from darkroom.modelsync.v1.modelsync_pb2 import Model
 from darkroom.notifier.v1.webhooks_pb2 import Delivery, RotateWebhookResponse, Webhook
+from darkroom.router.v1.operators_pb2 import (
+    DeadLetter,
+    DeadLetterResult,
+    GetOverviewResponse,
+)
 from darkroom.router.v1.router_pb2 import ListTasksResponse, Runtime, Used
 from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.domain import Accepted, Caller, Change, Idempotency, Submission
@@ -57,6 +62,14 @@ class Router(Protocol):
         """Download links for the images of a task and then for its `.out`."""
         ...
 
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        """What a runtime's server offers, in gzip, and its etag; no text if that is known."""
+        ...
+
+    def file(self, uid: str, image: int | None, caller: Caller) -> AsyncIterator[bytes]:
+        """The image of a task with this index, or its `.out` document, in parts."""
+        ...
+
     async def usage(self, caller: Caller, first: date, last: date) -> Sequence[Used]:
         """What was used on these days, both included."""
         ...
@@ -67,6 +80,32 @@ class Router(Protocol):
 
     async def is_serving(self) -> bool:
         """Whether it answers and says that it is ready. Never raises our errors."""
+        ...
+
+
+class Operators(Protocol):
+    """How a stack does, and what operators do to it."""
+
+    async def overview(self, caller: Caller) -> GetOverviewResponse:
+        """How each runtime does, as the caller may know it."""
+        ...
+
+    async def dead_letters(
+        self, caller: Caller, runtime: str, limit: int
+    ) -> Sequence[DeadLetter]:
+        """What was parked, newest first; of all queues if `runtime` is empty."""
+        ...
+
+    async def redrive(
+        self, caller: Caller, runtime: str, messages: Sequence[str] | None
+    ) -> Sequence[DeadLetterResult]:
+        """Have what was parked done after all; None: all of it."""
+        ...
+
+    async def purge(
+        self, caller: Caller, runtime: str, messages: Sequence[str] | None
+    ) -> Sequence[DeadLetterResult]:
+        """Throw away what was parked; None: all of it."""
         ...
 
 

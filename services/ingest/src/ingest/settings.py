@@ -52,12 +52,16 @@ class Settings(GrpcSettings):
     """Of a call to another service."""
     submit_timeout: Duration = Field(default=timedelta(seconds=10), ge=_SOON)
     """Of a submission to the router."""
+    operator_timeout: Duration = Field(default=timedelta(seconds=25), ge=_SOON)
+    """Of a call to the router that looks through dead letters; API Gateway waits for 29 s."""
     body_timeout: Duration = Field(default=timedelta(seconds=60), ge=_SOON)
     """Time to read the body of a request."""
     body_bytes: int = Field(default=64 * 2**20, ge=CONTENT_LIMIT_BYTES)
     """Of all requests that are read or handed in at the same time."""
     cors_origins: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = ()
     """Whose pages may call REST: `https://studio.example.com`, or `*`."""
+    native_wait: Duration = Field(default=timedelta(minutes=14), ge=_SOON)
+    """Time that a call of another API waits for its task; API Gateway allows 15 minutes."""
     streams: int = Field(default=500, ge=1)
     """Streams of events at the same time, waits included."""
     watch_timeout: Duration = Field(default=timedelta(minutes=5), ge=_SOON)

@@ -20,12 +20,14 @@ from darkroom.notifier.v1 import (
 from egress.addresses import AddressRules
 from ledger.dynamodb import DynamoDbLedger
 from ledger.open_tasks_dynamodb import DynamoDbOpenTasks
+from ledger.recent_dynamodb import DynamoDbRecentEnds
 from ledger.transitions import Limits
 from notifier.adapters.sns import SnsResultTopic
 from notifier.adapters.sqs import SqsDeadLetters
 from notifier.changes import Changes
 from notifier.parked import CloseParked
 from notifier.progress_limiter import ProgressLimiter
+from notifier.recent import CountEnds
 from notifier.rpc import NotifierService
 from notifier.settings import Settings
 from notifier.settle import Settle
@@ -76,6 +78,7 @@ async def serve(settings: Settings) -> None:
         open_tasks = DynamoDbOpenTasks(ledger=ledger)
         sqs = await stack.enter_async_context(clients.sqs())
         webhooks = await open_webhooks(stack, settings, ledger, sqs)
+        ends = CountEnds(DynamoDbRecentEnds(ledger=ledger))
         settle = Settle(
             ledger=ledger,
             open_tasks=open_tasks,
@@ -83,6 +86,7 @@ async def serve(settings: Settings) -> None:
             webhooks=webhooks.announce,
             changes=changes,
             limiter=ProgressLimiter(settings.progress_interval),
+            count=ends.count,
             limits=Limits(failures=settings.failures, receives=settings.receives),
         )
         watch = Watch(
@@ -129,6 +133,7 @@ async def serve(settings: Settings) -> None:
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(sweep.run_until_stopped(stop), name="sweep")
+            group.create_task(ends.run_until_stopped(stop), name="count-ends")
             group.create_task(parked.run_until_stopped(stop), name="close-parked")
             group.create_task(webhooks.consumer.run_until_stopped(stop), name="webhooks")
             await health.ready()

@@ -52,6 +52,7 @@ class Settle:
     changes: Changes
     limiter: ProgressLimiter  # of the progress of one task
     open_tasks: OpenTasks
+    count: Callable[[Record], None]  # that a task has ended
     limits: Limits = DEFAULT_LIMITS
     now: Callable[[], datetime] = _now
 
@@ -208,6 +209,7 @@ class Settle:
             self.changes.wake(record.uid)
             _ended.add(1, {"runtime": record.runtime, "state": record.state})
             log.info("ended", extra={"uid": record.uid, "state": record.state})
+            self.count(record)
             await self._make_room(record)
         if committed or repeated:
             await self.send_callback(record)

@@ -12,7 +12,7 @@ from awsio import clients
 from contracts.kinds import RuntimeType
 from darkroom.notifier.v1.notifier_pb2_grpc import NotifierServiceStub
 from egress.addresses import AddressRules
-from queue_agent.aws.s3 import S3ClaimStore, S3OutputStore
+from queue_agent.aws.s3 import S3ClaimStore, S3ListingStore, S3OutputStore
 from queue_agent.aws.sqs import SqsTaskSource
 from queue_agent.concurrency import run_with
 from queue_agent.domain import Node
@@ -27,6 +27,7 @@ from queue_agent.pipeline.consumer import Consumer
 from queue_agent.pipeline.readiness import Readiness
 from queue_agent.pipeline.slots import Slots
 from queue_agent.pod.kubernetes import KubernetesPodApi, kubernetes_pod
+from queue_agent.pod.listings import KeepListings
 from queue_agent.pod.liveness import runtime_liveness
 from queue_agent.pod.node import find_node
 from queue_agent.pod.protection import PodProtection, no_protection
@@ -105,14 +106,24 @@ async def _work(
     handler = await _handler(
         settings, stack, parts=parts, notifier=notifier, cleanup=cleanup, metrics=metrics
     )
-    companions = _run_until_stopped(stop, health, protection, cleanup)
+    listings = KeepListings(
+        take=parts.listings,
+        store=await _listing_store(settings, stack),
+        is_ready=lambda: readiness.found,
+    )
+    companions = _run_until_stopped(stop, health, protection, cleanup, listings)
     await run_with(consumer.consume(handler.handle, stop), companions)
 
 
 async def _run_until_stopped(
-    stop: asyncio.Event, health: Health, protection: PodProtection | None, cleanup: Cleanup
+    stop: asyncio.Event,
+    health: Health,
+    protection: PodProtection | None,
+    cleanup: Cleanup,
+    listings: KeepListings,
 ) -> None:
     async with asyncio.TaskGroup() as group:
+        group.create_task(listings.run_until(stop), name="listings")
         group.create_task(cleanup.run_until_stopped(), name="cleanup")
         if protection:
             group.create_task(_protect(protection, stop), name="pod-protection")
@@ -123,6 +134,13 @@ async def _run_until_stopped(
 async def _protect(protection: PodProtection, stop: asyncio.Event) -> None:
     await run_with(stop.wait(), protection.run_until_stopped())
     await protection.take_away()
+
+
+async def _listing_store(settings: Settings, stack: AsyncExitStack) -> S3ListingStore:
+    s3 = await stack.enter_async_context(clients.s3())
+    return S3ListingStore(
+        client=s3, bucket=settings.output_bucket, runtime=settings.runtime_name
+    )
 
 
 async def _pod(settings: Settings, stack: AsyncExitStack) -> KubernetesPodApi | None:

@@ -116,6 +116,14 @@ class OutputStore(Protocol):
         ...
 
 
+class ListingStore(Protocol):
+    """Where what a runtime offers is kept."""
+
+    async def keep(self, text: bytes, digest: str) -> None:
+        """Keep it unless it is what is kept; raises `TransientError`. Safe to repeat."""
+        ...
+
+
 class InputReader(Protocol):
     """Reads what one kind of URL names."""
 

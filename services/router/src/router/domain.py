@@ -49,6 +49,27 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """About how many messages a queue has."""
+
+    queued: int
+    running: int  # in the hands of agents
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """One message that was parked, as long as it is held."""
+
+    message_id: str
+    queue: str  # a runtime's name, or `WEBHOOKS`
+    body: str = field(repr=False)
+    receipt: str = field(repr=False)
+    sent_at: datetime
+    reason: str = ""  # as whoever parked it says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """What a submission with an idempotency key wants to hold."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
 from contracts.ids import Key, Uid
 from contracts.kinds import TaskType
-from router.domain import Claim, Held
+from router.domain import Claim, DeadLetter, Depth, Held
 
 
 class Models(Protocol):
@@ -38,6 +40,10 @@ class Claims(Protocol):
 
     async def put(self, uid: Uid, content_json: bytes) -> Key:
         """Store a body and give its key; raises `TransientError`."""
+        ...
+
+    async def get(self, key: Key) -> bytes:
+        """A body that was stored; raises `TransientError`, or `FatalError` if it is gone."""
         ...
 
 
@@ -76,9 +82,49 @@ class Notifier(Protocol):
         ...
 
 
+class Queues(Protocol):
+    """The queue of each runtime, and that of webhooks; raises `AppError`."""
+
+    async def depth(self, name: str) -> Depth:
+        """How full a queue and its dead letters are."""
+        ...
+
+    def parked(
+        self, name: str, limit: int, only: frozenset[str] | None = None
+    ) -> AbstractAsyncContextManager[list[DeadLetter]]:
+        """Hold up to `limit` dead letters of a queue, those named in `only` if it is set.
+
+        Nobody else sees them, nor those that were looked through, until the block ends; what
+        was not deleted by then is given back.
+        """
+        ...
+
+    async def delete(self, letter: DeadLetter) -> None:
+        """Remove a dead letter that is held for good."""
+        ...
+
+    async def put_back(self, letter: DeadLetter) -> None:
+        """Queue what a dead letter says again, as a message of its own."""
+        ...
+
+
 class Files(Protocol):
     """The output bucket."""
 
     async def link(self, url: str, seconds: int) -> str:
         """A URL by which anybody can read the `s3://` object for that time."""
+        ...
+
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        """What a runtime offers and its etag; no text if it has the one that is known.
+
+        Raises `RejectedError` (`not_found`) and `TransientError`.
+        """
+        ...
+
+    def read(self, url: str) -> AsyncIterator[bytes]:
+        """The `s3://` object in parts of up to 256 KiB.
+
+        Raises `RejectedError` (`not_found`) and `TransientError`.
+        """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from decimal import Decimal
@@ -17,10 +17,12 @@ from darkroom.router.v1 import router_pb2, router_pb2_grpc
 from ledger.usage import Usage
 from ledger.wire import to_wire
 from router.cancel import Cancel
-from router.domain import Claim, Reader, Submission
-from router.links import LinkFiles
+from router.domain import Claim, Submission
+from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
+from router.ports import Files
 from router.submit_once import SubmitOnce
+from router.wire import read_reader, runtime_to_wire
 from servicekit.errors import FieldError, RejectedError
 
 PAGE_LIMIT = 100
@@ -37,6 +39,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         look_up: LookUp,
         cancel: Cancel,
         link_files: LinkFiles,
+        read_file: ReadFile,
+        files: Files,
         usage: Usage,
         runtimes: Sequence[Runtime],
     ) -> None:
@@ -44,6 +48,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self._look_up = look_up
         self._cancel = cancel
         self._link_files = link_files
+        self._read_file = read_file
+        self._files = files
         self._usage = usage
         self._runtimes = runtimes
 
@@ -61,7 +67,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
     ) -> router_pb2.GetTaskResponse:
         """One task."""
         return router_pb2.GetTaskResponse(
-            task=to_wire(await self._look_up.one(request.id, _reader(request)))
+            task=to_wire(await self._look_up.one(request.id, read_reader(request.reader)))
         )
 
     async def ListTasks(  # noqa: N802
@@ -75,7 +81,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         except ValueError as error:
             raise _invalid("state, before_uid or tenant", str(error)) from error
         page = await self._look_up.page(
-            _reader(request),
+            read_reader(request.reader),
             runtime=request.runtime,
             state=state,
             tenant=tenant,
@@ -93,21 +99,37 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
     ) -> router_pb2.CancelTaskResponse:
         """Take one task back."""
         return router_pb2.CancelTaskResponse(
-            task=to_wire(await self._cancel(request.id, _reader(request)))
+            task=to_wire(await self._cancel(request.id, read_reader(request.reader)))
         )
 
     async def LinkFiles(  # noqa: N802
         self, request: router_pb2.LinkFilesRequest, context: Any
     ) -> router_pb2.LinkFilesResponse:
         """Links to the files of one task."""
-        try:
-            uid = ids.uid(request.uid)
-        except ValueError as error:
-            raise _invalid("uid", str(error)) from error
-        links = await self._link_files(uid, request.seconds, _reader(request))
+        uid = _uid(request.uid)
+        links = await self._link_files(uid, request.seconds, read_reader(request.reader))
         return router_pb2.LinkFilesResponse(
             image_url=links.image_url, output_url=links.output_url or ""
         )
+
+    async def GetListings(  # noqa: N802
+        self, request: router_pb2.GetListingsRequest, context: Any
+    ) -> router_pb2.GetListingsResponse:
+        """What the server of a runtime offers."""
+        if request.runtime not in {one.name for one in self._runtimes}:
+            raise RejectedError("there is no such runtime", code="not_found")
+        etag, text = await self._files.listings(request.runtime, request.etag)
+        return router_pb2.GetListingsResponse(etag=etag, text=text)
+
+    async def ReadFile(  # noqa: N802
+        self, request: router_pb2.ReadFileRequest, context: Any
+    ) -> AsyncIterator[router_pb2.ReadFileResponse]:
+        """One file of one task."""
+        image = request.image if request.HasField("image") else None
+        async for part in self._read_file(
+            _uid(request.uid), image, read_reader(request.reader)
+        ):
+            yield router_pb2.ReadFileResponse(part=part)
 
     async def GetUsage(  # noqa: N802
         self, request: router_pb2.GetUsageRequest, context: Any
@@ -117,7 +139,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
             first, last = map(date.fromisoformat, (request.first_day, request.last_day))
         except ValueError as error:
             raise _invalid("first_day or last_day", str(error)) from error
-        reader = _reader(request)
+        reader = read_reader(request.reader)
         used = await self._usage.used(
             first, last, tenant="" if reader.all_tenants else reader.tenant
         )
@@ -140,23 +162,14 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self, request: router_pb2.ListRuntimesRequest, context: Any
     ) -> router_pb2.ListRuntimesResponse:
         """The configured runtimes."""
-        return router_pb2.ListRuntimesResponse(
-            runtimes=[
-                router_pb2.Runtime(
-                    name=runtime.name,
-                    type=runtime.type,
-                    model_filename=runtime.model_filename or "",
-                    dynamic_model=runtime.dynamic_model,
-                    tasktypes=runtime.tasktypes,
-                )
-                for runtime in self._runtimes
-            ]
-        )
+        return router_pb2.ListRuntimesResponse(runtimes=map(runtime_to_wire, self._runtimes))
 
 
-def _reader(request: Any) -> Reader:
-    """Who asks; a caller that does not say sees nothing."""
-    return Reader(tenant=request.reader.tenant, all_tenants=request.reader.all_tenants)
+def _uid(text: str) -> ids.Uid:
+    try:
+        return ids.uid(text)
+    except ValueError as error:
+        raise _invalid("uid", str(error)) from error
 
 
 def _to_submission(request: router_pb2.SubmitTaskRequest) -> Submission:

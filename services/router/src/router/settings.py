@@ -35,5 +35,7 @@ class Settings(GrpcSettings):
     """host:port of the notifier."""
     notifier_timeout: Duration = timedelta(seconds=5)
     """Of a call to the notifier."""
+    queue_prefix: str
+    """What the names of the queues begin with, before `-` and the runtime."""
     fair_queues: bool = True
     """Publish with the tenant as message group."""

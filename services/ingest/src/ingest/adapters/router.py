@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -18,6 +18,8 @@ from servicekit.rpc import translated
 
 if TYPE_CHECKING:
     from darkroom.router.v1.router_pb2_grpc import RouterServiceAsyncStub
+
+_FILE_SECONDS: Final = 300  # to a client that reads slowly
 
 
 class GrpcRouter:
@@ -72,7 +74,7 @@ class GrpcRouter:
         )
 
     async def task(self, id: str, caller: Caller) -> TaskRecord:
-        request = router_pb2.GetTaskRequest(id=id, reader=_reader(caller))
+        request = router_pb2.GetTaskRequest(id=id, reader=reader_of(caller))
         with translated("router.GetTask"):
             return (await self._stub.GetTask(request, timeout=self._seconds)).task
 
@@ -94,25 +96,43 @@ class GrpcRouter:
             text=text,
             limit=limit,
             before_uid=before_uid,
-            reader=_reader(caller),
+            reader=reader_of(caller),
         )
         with translated("router.ListTasks"):
             return await self._stub.ListTasks(request, timeout=self._seconds)
 
     async def cancel(self, id: str, caller: Caller) -> TaskRecord:
-        request = router_pb2.CancelTaskRequest(id=id, reader=_reader(caller))
+        request = router_pb2.CancelTaskRequest(id=id, reader=reader_of(caller))
         with translated("router.CancelTask"):
             return (await self._stub.CancelTask(request, timeout=self._submit_seconds)).task
 
     async def links(self, uid: str, seconds: int, caller: Caller) -> tuple[str, ...]:
-        request = router_pb2.LinkFilesRequest(uid=uid, seconds=seconds, reader=_reader(caller))
+        request = router_pb2.LinkFilesRequest(
+            uid=uid, seconds=seconds, reader=reader_of(caller)
+        )
         with translated("router.LinkFiles"):
             answer = await self._stub.LinkFiles(request, timeout=self._seconds)
         return (*answer.image_url, *filter(None, [answer.output_url]))
 
+    async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        request = router_pb2.GetListingsRequest(runtime=runtime, etag=etag)
+        with translated("router.GetListings"):
+            answer = await self._stub.GetListings(request, timeout=self._seconds)
+        return answer.etag, answer.text
+
+    async def file(self, uid: str, image: int | None, caller: Caller) -> AsyncIterator[bytes]:
+        request = router_pb2.ReadFileRequest(uid=uid, image=image, reader=reader_of(caller))
+        call = self._stub.ReadFile(request, timeout=_FILE_SECONDS)
+        try:
+            with translated("router.ReadFile"):
+                async for answer in call:
+                    yield answer.part
+        finally:
+            call.cancel()
+
     async def usage(self, caller: Caller, first: date, last: date) -> Sequence[router_pb2.Used]:
         request = router_pb2.GetUsageRequest(
-            reader=_reader(caller), first_day=first.isoformat(), last_day=last.isoformat()
+            reader=reader_of(caller), first_day=first.isoformat(), last_day=last.isoformat()
         )
         with translated("router.GetUsage"):
             return (await self._stub.GetUsage(request, timeout=self._seconds)).used
@@ -131,5 +151,6 @@ class GrpcRouter:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _reader(caller: Caller) -> router_pb2.Reader:
+def reader_of(caller: Caller) -> router_pb2.Reader:
+    """What the router may show."""
     return router_pb2.Reader(tenant=caller.tenant, all_tenants=caller.scope is KeyScope.ADMIN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import FastAPI, Query
@@ -18,6 +19,7 @@ from ingest.bodies import Bodies
 from ingest.http import openapi
 from ingest.http.edge import Edge, Front, caller_of
 from ingest.http.manners import Manners, for_browsers
+from ingest.http.operators import Which, add_operators
 from ingest.http.problems import Problems
 from ingest.http.submissions import NewUid, Submissions, add_submissions
 from ingest.http.tasks import add_tasks
@@ -25,7 +27,9 @@ from ingest.http.views import ModelsView, RuntimesView, UsageView
 from ingest.http.webhooks import NewWebhook, ReplayRequest, add_webhooks
 from ingest.keys import Gate
 from ingest.metrics import Metrics
-from ingest.ports import Models, Router, Webhooks
+from ingest.native.routes import add_native
+from ingest.native.tasks import Tasks
+from ingest.ports import Models, Operators, Router, Webhooks
 from ingest.translate_v1alpha1 import V1Alpha1Request
 from ingest.translate_v1alpha2 import V1Alpha2Request
 from ingest.usage import Asked, find_usage
@@ -43,11 +47,13 @@ def rest_app(
     models: Models,
     watches: Watches,
     webhooks: Webhooks,
+    operators: Operators,
     gate: Gate,
     metrics: Metrics,
     health: Health,
     bodies: Bodies,
     cors_origins: Sequence[str] = (),
+    native_wait: timedelta = timedelta(minutes=14),
     make_uid: NewUid = new_uid,
 ) -> ASGIApp:
     """The whole app of the REST port, operators' routes included."""
@@ -70,7 +76,10 @@ def rest_app(
     submissions = Submissions(router=router, watches=watches, bodies=bodies, make_uid=make_uid)
     add_submissions(app, submissions)
     add_tasks(app, router, watches)
+    native = Tasks(router=router, watches=watches, make_uid=make_uid, patience=native_wait)
+    add_native(app, native, models, bodies)
     add_webhooks(app, webhooks, router, bodies)
+    add_operators(app, operators, bodies)
     _add_catalogues(app, router, models)
     _add_description(app)
     app.router.routes.extend(ops_routes(health))
@@ -112,7 +121,7 @@ def _add_catalogues(app: FastAPI, router: Router, models: Models) -> None:
 
 
 def _add_description(app: FastAPI) -> None:
-    bodies = (V1Alpha1Request, V1Alpha2Request, NewWebhook, ReplayRequest)
+    bodies = (V1Alpha1Request, V1Alpha2Request, NewWebhook, ReplayRequest, Which)
     document = openapi.describe(app, bodies)
     text, html = to_json(document), openapi.page(document)
 

@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from email.message import Message
+from typing import TypeVar
 
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
 
 from contracts.message import CONTENT_LIMIT_BYTES
-from ingest.bodies import late
-from ingest.payload import too_large
+from ingest.bodies import Bodies, late
+from ingest.payload import checked, invalid, parse_object, too_large
 from servicekit.errors import RejectedError
+
+M = TypeVar("M", bound=BaseModel)
 
 
 async def read_json(
@@ -33,6 +37,16 @@ async def read_json(
             return await _receive(request, _taken if declared.isdecimal() else take)
     except TimeoutError:
         raise late(patience) from None
+
+
+async def read_model(kind: type[M], request: Request, bodies: Bodies) -> M:
+    """The body as a checked value; raises as `read_json` does."""
+    with bodies.room() as take:
+        body = await read_json(request, bodies.patience, take)
+        found, errors = checked(kind, parse_object(body))
+    if found is None:
+        raise invalid(errors)
+    return found
 
 
 def _taken(_: int) -> None:

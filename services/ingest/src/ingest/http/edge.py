@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from base64 import b64decode
+from collections.abc import Iterable
+from contextlib import suppress
 from math import ceil
 from typing import Any, Final
 
@@ -15,6 +18,7 @@ from ingest.domain import Caller
 from ingest.http.problems import Problems
 from ingest.keys import Gate
 from ingest.metrics import Metrics
+from ingest.native.calls import native_call
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +32,15 @@ _OPERATIONS: Final = {
     "/v1/runtimes": "list_runtimes",
     "/v1/models": "list_models",
     "/v1/usage": "get_usage",
+    "/v1/overview": "get_overview",
+    "/v1/dead-letters": "list_dead_letters",
+    "/v1/dead-letters/redrive": "redrive_dead_letters",
+    "/v1/dead-letters/purge": "purge_dead_letters",
     "/openapi.json": "openapi",
     "/docs": "docs",
 }
 _FOR_OPERATORS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+_SECRET: Final = ["authorization", "cookie", "idempotency-key", "x-api-key"]
 _KEYLESS: Final = frozenset({"openapi", "docs"})
 _SUBMITTING: Final = frozenset(
     {
@@ -49,11 +58,20 @@ _CHANGING_WEBHOOKS: Final = {
     ("POST", "test"): "test_webhook",
     ("POST", "replay"): "replay_webhook",
 }
-_ADMINISTERING: Final = frozenset(_CHANGING_WEBHOOKS.values())
+_ADMINISTERING: Final = frozenset(
+    {
+        *_CHANGING_WEBHOOKS.values(),
+        "list_dead_letters",
+        "redrive_dead_letters",
+        "purge_dead_letters",
+    }
+)
 
 
 def operation_of(method: str, path: str) -> str:
     """The name of what is asked for: one of few, so that it may label a metric."""
+    if native := native_call(path):
+        return native.operation
     if path.startswith("/v1/tasks/"):
         if path.endswith("/events"):
             return "watch_task"
@@ -82,6 +100,22 @@ def caller_of(scope: Scope) -> Caller:
     return caller
 
 
+def keys_of(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """The keys that a request came with: as ours, as Bearer, or as the password of Basic."""
+    keys = []
+    for name, value in headers:
+        if name == b"x-api-key":
+            keys.append(value)
+        elif name == b"authorization":
+            scheme, _, rest = value.strip().partition(b" ")
+            if scheme.lower() == b"bearer":
+                keys.append(rest.strip())
+            elif scheme.lower() == b"basic":
+                with suppress(ValueError):
+                    keys.append(b64decode(rest, validate=True).partition(b":")[2])
+    return keys
+
+
 class Edge:
     """Lets requests with a valid key pass, and answers every error that comes back."""
 
@@ -97,6 +131,7 @@ class Edge:
         """Serve one request; never raises."""
         scope = {**scope, "query_string": scope.pop(_QUERY, b"")}
         operation = operation_of(scope["method"], scope["path"])
+        native = native_call(scope["path"])
         with self._metrics.measured(operation, "rest") as call:
             started = False
 
@@ -111,13 +146,14 @@ class Edge:
 
             try:
                 if operation not in _KEYLESS:
-                    keys = [v for k, v in scope["headers"] if k == b"x-api-key"]
-                    scope[_CALLER] = self._gate.caller(keys)
-                    await self._gate.let_in(scope[_CALLER], scope_of(operation))
+                    scope[_CALLER] = self._gate.caller(keys_of(scope["headers"]))
+                    needs = native.scope if native else scope_of(operation)
+                    await self._gate.let_in(scope[_CALLER], needs)
                 await self._app(scope, receive, sending)
             except Exception as error:  # noqa: BLE001  # the edge answers for every error
                 if not started:  # else the app has answered and logged it
-                    await self._problems.answer(error)(scope, receive, sending)
+                    answer = self._problems.answer(error, scope["path"])
+                    await answer(scope, receive, sending)
 
 
 def _with_limits(message: Message, caller: Caller, gate: Gate) -> Message:
@@ -145,7 +181,7 @@ class Front:
             default_span_details=_span_details,
             meter_provider=NoOpMeterProvider(),  # `Metrics` counts, with fixed names
             exclude_spans=["receive", "send"],
-            http_capture_headers_sanitize_fields=["x-api-key", "idempotency-key"],
+            http_capture_headers_sanitize_fields=_SECRET,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from ingest.metrics import Metrics
+from ingest.native.calls import native_call
+from ingest.native.refusals import in_words_of
 from ingest.payload import field_error, invalid
 from servicekit.errors import NOTHING, AppError, FieldError, RejectedError, TransientError
 from servicekit.rpc import RETRY_AFTER
@@ -65,12 +67,15 @@ class Problems:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    async def handle(self, _: Request, error: Exception) -> Response:
+    async def handle(self, request: Request, error: Exception) -> Response:
         """Answer an error that a route let pass; the form that Starlette asks for."""
-        return self.answer(error)
+        return self.answer(error, request.scope["path"])
 
-    def answer(self, error: Exception) -> Response:
-        """The response by which a client learns of `error`, which is logged."""
+    def answer(self, error: Exception, path: str = "") -> Response:
+        """The response by which a client learns of `error`, which is logged.
+
+        It is in the words of the API that the path is of.
+        """
         headers: dict[str, str] = {}
         facts: Mapping[str, str] = {}
         if isinstance(error, RequestValidationError):
@@ -97,7 +102,7 @@ class Problems:
             wait = getattr(error, "retry_after", None) or RETRY_AFTER
             headers["Retry-After"] = str(max(1, ceil(wait.total_seconds())))
         self._metrics.refused(code, "rest")
-        return _response(code, detail, errors, headers, facts)
+        return _said(_problem(code, detail, errors, facts), headers, path)
 
 
 def no_http(metrics: Metrics) -> NoHttp:
@@ -111,7 +116,7 @@ def no_http(metrics: Metrics) -> NoHttp:
             call.status = str(REFUSALS[code].http)
         metrics.refused(code, "rest")
 
-    body = bytes(_response(code, detail, (), {}).body)
+    body = bytes(_said(_problem(code, detail, ()), {}, "").body)
     return NoHttp(media_type=MEDIA_TYPE, body=body, on_answer=count)
 
 
@@ -120,15 +125,14 @@ def _parameter_error(item: ErrorDetails) -> FieldError:
     return field_error({**item, "loc": item["loc"][1:]})
 
 
-def _response(
+def _problem(
     code: str,
     detail: str,
     errors: tuple[FieldError, ...],
-    headers: dict[str, str],
     facts: Mapping[str, str] = NOTHING,
-) -> Response:
+) -> Problem:
     refusal = REFUSALS[code]
-    problem = Problem(
+    return Problem(
         type=f"urn:darkroom:problem:{code}",
         title=refusal.title,
         status=refusal.http,
@@ -137,9 +141,17 @@ def _response(
         errors=[ProblemField(field=e.field, message=e.message) for e in errors],
         **facts,
     )
+
+
+def _said(problem: Problem, headers: dict[str, str], path: str) -> Response:
+    if native := native_call(path):
+        if problem.code == "unauthorized":
+            headers["WWW-Authenticate"] = 'Basic realm="darkroom", charset="UTF-8"'
+        said = in_words_of(native.api, problem)
+        return JSONResponse(said, status_code=problem.status, headers=headers)
     return Response(
         problem.model_dump_json(exclude_unset=True),
-        status_code=refusal.http,
+        status_code=problem.status,
         headers=headers,
         media_type=MEDIA_TYPE,
     )

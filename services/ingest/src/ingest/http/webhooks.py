@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import FastAPI, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from contracts.callback import TerminalStatus
 from ingest.bodies import Bodies
 from ingest.http import openapi
-from ingest.http.body import read_json
+from ingest.http.body import read_model
 from ingest.http.edge import caller_of
 from ingest.http.webhook_views import (
     DeliveriesView,
@@ -23,11 +23,8 @@ from ingest.http.webhook_views import (
     WebhookView,
 )
 from ingest.look_up import check_tenant
-from ingest.payload import checked, invalid, parse_object
 from ingest.ports import Router, Webhooks
 from servicekit.errors import RejectedError
-
-M = TypeVar("M", bound=BaseModel)
 
 Tenant = Annotated[
     str | None,
@@ -70,7 +67,7 @@ def add_webhooks(app: FastAPI, webhooks: Webhooks, router: Router, bodies: Bodie
     )
     async def create_webhook(request: Request, tenant: Tenant = None) -> NewWebhookView:
         whose = _tenant(request, tenant)
-        new = await _read(NewWebhook, request, bodies)
+        new = await read_model(NewWebhook, request, bodies)
         if new.runtime:
             await _check_runtime(router, new.runtime)
         webhook, secret = await webhooks.create(whose, new.url, new.events, new.runtime)
@@ -114,7 +111,7 @@ def add_webhooks(app: FastAPI, webhooks: Webhooks, router: Router, bodies: Bodie
     )
     async def replay_webhook(request: Request, id: str, tenant: Tenant = None) -> ReplayView:
         whose = _tenant(request, tenant)
-        wanted = await _read(ReplayRequest, request, bodies)
+        wanted = await read_model(ReplayRequest, request, bodies)
         await webhooks.replay(whose, id, wanted.since, wanted.until)
         return ReplayView(since=wanted.since, until=wanted.until)
 
@@ -144,15 +141,6 @@ def _add_reading(app: FastAPI, webhooks: Webhooks) -> None:
 def _tenant(request: Request, named: str | None) -> str:
     """Whose webhooks are meant; raises `RejectedError` if they are none of the caller's."""
     return check_tenant(caller_of(request.scope), named)
-
-
-async def _read(kind: type[M], request: Request, bodies: Bodies) -> M:
-    with bodies.room() as take:
-        body = await read_json(request, bodies.patience, take)
-        found, errors = checked(kind, parse_object(body))
-    if found is None:
-        raise invalid(errors)
-    return found
 
 
 async def _check_runtime(router: Router, name: str) -> None:

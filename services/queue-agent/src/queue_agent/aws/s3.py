@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from awsio.errors import translated
+from contracts.places import listings_key
 from queue_agent.domain import TaskFailedError, UnworkableError
 from queue_agent.files.body import Body, as_payload
 from servicekit.errors import TransientError
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 
 _OWNER: Final = "darkroom-owner"
+_DIGEST: Final = "darkroom-digest"
+# S3 says the latter to a role that may not list the bucket.
+_ABSENT: Final = frozenset({"404", "403"})
 CLAIM_BYTES: Final = 24 * 2**20  # the largest message of the router
 
 
@@ -63,6 +67,35 @@ class S3OutputStore:
                 return ""  # the role may not know: then it is as if it were somebody else's
             raise
         return found["Metadata"].get(_OWNER, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3ListingStore:
+    """One object of the output bucket for each runtime; its metadata has the digest."""
+
+    client: S3Client
+    bucket: str
+    runtime: str
+
+    async def keep(self, text: bytes, digest: str) -> None:
+        key = listings_key(self.runtime)
+        try:
+            with translated("s3.listings"):
+                found = await self.client.head_object(Bucket=self.bucket, Key=key)
+        except TransientError as error:
+            if error.details.get("code") not in _ABSENT:
+                raise
+        else:
+            if found["Metadata"].get(_DIGEST) == digest:
+                return
+        with translated("s3.listings"):
+            await self.client.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=text,
+                ContentType="application/gzip",
+                Metadata={_DIGEST: digest},
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

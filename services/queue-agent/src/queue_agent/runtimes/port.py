@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from queue_agent.ports import ImageRuntime
 from queue_agent.runtimes.loading import LoadedModels
 from queue_agent.task.out_document import OutFormat
 from queue_agent.task.prepare import FindInputs
+
+TakeListings = Callable[[], Awaitable[Mapping[str, Any]]]
+"""Gives what the server offers, by resource of its API; raises `RuntimeLostError`."""
+
+
+async def no_listings() -> Mapping[str, Any]:
+    """Nothing: no client asks for what this server offers."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,4 +40,5 @@ class RuntimeParts:
     runtime: ImageRuntime
     find_inputs: FindInputs
     out: OutFormat
+    listings: TakeListings
     width: int = 1  # runs that it is handed at once

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from itertools import chain
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ from queue_agent.runtimes.comfyui.answers import (
     why_nothing,
 )
 from queue_agent.runtimes.comfyui.follow import END_WITHIN, Follower, Signs
+from queue_agent.runtimes.comfyui.listings import comfyui_listings
 from queue_agent.runtimes.comfyui.node_definitions import NodeDefinitions
 from queue_agent.runtimes.comfyui.progress import GraphProgress
 from queue_agent.runtimes.comfyui.prompt_ids import earlier_prompts, prompt_id_of
@@ -238,7 +240,11 @@ def comfyui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
         loaded=options.loaded,
     )
     return RuntimeParts(
-        runtime=runtime, find_inputs=runtime.nodes.find_inputs, out=ComfyUiOut(), width=2
+        runtime=runtime,
+        find_inputs=runtime.nodes.find_inputs,
+        out=ComfyUiOut(),
+        listings=partial(comfyui_listings, http),
+        width=2,
     )
 
 

@@ -30,7 +30,7 @@ from queue_agent.runtimes.invokeai.answers import ENDS, PENDING, Item, is_image_
 from queue_agent.runtimes.invokeai.graph import references, without_reuse
 from queue_agent.runtimes.invokeai.models import ModelLibrary
 from queue_agent.runtimes.loading import LoadedModels
-from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
+from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts, no_listings
 from queue_agent.runtimes.shape import items, mapping, probing, understood, whole
 from queue_agent.runtimes.turn import Turn
 from queue_agent.task.out_document import ComfyUiOut
@@ -221,7 +221,13 @@ def invokeai_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
         models=ModelLibrary(http=http, folder=options.models_folder, poll=options.poll),
         loaded=options.loaded,
     )
-    return RuntimeParts(runtime=runtime, find_inputs=find_in_nodes, out=ComfyUiOut(), width=2)
+    return RuntimeParts(
+        runtime=runtime,
+        find_inputs=find_in_nodes,
+        out=ComfyUiOut(),
+        listings=no_listings,
+        width=2,
+    )
 
 
 def _destination(job: Job) -> str:

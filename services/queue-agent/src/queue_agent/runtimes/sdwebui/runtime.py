@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ from queue_agent.runtimes.port import RuntimeOptions, RuntimeParts
 from queue_agent.runtimes.sdwebui.checkpoints import Checkpoint
 from queue_agent.runtimes.sdwebui.fallbacks import fallbacks
 from queue_agent.runtimes.sdwebui.grids import keeps_grids, with_grid
+from queue_agent.runtimes.sdwebui.listings import sdwebui_listings
 from queue_agent.runtimes.sdwebui.models import (
     CheckpointShelf,
     asked_checkpoint,
@@ -264,7 +266,12 @@ def sdwebui_parts(http: RuntimeHttp, options: RuntimeOptions) -> RuntimeParts:
         silence=options.silence,
         loaded=options.loaded,
     )
-    return RuntimeParts(runtime=runtime, find_inputs=find_in_body, out=SdWebuiOut())
+    return RuntimeParts(
+        runtime=runtime,
+        find_inputs=find_in_body,
+        out=SdWebuiOut(),
+        listings=partial(sdwebui_listings, http, API),
+    )
 
 
 async def _read(raw: RawAnswer, job: Job) -> dict[str, Any]:
