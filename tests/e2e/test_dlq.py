@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from commands import failed, run
@@ -93,7 +94,7 @@ def test_purge_of_nothing_in_particular_is_refused(stack: Stack) -> None:
 async def test_an_event_that_no_webhook_took_is_sent_again(stack: Stack) -> None:
     prefix = stack.info["queues"]["sddynamic"].removesuffix("-sddynamic")
     url = f"{prefix}_webhooks-dlq"
-    said = {"DataType": "String", "StringValue": "given up after 12 tries"}
+    said: Any = {"DataType": "String", "StringValue": "given up after 12 tries"}
     job = {"kind": "event", "tenant": "nobody", "webhook": "wh_1", "uid": new_uid()}
     async with clients.sqs() as sqs:
         await sqs.send_message(

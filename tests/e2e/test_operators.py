@@ -58,3 +58,16 @@ async def test_the_wait_of_a_task_that_no_agent_has_is_told(
 
     assert seen.queued
     assert seen.running
+
+
+async def test_a_task_can_be_submitted_again_by_its_request(
+    stack: Stack, operator: AsyncDarkroom
+) -> None:
+    async with operator:
+        first = await operator.generate({"task": pipeline("first-time", seed=7)})
+        request = await operator.task_request("first-time")
+        request["task"]["metadata"]["id"] = "second-time"
+        second = await operator.generate(request)
+
+    assert request["task"]["content"] == pipeline("first-time", seed=7)["content"]
+    assert first.images[0].content == second.images[0].content

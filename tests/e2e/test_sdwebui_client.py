@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import webuiapi
+import webuiapi  # type: ignore[import-untyped]  # it has no annotations
 from harness import Stack
 
 SECONDS = 120

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from stub_server import BREAK, Reply, StubServer
+from stub_server import BREAK, Reply, StubServer, accepted, problem
 
-from darkroom_client import Unreachable
+from darkroom_client import RequestNotKept, Unreachable
 
 
 def test_overview_is_typed_and_what_nobody_knows_is_none(
@@ -69,3 +69,16 @@ def test_redrive_whose_answer_is_lost_is_not_made_again(
 
     with pytest.raises(Unreachable):
         darkroom.redrive(None)
+
+
+def test_request_of_a_task_is_what_submit_takes(darkroom: Any, server: StubServer) -> None:
+    body = {"task": {"metadata": {"id": "first"}, "content": {}}}
+    server.on("GET /v1/tasks/first/request", Reply(body))
+    server.on("GET /v1/tasks/second/request", problem("request_not_kept", 404))
+    server.on("POST /v1alpha2", Reply(accepted()))
+
+    darkroom.submit(darkroom.task_request("first"))
+    with pytest.raises(RequestNotKept):
+        darkroom.task_request("second")
+
+    assert json.loads(server.asked[1].body) == body

@@ -114,6 +114,7 @@ class FakeRouter:
 
     submitted: list[tuple[Submission, str]] = field(default_factory=list)
     known: list[TaskRecord] = field(default_factory=lambda: [TASK])
+    requests: dict[str, bytes] = field(default_factory=dict)
     asked: dict[str, Any] = field(default_factory=dict)
     held: dict[str, tuple[str, Submission]] = field(default_factory=dict)
     used: list[Used] = field(default_factory=list)
@@ -170,6 +171,12 @@ class FakeRouter:
             if id in {task.uid, task.id} and self._may_see(task, caller):
                 return task
         raise RejectedError("there is no such task", code="task_not_found")
+
+    async def request(self, id: str, caller: Caller) -> bytes:
+        task = await self.task(id, caller)
+        if task.uid not in self.requests:
+            raise RejectedError("it is not kept", code="request_not_kept")
+        return self.requests[task.uid]
 
     async def tasks(
         self,

@@ -13,6 +13,7 @@ from contracts.callback import Callback
 from contracts.scripts import ROUTING_KEYS
 from ingest import translate_v1alpha1, translate_v1alpha2
 from ingest.http import problems, views
+from ingest.http.operator_views import DeadLettersView, OverviewView
 from servicekit.status import REFUSALS
 
 PAGE = Path("docs/api.md").read_text()
@@ -35,6 +36,8 @@ def test_answers_have_the_fields_that_are_sent() -> None:
         (views.V1Alpha2Answer, {"task"}),
         (views.V1Alpha1Answer, {"task"}),
         (views.TaskView, {"links", "warnings"}),
+        (OverviewView, set()),
+        (DeadLettersView, set()),
         (problems.Problem, {"quota", "limit", "used", "resets_at"}),
         (Callback, {"warnings", "cost"}),
     )

@@ -98,6 +98,23 @@ class FakeRouterService(router_pb2_grpc.RouterServiceServicer):
         links = [f"https://b/{number}?{request.seconds}" for number in (1, 2)]
         return router_pb2.LinkFilesResponse(image_url=links, output_url="https://b/out")
 
+    async def GetSubmission(  # noqa: N802  # the name in the proto
+        self, request: router_pb2.GetSubmissionRequest, context: Any
+    ) -> router_pb2.GetSubmissionResponse:
+        return router_pb2.GetSubmissionResponse(body_json=request.id.encode())
+
+    async def GetListings(  # noqa: N802  # the name in the proto
+        self, request: router_pb2.GetListingsRequest, context: Any
+    ) -> router_pb2.GetListingsResponse:
+        return router_pb2.GetListingsResponse(etag=f"{request.etag}1", text=b"packed")
+
+    async def ReadFile(  # noqa: N802  # the name in the proto
+        self, request: router_pb2.ReadFileRequest, context: Any
+    ) -> AsyncIterator[router_pb2.ReadFileResponse]:
+        which = str(request.image) if request.HasField("image") else "out"
+        for part in (request.reader.tenant, " ", which):
+            yield router_pb2.ReadFileResponse(part=part.encode())
+
     async def ListTasks(  # noqa: N802  # the name in the proto
         self, request: router_pb2.ListTasksRequest, context: Any
     ) -> router_pb2.ListTasksResponse:
@@ -230,6 +247,18 @@ async def test_process_serves_waits_for_its_router_and_finishes_what_it_began(
     assert [m["name"] for m in models.json()["models"]] == ["a"]
     assert answer.status_code == 200
     assert [r.tenant for r in router.submitted] == ["studio", "studio"]
+
+
+async def test_what_native_clients_are_sent_comes_from_the_router() -> None:
+    async with (
+        neighbours(FakeRouterService(), Health()) as address,
+        grpc_router(address) as router,
+    ):
+        image = b"".join([part async for part in router.file(UID, 0, CALLER)])
+        out = b"".join([part async for part in router.file(UID, None, CALLER)])
+        listings = await router.listings("sdruntime", "e")
+
+    assert (image, out, listings) == (b"studio 0", b"studio out", ("e1", b"packed"))
 
 
 async def test_process_without_keys_ends_with_one_sentence(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ OPERATIONS = {
     ("/v1/tasks/{id}", "get"),
     ("/v1/tasks/{id}", "delete"),
     ("/v1/tasks/{id}/events", "get"),
+    ("/v1/tasks/{id}/request", "get"),
     ("/v1/runtimes", "get"),
     ("/v1/models", "get"),
     ("/v1/usage", "get"),

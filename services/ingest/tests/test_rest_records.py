@@ -15,6 +15,7 @@ from ingest_fakes import (
     rest,
     stamp,
     task_with,
+    v1alpha2,
 )
 
 from contracts.keys import KeyScope
@@ -240,3 +241,27 @@ async def test_models_are_told(world: World) -> None:
             ]
         }
     )
+
+
+async def test_request_of_a_task_is_what_submits_it_again(world: World) -> None:
+    kept = v1alpha2({"prompt": "A dog", "steps": 16}, context={"order": 7})
+    world.router.requests[UID] = encode(kept)
+    async with rest(world) as client:
+        told = [await client.get(f"/v1/tasks/{name}/request") for name in (UID, "test-t2i")]
+        again = await client.post("/v1alpha2", json=told[0].json())
+
+    assert [answer.json() for answer in told] == [kept, kept]
+    assert again.status_code == 200
+    assert world.router.submitted[0][0].context_json == '{"order":7}'
+
+
+async def test_request_that_is_not_kept_is_told_apart_from_a_task_that_is_not_there(
+    world: World,
+) -> None:
+    async with rest(world) as client:
+        kept = await client.get(f"/v1/tasks/{UID}/request")
+        for name in ("other", ".hidden"):
+            answer = await client.get(f"/v1/tasks/{name}/request")
+            check_problem(answer, 404, "task_not_found")
+
+    check_problem(kept, 404, "request_not_kept")

@@ -24,6 +24,7 @@ from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
 from router.overview import Overview, Today
 from router.quotas import Quotas
+from router.requests import ReadRequest
 from router.submit import Submit
 from router.submit_once import SubmitOnce
 from servicekit.errors import AppError, FatalError, FieldError, RejectedError, TransientError
@@ -236,6 +237,24 @@ class FlakyLedger(MemoryLedger):
 
 
 @dataclass
+class FakeRequests:
+    """Packed requests by uid."""
+
+    bodies: dict[Uid, bytes] = field(default_factory=dict)
+    late: dict[Uid, bytes] = field(default_factory=dict)  # found by the second look
+    asked: list[Uid] = field(default_factory=list)
+
+    def keep(self, uid: Uid, body: bytes, created_at: datetime) -> None:
+        self.bodies[uid] = body
+
+    async def of(self, uid: Uid) -> bytes | None:
+        self.asked.append(uid)
+        found = self.bodies.get(uid)
+        self.bodies |= self.late
+        return found
+
+
+@dataclass
 class FakeQueues:
     """Queues in memory; one without a depth cannot be asked."""
 
@@ -288,6 +307,7 @@ class World:
     keys: FakeKeys = field(default_factory=FakeKeys)
     open_tasks: MemoryOpenTasks = field(default_factory=MemoryOpenTasks)
     recent: MemoryRecentEnds = field(default_factory=MemoryRecentEnds)
+    requests: FakeRequests = field(default_factory=FakeRequests)
     queues: FakeQueues = field(default_factory=FakeQueues)
     now: datetime = NOW
 
@@ -308,6 +328,7 @@ class World:
             claims=self.claims,
             notifier=self.notifier,
             quotas=self.quotas,
+            requests=self.requests,
             output_bucket="outputbucket",
         )
 
@@ -320,6 +341,10 @@ class World:
     @property
     def look_up(self) -> LookUp:
         return LookUp(runtimes=RUNTIMES, ledger=self.ledger)
+
+    @property
+    def read_request(self) -> ReadRequest:
+        return ReadRequest(look_up=self.look_up, requests=self.requests, now=lambda: self.now)
 
     @cached_property
     def today(self) -> Today:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import router.batches as router_batches
 from router.batches import Batches, BatchLimits, End, batching
 from servicekit.errors import FatalError, TransientError
 
@@ -194,3 +195,35 @@ async def test_calls_that_are_out_are_bounded() -> None:
         topic.let.set()
 
     assert topic.calls == [["a"], ["b"], ["c"]]
+
+
+async def test_what_is_offered_is_sent_and_nobody_waits_for_its_end() -> None:
+    topic = Topic(down=TransientError("SNS is down"))
+    topic.let.set()
+    async with running(topic, linger=timedelta()) as (batches, _):
+        batches.offer("one", 1)
+        await topic.called.wait()
+
+    assert topic.calls == [["one"]]
+
+
+async def test_what_is_offered_while_many_calls_wait_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(router_batches, "MOST_BEHIND", 1)
+    topic = Topic()
+    async with running(topic) as (batches, group):
+        await topic.hold(batches, group)
+        batches.offer("late", 1)
+        topic.let.set()
+
+    assert topic.calls == [["first"]]
+
+
+async def test_what_is_offered_after_the_end_is_dropped() -> None:
+    topic = Topic()
+    async with stopped(topic) as batches:
+        pass
+    batches.offer("late", 1)
+
+    assert topic.calls == []

@@ -72,6 +72,7 @@ async def test_a_task_of_any_size_arrives_in_the_queue_of_its_runtime(
             topic=topic,
             claims=S3Claims(client=s3, bucket=made.claim_bucket),
             notifier=world.notifier,
+            requests=world.requests,
             quotas=world.quotas,
             output_bucket=made.output_bucket,
         )

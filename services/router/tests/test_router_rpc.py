@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ async def stub(world: World) -> AsyncIterator[RouterServiceAsyncStub]:
     service = RouterService(
         submit=world.once,
         look_up=world.look_up,
+        read_request=world.read_request,
         cancel=world.cancel,
         link_files=world.link_files,
         read_file=world.read_file,
@@ -228,6 +230,27 @@ async def test_tasks_are_listed_newest_first_with_a_cursor(
     assert rest.next_before_uid == ""
 
 
+async def test_the_request_of_a_task_is_given_as_it_was(
+    stub: RouterServiceAsyncStub, world: World
+) -> None:
+    submitted = request(timeout=Duration(seconds=90), include=["cost"])
+    await stub.SubmitTask(submitted, timeout=60)
+
+    asked = router_pb2.GetSubmissionRequest(id=submitted.uid, reader=READER)
+    told = json.loads((await stub.GetSubmission(asked, timeout=60)).body_json)
+
+    assert told["task"]["content"] == {"prompt": "a dog"}
+    assert told["task"]["metadata"] == {
+        "id": "test-t2i",
+        "runtime": "fixed",
+        "tasktype": "text-to-image",
+        "prefix": "output",
+        "timeout_seconds": 90,
+        "include": ["cost"],
+        "context": {"abc": 123},
+    }
+
+
 @pytest.mark.parametrize(
     "wrong", [{"state": "lost"}, {"before_uid": "x"}, {"tenant": "#usage"}]
 )
@@ -316,7 +339,8 @@ async def read(stub: RouterServiceAsyncStub, **asked: Any) -> bytes:
 async def test_a_file_is_read_by_its_place_among_the_images(
     stub: RouterServiceAsyncStub, world: World
 ) -> None:
-    uid = (await stub.SubmitTask(request(), timeout=60)).uid
+    await stub.SubmitTask(request(), timeout=60)
+    (uid,) = world.ledger.records
     result = Result(image_url=("s3://b/1.png", "s3://b/2.png"), output_url="s3://b/x.out")
     await world.ledger.finish(uid, result, NOW)
 

@@ -143,6 +143,10 @@ class AsyncDarkroom:
         """One task, by uid or by your own id, which means its newest submission."""
         return await self._call(calls.task(name))
 
+    async def task_request(self, name: str) -> dict[str, Any]:
+        """The request of a task, which `submit` takes; not every one is kept."""
+        return await self._call(calls.task_request(name))
+
     async def wait(self, name: str, *, timeout: float | None = 600) -> Task:
         """The task when it has ended, however; raises `WaitTimeout`."""
         return await self._run(self._exchange.wait(name, timeout))

@@ -106,6 +106,11 @@ def task(name: str) -> Call[Task]:
     return Call(Task.model_validate, task_path(name))
 
 
+def task_request(name: str) -> Call[dict[str, Any]]:
+    """The request of a task."""
+    return Call(dict, f"{task_path(name)}/request")
+
+
 def links(name: str, seconds: int = LINK_SECONDS) -> Call[list[str]]:
     """Links to a task's files, its images first."""
     return Call(

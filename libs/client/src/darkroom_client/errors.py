@@ -85,6 +85,10 @@ class TaskNotFound(DarkroomError):
     """There is no such task, or it is another tenant's."""
 
 
+class RequestNotKept(DarkroomError):
+    """The task is there, but what was asked for is not kept: it is too large, or too old."""
+
+
 class InvalidRequest(DarkroomError):
     """The request is wrong; `errors` names every wrong field."""
 
@@ -197,6 +201,7 @@ _BY_CODE: Final[Mapping[str, type[DarkroomError]]] = {
     "invalid_request": InvalidRequest,
     "model_not_found": ModelNotFound,
     "quota_exceeded": QuotaExceeded,
+    "request_not_kept": RequestNotKept,
     "runtime_not_found": RuntimeNotFound,
     "task_not_found": TaskNotFound,
     "throttled": Throttled,

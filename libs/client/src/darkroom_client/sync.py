@@ -142,6 +142,10 @@ class Darkroom:
         """One task, by uid or by your own id, which means its newest submission."""
         return self._call(calls.task(name))
 
+    def task_request(self, name: str) -> dict[str, Any]:
+        """The request of a task, which `submit` takes; not every one is kept."""
+        return self._call(calls.task_request(name))
+
     def wait(self, name: str, *, timeout: float | None = 600) -> Task:
         """The task when it has ended, however; raises `WaitTimeout`."""
         return self._run(self._exchange.wait(name, timeout))

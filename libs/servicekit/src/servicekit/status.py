@@ -24,6 +24,7 @@ REFUSALS: dict[str, Refusal] = {
     "runtime_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Runtime not found"),
     "model_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Model not found"),
     "task_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Task not found"),
+    "request_not_kept": Refusal(404, grpc.StatusCode.NOT_FOUND, "Request not kept"),
     "webhook_not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Webhook not found"),
     "not_found": Refusal(404, grpc.StatusCode.NOT_FOUND, "Not found"),
     "method_not_allowed": Refusal(405, grpc.StatusCode.UNIMPLEMENTED, "Method not allowed"),

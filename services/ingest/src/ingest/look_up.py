@@ -92,6 +92,18 @@ async def find_task(router: Router, id: str, caller: Caller) -> TaskRecord:
     return await router.task(known, caller)
 
 
+async def find_request(router: Router, id: str, caller: Caller) -> bytes:
+    """The body that submits the task of that uid or client's id again.
+
+    Raises `RejectedError` if there is none, or if it is not kept.
+    """
+    try:
+        known = task_id(id)
+    except ValueError:
+        raise RejectedError("there is no such task", code="task_not_found") from None
+    return await router.request(known, caller)
+
+
 async def cancel_task(router: Router, id: str, caller: Caller) -> TaskRecord:
     """Take back the task of that uid or client's id; gives it as it then stands.
 

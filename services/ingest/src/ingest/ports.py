@@ -40,6 +40,10 @@ class Router(Protocol):
         """A task by uid or by the client's id."""
         ...
 
+    async def request(self, id: str, caller: Caller) -> bytes:
+        """The body of v1alpha2 that submits a task again, by uid or by the client's id."""
+        ...
+
     async def tasks(
         self,
         caller: Caller,

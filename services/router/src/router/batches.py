@@ -16,6 +16,7 @@ End = TransientError | FatalError | None  # None: it was taken
 Send = Callable[[Sequence[E]], Awaitable[Sequence[End]]]
 
 LINGER: Final = timedelta(milliseconds=5)
+MOST_BEHIND: Final = 64  # calls that are out or wait, beyond which nothing is offered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +48,24 @@ class Batches(Generic[E]):
 
         A caller that is cancelled while its entry waits takes it back; later, it may be sent.
         """
-        if self._closed:
-            raise TransientError("nothing is sent any more")
-        if self._size + size > self._limits.size:
-            self.flush()
+        error = await self._add(entry, size)
+        if error is not None:
+            # Its own, for others are told the same.
+            raise _copied(error) from error
+
+    def offer(self, entry: E, size: int) -> None:
+        """Send an entry soon, without telling of its end; it is dropped if many calls wait."""
+        if self._out < MOST_BEHIND:
+            self._add(entry, size)
+
+    def _add(self, entry: E, size: int) -> asyncio.Future[End]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[End] = loop.create_future()
+        if self._closed:
+            future.set_result(TransientError("nothing is sent any more"))
+            return future
+        if self._size + size > self._limits.size:
+            self.flush()
         self._waiting.append((entry, future))
         self._size += size
         if len(self._waiting) >= self._limits.entries:
@@ -61,10 +74,7 @@ class Batches(Generic[E]):
             # Alone it does not wait at all.
             linger = self._limits.linger.total_seconds() if self._out else 0
             self._timer = loop.call_later(linger, self.flush)
-        error = await future
-        if error is not None:
-            # Its own, for others are told the same.
-            raise _copied(error) from error
+        return future
 
     def flush(self) -> None:
         """Send what waits, now."""

@@ -21,7 +21,7 @@ from darkroom.router.v1 import (
 from ledger.dynamodb import DynamoDbLedger
 from ledger.open_tasks_dynamodb import DynamoDbOpenTasks
 from ledger.recent_dynamodb import DynamoDbRecentEnds
-from router.adapters.dynamodb import DynamoDbKeys
+from router.adapters.dynamodb import DynamoDbKeys, dynamodb_requests
 from router.adapters.model_sync import GrpcModels
 from router.adapters.notifier import GrpcNotifier
 from router.adapters.s3 import S3Claims, S3Files
@@ -33,7 +33,9 @@ from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
 from router.operators_rpc import OperatorService
 from router.overview import Overview, Today
+from router.ports import Requests
 from router.quotas import Quotas
+from router.requests import NoRequests, ReadRequest
 from router.rpc import RouterService
 from router.settings import Settings
 from router.submit import Submit
@@ -94,12 +96,15 @@ async def build_services(
     notifier = await stack.enter_async_context(channel(settings.notifier_target))
     ledger = DynamoDbLedger(client=dynamodb, table=settings.table)
     look_up = LookUp(runtimes=runtimes, ledger=ledger)
+    claims = S3Claims(client=s3, bucket=settings.claim_bucket)
     told = GrpcNotifier(
         stub=notifier_pb2_grpc.NotifierServiceStub(notifier),
         webhooks=webhooks_pb2_grpc.WebhookServiceStub(notifier),
         timeout=settings.notifier_timeout,
     )
-    claims = S3Claims(client=s3, bucket=settings.claim_bucket)
+    requests: Requests = NoRequests()
+    if settings.keep_requests:
+        requests = await stack.enter_async_context(dynamodb_requests(dynamodb, settings.table))
     submit = Submit(
         runtimes=runtimes,
         ledger=ledger,
@@ -110,6 +115,7 @@ async def build_services(
         topic=topic,
         claims=claims,
         notifier=told,
+        requests=requests,
         quotas=Quotas(open_tasks=DynamoDbOpenTasks(ledger=ledger), usage=ledger),
         output_bucket=settings.output_bucket,
     )
@@ -119,6 +125,7 @@ async def build_services(
     service = RouterService(
         submit=once,
         look_up=look_up,
+        read_request=ReadRequest(look_up=look_up, requests=requests),
         cancel=Cancel(look_up=look_up, ledger=ledger, notifier=told),
         link_files=LinkFiles(ledger=ledger, files=files),
         files=files,

@@ -75,6 +75,7 @@ def resubmission(task: TaskMessage, content: bytes, record: Record, uid: Uid) ->
         inputs=task.inputs,
         previews=task.previews,
         include=record.include,
+        callback_url=record.callback_url,
     )
 
 

@@ -67,6 +67,18 @@ class IdempotencyKeys(Protocol):
         ...
 
 
+class Requests(Protocol):
+    """The packed requests of tasks, for as long as their records."""
+
+    def keep(self, uid: Uid, body: bytes, created_at: datetime) -> None:
+        """Keep a request soon, or, when that fails, never: nobody waits for it."""
+        ...
+
+    async def of(self, uid: Uid) -> bytes | None:
+        """The request of a task, if it is kept; raises `TransientError`."""
+        ...
+
+
 class Notifier(Protocol):
     """Commits what becomes of tasks."""
 

@@ -8,6 +8,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from pydantic_core import to_json
+
 from contracts import ids
 from contracts.keys import Quota, tenant_name
 from contracts.kinds import Extra, Previews, TaskType
@@ -21,6 +23,7 @@ from router.domain import Claim, Submission
 from router.links import LinkFiles, ReadFile
 from router.look_up import LookUp
 from router.ports import Files
+from router.requests import ReadRequest
 from router.submit_once import SubmitOnce
 from router.wire import read_reader, runtime_to_wire
 from servicekit.errors import FieldError, RejectedError
@@ -37,6 +40,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         *,
         submit: SubmitOnce,
         look_up: LookUp,
+        read_request: ReadRequest,
         cancel: Cancel,
         link_files: LinkFiles,
         read_file: ReadFile,
@@ -46,6 +50,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
     ) -> None:
         self._submit = submit
         self._look_up = look_up
+        self._read_request = read_request
         self._cancel = cancel
         self._link_files = link_files
         self._read_file = read_file
@@ -69,6 +74,13 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         return router_pb2.GetTaskResponse(
             task=to_wire(await self._look_up.one(request.id, read_reader(request.reader)))
         )
+
+    async def GetSubmission(  # noqa: N802
+        self, request: router_pb2.GetSubmissionRequest, context: Any
+    ) -> router_pb2.GetSubmissionResponse:
+        """The request of one task."""
+        body = await self._read_request(request.id, read_reader(request.reader))
+        return router_pb2.GetSubmissionResponse(body_json=to_json(body))
 
     async def ListTasks(  # noqa: N802
         self, request: router_pb2.ListTasksRequest, context: Any

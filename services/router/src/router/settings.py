@@ -37,5 +37,7 @@ class Settings(GrpcSettings):
     """Of a call to the notifier."""
     queue_prefix: str
     """What the names of the queues begin with, before `-` and the runtime."""
+    keep_requests: bool = True
+    """Keep the requests of tasks, up to 16 KiB packed, as long as their records."""
     fair_queues: bool = True
     """Publish with the tenant as message group."""

@@ -15,8 +15,9 @@ from contracts.state import TaskState
 from ledger.port import Ledger
 from ledger.record import Record
 from router.domain import Choice, Submission, choose
-from router.ports import Claims, Models, Notifier, TaskTopic
+from router.ports import Claims, Models, Notifier, Requests, TaskTopic
 from router.quotas import Quotas
+from router.requests import packed
 from servicekit.errors import AppError
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Submit:
     claims: Claims
     notifier: Notifier
     quotas: Quotas
+    requests: Requests
     output_bucket: str
 
     async def __call__(
@@ -77,6 +79,8 @@ class Submit:
                 raise
             log.info("accepted in spite of an unclear publish", extra={"uid": task.uid})
             record = begun
+        if body := packed(task, choice.runtime.name):
+            self.requests.keep(task.uid, body, record.created_at)
         log.info("published", extra={"uid": task.uid, "event": "queued"})
         return record
 

@@ -78,6 +78,11 @@ class GrpcRouter:
         with translated("router.GetTask"):
             return (await self._stub.GetTask(request, timeout=self._seconds)).task
 
+    async def request(self, id: str, caller: Caller) -> bytes:
+        request = router_pb2.GetSubmissionRequest(id=id, reader=reader_of(caller))
+        with translated("router.GetSubmission"):
+            return (await self._stub.GetSubmission(request, timeout=self._seconds)).body_json
+
     async def tasks(
         self,
         caller: Caller,

@@ -75,6 +75,8 @@ def operation_of(method: str, path: str) -> str:
     if path.startswith("/v1/tasks/"):
         if path.endswith("/events"):
             return "watch_task"
+        if path.endswith("/request"):
+            return "get_task_request"
         return "cancel_task" if method == "DELETE" else "get_task"
     if path.startswith("/v1/webhooks"):
         return _webhook_operation(method, path)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query
 from pydantic import BeforeValidator, Field
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,8 +14,8 @@ from ingest.domain import LONGEST_LINK
 from ingest.http import openapi
 from ingest.http.edge import caller_of
 from ingest.http.events import LastEventId, events, sequence_after
-from ingest.http.views import TasksView, TaskView
-from ingest.look_up import Filters, cancel_task, find_task, list_tasks
+from ingest.http.views import RequestView, TasksView, TaskView
+from ingest.look_up import Filters, cancel_task, find_request, find_task, list_tasks
 from ingest.payload import whole_number
 from ingest.ports import Router
 from ingest.watch import Watches
@@ -66,6 +67,16 @@ def add_tasks(app: FastAPI, router: Router, watches: Watches) -> None:
     )
     async def delete_task(request: Request, id: str) -> TaskView:
         return TaskView.of(await cancel_task(router, id, caller_of(request.scope)))
+
+    @app.get(
+        "/v1/tasks/{id}/request",
+        operation_id="getTaskRequest",
+        summary="Give the request of a task, as `POST /v1alpha2` takes it",
+        responses=openapi.refusals(openapi.READING),
+    )
+    async def get_request(request: Request, id: str) -> RequestView:
+        body = await find_request(router, id, caller_of(request.scope))
+        return RequestView.model_validate(from_json(body))
 
     @app.get(
         "/v1/tasks/{id}/events",

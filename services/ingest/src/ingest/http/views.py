@@ -114,6 +114,19 @@ class TaskView(View):
         )
 
 
+class RequestedTask(View):
+    """What was asked for."""
+
+    metadata: dict[str, Any] = Field(description="Without `callback_url`.")
+    content: dict[str, Any] = Field(description="The body for the runtime.")
+
+
+class RequestView(View):
+    """The request of a task: a body of `POST /v1alpha2`."""
+
+    task: RequestedTask
+
+
 class ProgressEvent(View):
     """How far an attempt of a task is."""
 

@@ -1,4 +1,4 @@
-"""`IdempotencyKeys` as small items beside the task records; the table's TTL removes them.
+"""`IdempotencyKeys` and `Requests` as items beside the task records, which TTL removes.
 
 They have neither an id nor a runtime, so the indexes of the records do not see them.
 """
@@ -6,18 +6,30 @@ They have neither an id nor a runtime, so the indexes of the records do not see 
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from awsio.errors import ConditionFailedError, translated
 from contracts.ids import Uid
+from ledger.items import KEPT as RECORD_KEPT
+from router.batches import Batches, BatchLimits, End, batching
 from router.domain import Claim, Held
+from servicekit.errors import AppError
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
+log = logging.getLogger(__name__)
+
 KEPT: Final = timedelta(hours=24)
+# Of BatchWriteItem. Nobody waits for a request, so it may wait for others a little longer.
+LIMITS: Final = BatchLimits(
+    entries=25, size=4 * 2**20, calls=4, linger=timedelta(milliseconds=50)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +112,55 @@ class DynamoDbKeys:
                 ExpressionAttributeValues=values,
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DynamoDbRequests:
+    """Writes what comes at about the same time in one call, after the tasks were accepted."""
+
+    client: DynamoDBClient
+    table: str
+    batches: Batches[dict[str, Any]]
+
+    def keep(self, uid: Uid, body: bytes, created_at: datetime) -> None:
+        item = {
+            **_request_key(uid),
+            "body": {"B": body},
+            "expires_at": {"N": str(int((created_at + RECORD_KEPT).timestamp()))},
+        }
+        self.batches.offer(item, len(body))
+
+    async def of(self, uid: Uid) -> bytes | None:
+        with translated("dynamodb.get_item"):
+            answer = await self.client.get_item(TableName=self.table, Key=_request_key(uid))
+        found = answer.get("Item", {}).get("body", {}).get("B")
+        return None if found is None else bytes(found)
+
+
+@asynccontextmanager
+async def dynamodb_requests(
+    client: DynamoDBClient, table: str
+) -> AsyncIterator[DynamoDbRequests]:
+    """Requests in a table; at the end, what waits is written."""
+
+    async def send(items: Sequence[dict[str, Any]]) -> list[End]:
+        puts: Any = {table: [{"PutRequest": {"Item": item}} for item in items]}
+        try:
+            with translated("dynamodb.batch_write_item"):
+                answer = await client.batch_write_item(RequestItems=puts)
+        except AppError as error:
+            log.warning("requests are not kept", exc_info=error, extra=error.details)
+            return [None] * len(items)
+        if left := answer.get("UnprocessedItems", {}).get(table):
+            log.warning("requests are not kept", extra={"count": len(left)})
+        return [None] * len(items)
+
+    async with batching(send, LIMITS) as batches:
+        yield DynamoDbRequests(client=client, table=table, batches=batches)
+
+
+def _request_key(uid: Uid) -> dict[str, Any]:
+    return {"uid": {"S": f"request#{uid}"}}
 
 
 def _key(claim: Claim) -> dict[str, Any]:

@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import ClientError
-
 from awsio.errors import translated
 from contracts.ids import Key, Uid, claim_key
 from contracts.places import LISTINGS_BYTES, listings_key
-from servicekit.errors import RejectedError
+from servicekit.errors import AppError, RejectedError
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -61,19 +59,21 @@ class S3Files:
             )
 
     async def listings(self, runtime: str, etag: str) -> tuple[str, bytes]:
+        try:
+            return await self._listings(listings_key(runtime), etag)
+        except AppError as error:
+            code = error.details.get("code")
+            if code == "304":
+                return etag, b""
+            if code not in _ABSENT:
+                raise
+        raise RejectedError("no agent has seen the runtime", code="not_found")
+
+    async def _listings(self, key: str, etag: str) -> tuple[str, bytes]:
         with translated("s3.listings"):
-            try:
-                found = await self.client.get_object(
-                    Bucket=self.bucket,
-                    Key=listings_key(runtime),
-                    IfNoneMatch=etag or '"none"',
-                )
-            except ClientError as error:
-                if error.response["Error"]["Code"] == "304":
-                    return etag, b""
-                if error.response["Error"]["Code"] not in _ABSENT:
-                    raise
-                raise RejectedError("no agent has seen the runtime", code="not_found") from None
+            found = await self.client.get_object(
+                Bucket=self.bucket, Key=key, IfNoneMatch=etag or '"none"'
+            )
             async with found["Body"] as body:
                 if found["ContentLength"] > LISTINGS_BYTES:
                     raise RejectedError("the listings are too long", code="not_found")
