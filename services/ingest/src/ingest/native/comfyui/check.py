@@ -72,7 +72,7 @@ def _needed(prompt: Mapping[str, Any], output: str) -> set[str]:
         if name in prompt and name not in found:
             found.add(name)
             values = _of(prompt[name], "inputs").values()
-            left += [str(one[0]) for one in values if isinstance(one, list) and len(one) == 2]
+            left += [str(one[0]) for one in values if isinstance(one, list) and one]
     return found
 
 

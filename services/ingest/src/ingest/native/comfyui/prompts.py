@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
@@ -53,6 +54,8 @@ class Prompts:
     tasks: Tasks
     listings: Listings
     bodies: Bodies
+    added: asyncio.Condition = field(default_factory=asyncio.Condition)
+    """Notified of each prompt that came by this process."""
 
     async def add(self, request: Request, name: str) -> Response:
         """Hand one in; one that comes again with its id is the same."""
@@ -74,6 +77,8 @@ class Prompts:
             uid = await self.tasks.hand_in(
                 runtime, TaskType.PIPELINE, content, caller, id=id, context=context
             )
+        async with self.added:
+            self.added.notify_all()
         task = await self.tasks.router.task(uid, caller)
         answer = {"prompt_id": id, "number": number_of(task), "node_errors": node_errors}
         return JSONResponse(answer)

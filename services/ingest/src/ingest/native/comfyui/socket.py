@@ -24,7 +24,7 @@ from ingest.native.comfyui.prompts import CLIENT, Prompts
 from ingest.native.comfyui.results import history_entry, messages
 from servicekit.errors import AppError
 
-LOOK: Final = timedelta(seconds=1)  # for prompts that came by another ingest, too
+LOOK: Final = timedelta(seconds=5)  # again, for prompts that came by another ingest
 _REFUSED: Final = 1008  # by the rules of websockets
 _AWAY: Final = 1013  # try again later
 Event = tuple[str, Mapping[str, Any]]
@@ -82,7 +82,9 @@ class Socket:
                 if task.uid not in client.told:
                     client.told.add(task.uid)
                     group.create_task(self._follow(client, task.uid), name=f"socket-{task.uid}")
-            await asyncio.sleep(LOOK.total_seconds())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK.total_seconds()), self.prompts.added:
+                    await self.prompts.added.wait()
 
     async def _open(self, client: _Client) -> list[TaskRecord]:
         tasks = self.prompts.tasks
