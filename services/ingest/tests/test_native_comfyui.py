@@ -290,7 +290,7 @@ async def test_socket_tells_each_stage_in_comfyuis_order(world: World) -> None:
         told = change(at)
         told.task.CopyFrom(task)
         world.notifier.tell(told)
-    seen = []
+    seen: list[tuple[str, Any]] = []
     async with rest(world) as client, socket(client, authorization=f"Bearer {KEY}") as ws:
         async with asyncio.timeout(60):
             while not seen or seen[-1][0] != "executing":
