@@ -54,6 +54,12 @@ def rest(darkroom: Darkroom) -> None:
     for task in darkroom.tasks(state="failed"):
         amount: Decimal | None = task.cost.amount if task.cost else None
         print(amount, task.error and task.error.retryable)
+    waits: float | None = darkroom.overview().runtimes[0].oldest_wait_seconds
+    ids: list[str] = [letter.message_id for letter in darkroom.dead_letters()]
+    used: list[Decimal] = [quota.used for key in darkroom.keys() for quota in key.quotas]
+    darkroom.upload_model("a.pt", "Lora/a.pt", progress=lambda sent, of: print(sent / of))
+    print(waits, darkroom.redrive(ids)[0].outcome, used, darkroom.webhooks()[0].url)
+    print(darkroom.submit(darkroom.task_request("first")).uid, darkroom.tasks_page().cursor)
     usage = darkroom.usage(date(2026, 11, 1), date(2026, 11, 30), group_by="tenant")
     print([group.gpu_seconds for group in usage.groups])
     print(parse_callback(b"{}").uid)

@@ -64,7 +64,7 @@ async def test_what_cannot_be_added_is_added_later() -> None:
     recent.down = False
     await ends.flush()
 
-    assert (await told(recent, "studio")).tasks == 2
+    assert [(await told(recent, whose)).tasks for whose in ("studio", EVERYBODY)] == [2, 2]
 
 
 async def test_what_was_counted_last_is_added_at_the_stop() -> None:
