@@ -20,10 +20,10 @@ PAINT_MS = 1500
 
 
 @contextmanager
-def console(folder: Path) -> Iterator[str]:
+def console(folder: Path, port: int = 0) -> Iterator[str]:
     """`darkroom console` for the stack of a folder; gives its address."""
     process = subprocess.Popen(
-        command("console", "--data-dir", str(folder), "--port", "0"),
+        command("console", "--data-dir", str(folder), "--port", str(port)),
         env=environment(),
         stdout=subprocess.PIPE,
         text=True,
@@ -36,21 +36,27 @@ def console(folder: Path) -> Iterator[str]:
             assert stop(process) == 0
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("alone")
+class OwnStack:
+    """A stack that may be stopped and started again, with its data and at its address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._running = ExitStack()
+
+    def start(self) -> Stack:
+        given = ("--sample-seconds", "0.1", "--port", str(self.port))
+        return self._running.enter_context(running_stack(self.folder, *given))
+
+    def stop(self) -> None:
+        self._running.close()
 
 
 @pytest.fixture(scope="module")
-def port() -> int:
-    return free_port()
-
-
-@pytest.fixture
-def alone(folder: Path, port: int) -> Iterator[Stack]:
-    """A stack of its own, with the data of the test before."""
-    with running_stack(folder, "--sample-seconds", "0.1", "--port", str(port)) as running:
-        yield running
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnStack]:
+    stack = OwnStack(tmp_path_factory.mktemp("own"))
+    yield stack
+    stack.stop()
 
 
 def painted(browser: Browser) -> float:
@@ -59,18 +65,17 @@ def painted(browser: Browser) -> float:
     return float(browser.until(lambda: browser.driver.execute_script(script)))
 
 
-def test_stack_with_nothing_and_one_with_much(browser: Browser, alone: Stack, axe: str) -> None:
-    with console(alone.folder) as address:
+def test_stack_with_nothing_and_one_with_much(
+    browser: Browser, own: OwnStack, axe: str
+) -> None:
+    info = own.start().info
+    with console(own.folder) as address:
         browser.driver.get(address + "/tasks")
         browser.until_text("There are no tasks yet.")
         assert browser.violations(axe) == []
 
-        asyncio.run(
-            fill(
-                "darkroom-ledger",
-                records(COUNT, tuple(alone.info["queues"]), alone.info["bucket"]),
-            )
-        )
+        many = records(COUNT, tuple(info["queues"]), info["bucket"])
+        asyncio.run(fill("darkroom-ledger", many))
 
         browser.until_text("order-09999")  # by itself
         for width in (DESK, PHONE):
@@ -86,25 +91,42 @@ def test_stack_with_nothing_and_one_with_much(browser: Browser, alone: Stack, ax
         browser.driver.get("about:blank")
 
 
-def test_page_comes_back_when_the_stack_does(browser: Browser, folder: Path, port: int) -> None:
-    given = ("--sample-seconds", "0.1", "--port", str(port))
-    with ExitStack() as consoles:
-        with running_stack(folder, *given):
-            address = consoles.enter_context(console(folder))
-            browser.driver.get(address + "/tasks")
-            rows = len(browser.all("tbody tr"))
+def test_page_comes_back_when_the_stack_does(browser: Browser, own: OwnStack) -> None:
+    """The stack is the one of the test before."""
+    with console(own.folder) as address:
+        browser.driver.get(address + "/tasks")
+        browser.until_text("order-09999")
 
-        browser.until_text(f"The stack at http://127.0.0.1:{port} does not answer", "#notice")
-        assert len(browser.all("tbody tr")) == rows  # what was shown stays
+        own.stop()
+
+        browser.until_text(f"The stack at http://127.0.0.1:{own.port} does not", "#notice")
+        assert "order-09999" in browser.text()  # what was shown stays
         first = browser.driver.current_window_handle
         browser.driver.switch_to.new_window("tab")
         browser.driver.get(address + "/models")  # one that could not be shown at all
         browser.until_text("This page comes back by itself")
 
-        with running_stack(folder, *given):
-            browser.until_text("v1-5-pruned-emaonly.safetensors")
-            browser.driver.close()
-            browser.driver.switch_to.window(first)
-            browser.until(lambda: not browser.text("#notice"))
+        own.start()
+
+        browser.until_text("v1-5-pruned-emaonly.safetensors")
+        browser.driver.close()
+        browser.driver.switch_to.window(first)
+        browser.until(lambda: not browser.text("#notice"))
         browser.driver.get("about:blank")
     assert {"503" in each for each in browser.complaints()} == {True}
+
+
+def test_page_comes_back_when_the_console_does(browser: Browser, stack: Stack) -> None:
+    port = free_port()
+    with console(stack.folder, port) as address:
+        browser.driver.get(address + "/models")
+        browser.until_text("v1-5-pruned-emaonly.safetensors")
+
+    browser.until_text("The console does not answer.", "#notice")
+    assert "v1-5-pruned-emaonly.safetensors" in browser.text()  # what was shown stays
+
+    with console(stack.folder, port):
+        browser.until(lambda: not browser.text("#notice"))
+        browser.driver.get("about:blank")
+    refused = ("ERR_CONNECTION", "Failed to fetch")
+    assert [each for each in browser.complaints() if not any(w in each for w in refused)] == []

@@ -83,7 +83,8 @@ async def test_table_is_live_and_many_are_taken_back(browser: Browser, stack: St
 
         await stack.until(uids[0], "running")
         for uid in uids:
-            browser.find(f"#task-{uid} input").send_keys(Keys.SPACE)
+            browser.find(f"#task-{uid}")
+        browser.find("[data-all]").send_keys(Keys.SPACE)
         browser.find("form .secondary").send_keys(Keys.ENTER)
         browser.confirm()
 
