@@ -14,7 +14,8 @@ T = TypeVar("T")
 
 STEP_SECONDS: Final = 5.0
 CALL_SECONDS: Final = 8.0
-NOT_FOUND: Final = 404
+# What an older stack answers where a newer one has a route; no code is that of a gateway.
+_NO_ROUTE: Final = {404: ("", "not_found"), 405: ("", "method_not_allowed")}
 
 
 class NotToldError(Exception):
@@ -42,7 +43,7 @@ class Stack:
         except TimeoutError:
             raise Unreachable(f"{self.endpoint} did not answer in {seconds:g} s") from None
         except DarkroomError as error:
-            if error.status == NOT_FOUND and error.code in {"", "not_found"}:
+            if error.status in _NO_ROUTE and error.code in _NO_ROUTE[error.status]:
                 raise NotToldError from error
             raise
 

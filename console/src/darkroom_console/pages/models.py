@@ -20,6 +20,7 @@ router = APIRouter()
 GONE: Final = 404
 MODEL_BYTES: Final = 5 * 2**30  # what S3 takes by one request
 FORM_BYTES: Final = 4096  # around it
+UPLOAD_SECONDS: Final = 4 * 3600.0
 
 
 @router.get("/models")
@@ -40,7 +41,7 @@ async def models(request: Request) -> Response:
 @router.post("/models")
 async def upload(request: Request) -> Response:
     """Begin to send a file to the bucket, and show how far it is."""
-    client, uploads = stack_of(request).client, _uploads(request)
+    stack, uploads = stack_of(request), _uploads(request)
     if int(request.headers.get("content-length", "0")) > MODEL_BYTES + FORM_BYTES:
         raise InvalidRequest(
             "file: has more than 5 GiB; `darkroom models add` takes larger ones"
@@ -56,7 +57,8 @@ async def upload(request: Request) -> Response:
     name = f"{kind.strip('/')}/{PurePath(file.filename).name}"
 
     async def send(opened: BinaryIO, progress: Progress) -> None:
-        await client.upload_model(opened, name, progress=progress)
+        call = stack.client.upload_model(opened, name, progress=progress)
+        await stack.ask(call, seconds=UPLOAD_SECONDS)
 
     key = uploads.start(name, file.size or 0, file.file, send)
     return _shown(request, key)

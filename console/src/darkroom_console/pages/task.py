@@ -71,9 +71,10 @@ async def file(
     """One image of a task."""
     stack, files = stack_of(request), _files(request)
     task = await stack.ask(stack.client.task(name))
-    if number > len(task.image_url):
-        raise DarkroomError(f"the task has {len(task.image_url)} files", status=MISSING)
-    links = await stack.ask(stack.client.links(task.uid))
+    links = await stack.ask(stack.client.links(task.uid)) if task.image_url else []
+    there = min(len(task.image_url), len(links))
+    if number > there:
+        raise DarkroomError(f"the task has {there} files", status=MISSING)
     kept = PurePosixPath(task.image_url[number - 1]).name
     plain = "".join(each if each.isalnum() or each in "._-" else "_" for each in kept)
     return await files.picture(
