@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from ingest_fakes import CALLER, KEY, WRONG_KEY, digest
 
@@ -17,7 +21,12 @@ from contracts.ids import new_uid
 from contracts.keys import BrokenKeysError, Key, KeyScope
 from ingest.adapters.secrets import SecretsManagerKeys
 from ingest.keys import Gate, Limits, watch_secret
+from ingest.main import serve
+from ingest.settings import Settings
 from servicekit.errors import FatalError, TransientError
+from servicekit.health import Health
+from servicekit.listen import HOST, free_port
+from servicekit.rpc import serving
 from testkit.aws import aws
 
 __all__ = ["aws"]
@@ -100,3 +109,42 @@ async def test_keys_of_the_secret_are_let_in_beside_those_of_the_file() -> None:
     gate.replace_besides({})
     with pytest.raises(Exception, match="a valid x-api-key is needed"):
         gate.caller([WRONG_KEY.encode()])
+
+
+async def test_ingest_is_ready_once_it_has_read_the_secret(tmp_path: Path, client: Any) -> None:
+    name, file = f"{new_uid().lower()}-api-keys", tmp_path / "keys.json"
+    file.write_text(text(key("a", KEY)))
+    health, neighbour = Health(), f"{HOST}:{free_port()}"
+    await health.ready()
+    chosen = Settings(
+        http_port=free_port(),
+        grpc_port=free_port(),
+        api_keys_file=file,
+        api_keys_secret=name,
+        api_keys_secret_interval=timedelta(milliseconds=5),
+        router_target=neighbour,
+        model_sync_target=neighbour,
+        notifier_target=neighbour,
+        readiness_interval=timedelta(milliseconds=5),
+    )
+    url = f"http://{HOST}:{chosen.http_port}"
+    async with (
+        asyncio.timeout(120),
+        serving(neighbour, health, (), lambda _: None),
+        httpx.AsyncClient(base_url=url, transport=httpx.AsyncHTTPTransport(retries=8)) as http,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(serve(chosen), name="ingest")
+        while (waiting := await http.get("/readyz")).json()["reason"] == "starting":
+            pass
+        await client.create_secret(Name=name, SecretString=text(key("b", WRONG_KEY)))
+        while not (await http.get("/readyz")).is_success:
+            pass
+        refused = [
+            (await http.get("/v1/models", headers={"x-api-key": each})).status_code == 401
+            for each in (KEY, WRONG_KEY, "another")
+        ]
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert waiting.json()["reason"] == "the secret of API keys cannot be read"
+    assert refused == [False, False, True]

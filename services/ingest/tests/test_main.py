@@ -18,10 +18,8 @@ import httpx
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from ingest_fakes import CALLER, KEY, UID, WRONG_KEY, digest, stamp, v1alpha1, v1alpha2
+from ingest_fakes import CALLER, KEY, UID, digest, stamp, v1alpha1, v1alpha2
 
-from awsio import clients
-from contracts.ids import new_uid
 from contracts.state import TaskState
 from darkroom.modelsync.v1 import modelsync_pb2, modelsync_pb2_grpc
 from darkroom.router.v1 import router_pb2, router_pb2_grpc
@@ -36,9 +34,6 @@ from servicekit.errors import FatalError, RejectedError, TransientError
 from servicekit.health import Health
 from servicekit.listen import free_port
 from servicekit.rpc import channel, serving
-from testkit.aws import aws
-
-__all__ = ["aws"]
 
 SECOND = timedelta(seconds=1)
 
@@ -272,42 +267,6 @@ async def test_process_without_keys_ends_with_one_sentence(tmp_path: Path) -> No
 
     with pytest.raises(FatalError, match="cannot be used: No such file"):
         await serve(chosen)
-
-
-async def test_process_is_ready_once_it_has_read_the_secret_of_keys(
-    tmp_path: Path, aws: str
-) -> None:
-    router, health = FakeRouterService(), Health()
-    await health.ready()
-    name = f"{new_uid().lower()}-api-keys"
-    async with AsyncExitStack() as stack:
-        address = await stack.enter_async_context(neighbours(router, health))
-        chosen = settings(tmp_path, address).model_copy(
-            update={
-                "api_keys_secret": name,
-                "api_keys_secret_interval": timedelta(milliseconds=5),
-            }
-        )
-        client = await stack.enter_async_context(client_of(chosen))
-        readiness = Readiness(await stack.enter_async_context(channel_to(chosen)))
-        secrets = await stack.enter_async_context(clients.secrets())
-        async with asyncio.TaskGroup() as group:
-            group.create_task(serve(chosen), name="ingest")
-            await readiness.until(False)
-            waiting = await client.get("/readyz")
-            entry = {"name": "b", "tenant": "studio", "sha256": digest(WRONG_KEY)}
-            text = json.dumps({"keys": [entry]})
-            await secrets.create_secret(Name=name, SecretString=text)
-            await readiness.until(True)
-            both = [
-                (await client.get("/v1/runtimes", headers={"x-api-key": key})).status_code
-                for key in (KEY, WRONG_KEY, "another")
-            ]
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    said = {"starting", "the secret of API keys cannot be read"}
-    assert waiting.json()["reason"] in said
-    assert both == [200, 200, 401]
 
 
 async def test_router_gets_every_field_of_a_submission(tmp_path: Path) -> None:

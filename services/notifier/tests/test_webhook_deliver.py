@@ -97,6 +97,11 @@ async def test_the_twelfth_failure_is_the_last(given: Given) -> None:
     assert given.jobs.parked == [("r12", "given up after 12 tries: no answer within 15 s")]
     assert given.now - NOW > timedelta(days=2)
 
+    # Moved back, it begins anew, also if there was no room for it at first.
+    given.sender.answer = Answer(status=200)
+    assert await given.handed(given.jobs.parked_bodies[0], receives=14) == "settled"
+    assert len(given.sender.posted) == 13
+
 
 async def test_what_a_replay_has_delivered_meanwhile_is_not_tried_again(given: Given) -> None:
     given.sender.answer = Answer(status=500)
@@ -230,7 +235,10 @@ async def test_a_replay_finds_what_ended_in_its_time_page_by_page(given: Given) 
     told: list[str] = []
     for receives in (1, 2):
         assert await given.handed(job, receives) == "settled"
-        told += [each.uid for each in given.jobs.sent if isinstance(each, EventJob)]
+        events = [each for each in given.jobs.sent if isinstance(each, EventJob)]
+        told += [each.uid for each in events]
+        assert isinstance(job, ReplayJob)
+        assert {each.replay for each in events} == {job.id}
         following = [each for each in given.jobs.sent if isinstance(each, ReplayJob)]
         given.jobs.sent.clear()
         if following:

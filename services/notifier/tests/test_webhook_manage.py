@@ -237,6 +237,9 @@ async def test_a_store_tells_the_newest_deliveries_of_a_webhook_first(store: Sto
     expected = sorted([again, second], key=lambda each: each.uid, reverse=True)
     assert list(await store.deliveries("wh_1", SHOWN)) == expected
     assert list(await store.deliveries("wh_1", 1)) == expected[:1]
+    own = replace(again, own_url=True, tries=9)
+    await store.keep(own)
+    assert await store.delivery("wh_1", first.uid, own_url=True) == own
     assert await store.delivery("wh_1", first.uid, own_url=False) == again
     assert await store.delivery("wh_1", new_uid(), own_url=False) is None
     assert await store.deliveries("wh_3", SHOWN) == []

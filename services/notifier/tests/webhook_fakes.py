@@ -66,6 +66,7 @@ class FakeJobs:
     released: list[tuple[str, timedelta]] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
     parked: list[tuple[str, str]] = field(default_factory=list)
+    parked_bodies: list[str] = field(default_factory=list)
 
     async def send(self, jobs: Sequence[Job]) -> None:
         if self.down:
@@ -88,6 +89,7 @@ class FakeJobs:
         if self.down:
             raise TransientError("SQS is down")
         self.parked.append((received.receipt, reason))
+        self.parked_bodies.append(received.body)
         await self.settle(received)
 
 

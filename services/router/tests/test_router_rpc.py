@@ -1,77 +1,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from router_fakes import CALLBACK_URL, RUNTIMES, FakeFiles, World, task
+from router_fakes import CALLBACK_URL, World
+from router_parts import request, stub
 
 from contracts.callback import Failure
-from contracts.cost import Cost
 from contracts.ids import Uid, new_uid
 from contracts.kinds import Extra, Previews
 from contracts.state import Progress
-from darkroom.router.v1 import router_pb2, router_pb2_grpc
+from darkroom.router.v1 import router_pb2
 from darkroom.task.v1.task_pb2 import TaskError
 from ledger.record import Result
-from router.rpc import RouterService
 from servicekit.errors import RejectedError, TransientError
-from servicekit.health import Health
-from servicekit.listen import HOST, free_port
-from servicekit.rpc import channel, serving, translated
+from servicekit.rpc import translated
 
 if TYPE_CHECKING:
     from darkroom.router.v1.router_pb2_grpc import RouterServiceAsyncStub
 
+__all__ = ["stub"]
+
 READER = router_pb2.Reader(tenant="studio")
 TOO_LONG = {"timeout": Duration(seconds=86401)}
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-
-
-@pytest.fixture
-async def stub(world: World) -> AsyncIterator[RouterServiceAsyncStub]:
-    """A client of a router that has fakes behind it."""
-    service = RouterService(
-        submit=world.once,
-        look_up=world.look_up,
-        read_request=world.read_request,
-        cancel=world.cancel,
-        link_files=world.link_files,
-        read_file=world.read_file,
-        files=FakeFiles(),
-        usage=world.ledger,
-        runtimes=RUNTIMES,
-    )
-    address = f"{HOST}:{free_port()}"
-    async with (
-        serving(
-            address,
-            Health(),
-            (),
-            lambda server: router_pb2_grpc.add_RouterServiceServicer_to_server(service, server),
-        ),
-        channel(address) as opened,
-    ):
-        yield router_pb2_grpc.RouterServiceStub(opened)
-
-
-def request(**changes: Any) -> router_pb2.SubmitTaskRequest:
-    wanted = router_pb2.SubmitTaskRequest(
-        uid=new_uid(),
-        id="test-t2i",
-        runtime="fixed",
-        tasktype="text-to-image",
-        prefix="output",
-        context_json='{"abc": 123}',
-        content_json=b'{"prompt": "a dog"}',
-        tenant="studio",
-        key="bot",
-    )
-    wanted.MergeFrom(router_pb2.SubmitTaskRequest(**changes))
-    return wanted
 
 
 async def test_a_submission_is_answered_with_its_runtime_and_its_place(
@@ -390,59 +345,3 @@ async def test_who_is_not_of_the_tenant_finds_nothing_by_any_method(
         with pytest.raises(RejectedError) as caught, translated("look"):
             await call
         assert caught.value.code == "task_not_found"
-
-
-async def _used(world: World) -> None:
-    """A task of the tenant has ended and is counted."""
-    record = await world.submit(task())
-    cost = Cost(gpu_ms=1500, micros=500_000, currency="USD")
-    await world.ledger.begin(record.uid, world.now)
-    result = Result(image_url=("s3://b/1.png",), attempt=1, cost=cost)
-    ended, _ = await world.ledger.finish(record.uid, result, world.now)
-    assert ended is not None
-    await world.ledger.mark_callback_sent(ended, world.now)
-
-
-@pytest.mark.parametrize(
-    "quota",
-    [
-        router_pb2.Quota(open_tasks=1),
-        router_pb2.Quota(daily_images=1),
-        router_pb2.Quota(monthly_budget="0.5"),
-    ],
-)
-async def test_each_quota_of_a_request_counts(
-    stub: RouterServiceAsyncStub, world: World, quota: router_pb2.Quota
-) -> None:
-    if quota.open_tasks:
-        await stub.SubmitTask(request(quota=quota), timeout=60)
-    else:
-        await _used(world)
-
-    with pytest.raises(RejectedError) as caught, translated("router.SubmitTask"):
-        await stub.SubmitTask(request(quota=quota), timeout=60)
-    assert caught.value.code == "quota_exceeded"
-
-
-@pytest.mark.parametrize(
-    ("reader", "tenants"),
-    [
-        (router_pb2.Reader(tenant="studio"), ["studio"]),
-        (router_pb2.Reader(tenant="rival"), []),
-        (router_pb2.Reader(), []),
-        (router_pb2.Reader(tenant="rival", all_tenants=True), ["studio"]),
-    ],
-)
-async def test_what_was_used_is_told_to_those_who_may_see_it(
-    stub: RouterServiceAsyncStub,
-    world: World,
-    reader: router_pb2.Reader,
-    tenants: list[str],
-) -> None:
-    await _used(world)
-
-    day = world.now.date().isoformat()
-    asked = router_pb2.GetUsageRequest(reader=reader, first_day=day, last_day=day)
-    answer = await stub.GetUsage(asked, timeout=60)
-    assert [one.tenant for one in answer.used] == tenants
-    assert all(one.images == 1 and one.cost_micros == 500_000 for one in answer.used)

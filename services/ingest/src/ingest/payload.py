@@ -66,6 +66,14 @@ def checked(kind: type[M], value: object, *at: str) -> tuple[M | None, list[Fiel
         return None, [field_error(item, at) for item in found]
 
 
+def required(kind: type[M], value: object) -> M:
+    """The checked model; raises `RejectedError` that names every wrong field."""
+    model, errors = checked(kind, value)
+    if model is None:
+        raise invalid(errors)
+    return model
+
+
 def field_error(item: ErrorDetails, at: tuple[str, ...] = ()) -> FieldError:
     """What is wrong with one field, in our words; its name is below `at`."""
     field = ".".join((*at, *map(str, item["loc"]))) or "body"

@@ -78,7 +78,7 @@ def rest_app(
     add_submissions(app, submissions)
     add_tasks(app, router, watches)
     native = Tasks(router=router, watches=watches, make_uid=make_uid, patience=native_wait)
-    add_native(app, native, models, bodies)
+    add_native(app, native, models, bodies, gate)
     add_webhooks(app, webhooks, router, bodies)
     add_models(app, models, bodies)
     add_operators(app, operators, gate, bodies)

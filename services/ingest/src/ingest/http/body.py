@@ -20,13 +20,20 @@ M = TypeVar("M", bound=BaseModel)
 
 
 async def read_json(
-    request: Request, patience: timedelta, take: Callable[[int], None]
+    request: Request,
+    patience: timedelta,
+    take: Callable[[int], None],
+    *,
+    of_any_type: bool = False,
 ) -> bytes:
     """The body's bytes, with `take` called before they are read.
 
+    `of_any_type` is for clients that do not say what they send.
+
     Raises `RejectedError`, what `take` raises, and `ClientDisconnect` if nobody waits.
     """
-    _check_media_type(request)
+    if not of_any_type:
+        _check_media_type(request)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal():
         if int(declared) > CONTENT_LIMIT_BYTES:

@@ -15,6 +15,7 @@ class Api(StrEnum):
     """The APIs that clients of other servers speak; also what metrics call them."""
 
     SDWEBUI = "sdwebui"
+    COMFYUI = "comfyui"
     OPENAI = "openai"
 
 
@@ -42,6 +43,11 @@ LISTED: Final = (
 _READ, _SUBMIT = KeyScope.READ, KeyScope.SUBMIT
 _PATHS: Final = {
     Api.SDWEBUI: re.compile(r"(?:/runtimes/[^/]+)?/sdapi/v1/([a-z0-9-]+)"),
+    Api.COMFYUI: re.compile(
+        r"(?:/runtimes/[^/]+/comfy)?(?:/api)?"
+        r"/(prompt|queue|history|view|interrupt|object_info|system_stats|embeddings"
+        r"|extensions|features|models)(?:/.*)?"
+    ),
     Api.OPENAI: re.compile(r"/openai/v1/([a-z]+(?:/(?:generations|edits))?)(?:/.+)?"),
 }
 _RESOURCES: Final[Mapping[Api, Mapping[str, KeyScope]]] = {
@@ -55,6 +61,20 @@ _RESOURCES: Final[Mapping[Api, Mapping[str, KeyScope]]] = {
         "progress": _READ,
         **dict.fromkeys(LISTED, _READ),
     },
+    Api.COMFYUI: dict.fromkeys(
+        (
+            "view",
+            "history",
+            "object_info",
+            "system_stats",
+            "embeddings",
+            "extensions",
+            "features",
+            "models",
+        ),
+        _READ,
+    )
+    | dict.fromkeys(("prompt", "queue", "interrupt"), _SUBMIT),
     Api.OPENAI: {"images/generations": _SUBMIT, "images/edits": _SUBMIT, "models": _READ},
 }
 

@@ -23,6 +23,12 @@ def _sdwebui(problem: Problem) -> Mapping[str, Any]:
     return {"error": problem.code, "detail": problem.detail, "body": "", "errors": ""}
 
 
+def _comfyui(problem: Problem) -> Mapping[str, Any]:
+    field = problem.errors[0].field if problem.errors else ""
+    error = {"type": problem.code, "message": problem.detail, "details": field}
+    return {"error": {**error, "extra_info": {}}, "node_errors": {}}
+
+
 def _openai(problem: Problem) -> Mapping[str, Any]:
     kind = "server_error" if problem.status >= _SERVER_ERROR else "invalid_request_error"
     field = problem.errors[0].field if problem.errors else None
@@ -36,4 +42,4 @@ def _openai(problem: Problem) -> Mapping[str, Any]:
     }
 
 
-_WORDS: Final = {Api.SDWEBUI: _sdwebui, Api.OPENAI: _openai}
+_WORDS: Final = {Api.SDWEBUI: _sdwebui, Api.COMFYUI: _comfyui, Api.OPENAI: _openai}

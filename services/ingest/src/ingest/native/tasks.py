@@ -18,7 +18,7 @@ from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.domain import Caller
 from ingest.http.submissions import NewUid
 from ingest.ports import Router
-from ingest.submit import submit
+from ingest.submit import idempotency_of, submit
 from ingest.translate_v1alpha2 import translate_flat
 from ingest.watch import Watches
 from servicekit.errors import RejectedError
@@ -61,32 +61,64 @@ class Tasks:
         for one that goes on when the client's time is over (`still_running`).
         """
         self.watches.check_room()
-        uid = self.make_uid()
-        fields = {"runtime": runtime.name, "tasktype": tasktype, "content": content}
-        submission = translate_flat({"id": uid.lower(), **fields}, uid)
-        accepted = await submit(self.router, submission, caller)
-        task = await self._end(accepted.uid)
+        uid = await self.hand_in(runtime, tasktype, content, caller)
+        task = await self._end(uid)
         if task.state == TaskState.COMPLETED:
             return task
         why = task.error.message or f"the task was {task.state}"
         raise RejectedError(f"{why} (task {task.uid})", code="task_failed")
 
+    async def hand_in(
+        self,
+        runtime: Runtime,
+        tasktype: TaskType,
+        content: Mapping[str, Any],
+        caller: Caller,
+        *,
+        id: str = "",
+        context: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The uid of a task with this body: for an `id` that comes again, the same one.
+
+        Raises `RejectedError`.
+        """
+        uid = self.make_uid()
+        fields = {"runtime": runtime.name, "tasktype": tasktype, "content": content}
+        named = {"id": id or uid.lower(), "context": context or {}}
+        submission = translate_flat({**named, **fields}, uid)
+        once = idempotency_of(f"{runtime.name} {id}", "id", submission.content) if id else None
+        return (await submit(self.router, submission, caller, idempotency=once)).uid
+
+    async def of_key(
+        self, runtime: Runtime, caller: Caller, state: TaskState | None = None
+    ) -> list[TaskRecord]:
+        """The newest tasks of a key at a runtime, newest first."""
+        found = await self.router.tasks(
+            caller,
+            runtime=runtime.name,
+            state=state,
+            tenant="",
+            text="",
+            limit=_LOOKED_THROUGH,
+            before_uid="",
+        )
+        mine = (caller.tenant, caller.name)
+        return [task for task in found.tasks if (task.tenant, task.key) == mine]
+
     async def newest_open(self, runtime: Runtime, caller: Caller) -> TaskRecord | None:
         """The newest task of a key that has not ended; a running one first."""
         for state in sorted(OPEN, key=lambda state: state is not TaskState.RUNNING):
-            found = await self.router.tasks(
-                caller,
-                runtime=runtime.name,
-                state=state,
-                tenant="",
-                text="",
-                limit=_LOOKED_THROUGH,
-                before_uid="",
-            )
-            for task in found.tasks:
-                if (task.tenant, task.key) == (caller.tenant, caller.name):
-                    return task
+            for task in await self.of_key(runtime, caller, state):
+                return task
         return None
+
+    async def cancel(self, task: TaskRecord, caller: Caller) -> None:
+        """Take a task back, unless it has ended meanwhile."""
+        try:
+            await self.router.cancel(task.uid, caller)
+        except RejectedError as error:
+            if error.code != "already_finished":
+                raise
 
     async def out(self, task: TaskRecord, caller: Caller) -> dict[str, Any]:
         """The `.out` document; raises `RejectedError` if it is gone, or none."""

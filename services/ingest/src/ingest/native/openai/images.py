@@ -22,7 +22,7 @@ from ingest.native.hang_up import while_there
 from ingest.native.openai.multipart import read_form
 from ingest.native.openai.requests import ImagesRequest
 from ingest.native.tasks import Tasks
-from ingest.payload import checked, invalid, parse_object, wrong
+from ingest.payload import invalid, parse_object, required, wrong
 
 LINK_SECONDS: Final = 3600  # as long as OpenAI's own
 
@@ -37,7 +37,10 @@ class Images:
     async def generate(self, request: Request) -> Response:
         """The answer to `images/generations`."""
         with self.bodies.room() as take:
-            asked = _checked(parse_object(await read_json(request, self.bodies.patience, take)))
+            asked = required(
+                ImagesRequest,
+                parse_object(await read_json(request, self.bodies.patience, take)),
+            )
             task = await self._done(request, asked, TaskType.TEXT_TO_IMAGE, asked.for_sdwebui())
         return await self._answer(request, asked, task, "image_generation")
 
@@ -45,7 +48,7 @@ class Images:
         """The answer to `images/edits`: the first image is the one that is changed."""
         with self.bodies.room() as take:
             fields, files = await read_form(request, self.bodies.patience, take)
-            asked = _checked(fields)
+            asked = required(ImagesRequest, fields)
             if len(files.get("image", ())) != 1:
                 raise invalid([wrong("image", "must be one file")])
             body = {**asked.for_sdwebui(), "init_images": files["image"]}
@@ -101,13 +104,6 @@ class Images:
             async for part in in_base64(self.tasks.image(task, index, caller)):
                 yield part
             yield b'"}\n\n'
-
-
-def _checked(fields: dict[str, Any]) -> ImagesRequest:
-    asked, errors = checked(ImagesRequest, fields)
-    if asked is None:
-        raise invalid(errors)
-    return asked
 
 
 def add_images(app: FastAPI, images: Images) -> None:

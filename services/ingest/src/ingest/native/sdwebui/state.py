@@ -14,7 +14,6 @@ from darkroom.task.v1.task_pb2 import TaskRecord
 from ingest.domain import percent
 from ingest.http.edge import caller_of
 from ingest.native.tasks import Tasks
-from servicekit.errors import RejectedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +47,8 @@ class State:
     async def interrupt(self, request: Request, name: str) -> None:
         """Take the newest open task back, if there is one."""
         task = await self._newest(request, name)
-        if task is None:
-            return
-        try:
-            await self.tasks.router.cancel(task.uid, caller_of(request.scope))
-        except RejectedError as error:
-            if error.code != "already_finished":
-                raise
+        if task is not None:
+            await self.tasks.cancel(task, caller_of(request.scope))
 
     async def _newest(self, request: Request, name: str) -> TaskRecord | None:
         runtime = await self.tasks.runtime(name, RuntimeType.SDWEBUI)
