@@ -133,7 +133,12 @@ def _mentions(process: psutil.Process, word: str) -> bool:
 def running_stack(
     folder: Path, *arguments: str, extra: Mapping[str, str] | None = None
 ) -> Iterator[Stack]:
-    """Start `darkroom up` and stop it with SIGTERM; fails if it leaves a process behind."""
+    """Start `darkroom up` and stop it with SIGTERM; fails if it leaves a process behind.
+
+    Only with `--console-port` among the arguments does it serve the console.
+    """
+    if "--console-port" not in arguments:
+        arguments = (*arguments, "--no-console")
     folder.mkdir(parents=True, exist_ok=True)
     notes = folder / "notes"
     with notes.open("a") as errors:

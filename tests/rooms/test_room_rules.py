@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = ("libs/*/src/*", "services/*/src/*", "runtimes/*/src/*", "cli/src/*")
+ROOMS = ("libs/*/src/*", "services/*/src/*", "runtimes/*/src/*", "cli/src/*", "console/src/*")
 
 # contract, module that breaks it, import that breaks it
 BROKEN = [
@@ -22,6 +22,8 @@ BROKEN = [
     ("pure-contracts", "contracts/message.py", "import asyncio"),
     ("client-alone", "darkroom_client/calls.py", "import contracts.ids"),
     ("client-layered", "darkroom_client/exchange.py", "import darkroom_client.transfer"),
+    ("console-by-the-client", "darkroom_console/stack.py", "import ledger.record"),
+    ("console-layered", "darkroom_console/pages/tasks.py", "import darkroom_console.app"),
     ("deployment-alone", "deployment/rules.py", "import pydantic"),
     ("settings-in-main", "router/submit.py", "import router.settings"),
     ("ingest-inwards", "ingest/domain.py", "import ingest.ports"),

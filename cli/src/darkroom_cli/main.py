@@ -6,6 +6,7 @@ import typer
 
 from darkroom_cli.commands import (
     config,
+    console,
     cost,
     demo,
     dlq,
@@ -40,6 +41,7 @@ app.command(rich_help_panel=APPLICATION)(tasks.status)
 app.command(rich_help_panel=APPLICATION)(tasks.tasks)
 app.command(rich_help_panel=APPLICATION)(tasks.watch)
 app.command(rich_help_panel=APPLICATION)(tasks.cancel)
+app.command(rich_help_panel=OPERATOR)(console.console)
 app.command(rich_help_panel=OPERATOR)(verify.verify)
 app.command(rich_help_panel=OPERATOR)(usage.usage)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from darkroom_cli.embedded.stack import Options
 
 MOST: Final = 10**6  # an hour
+CONSOLE_PORT: Final = 8090
 
 
 def read_price(text: str) -> Decimal:
@@ -80,6 +81,17 @@ def up(
             metavar="USD",
         ),
     ] = None,
+    console_port: Annotated[
+        int,
+        typer.Option(
+            help="Port of the console's pages; if it is taken, or 0, a free one.",
+            min=0,
+            max=65535,
+        ),
+    ] = CONSOLE_PORT,
+    console: Annotated[
+        bool, typer.Option("--console/--no-console", help="Whether to serve the console.")
+    ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON when ready.")
     ] = False,
@@ -108,6 +120,7 @@ def up(
         seconds_per_image=sample_seconds,
         allow_loopback_inputs=allow_loopback_inputs,
         gpu_price=gpu_price,
+        console_port=console_port if console else None,
     )
     run(_up(options, as_json=as_json))
 
@@ -141,7 +154,7 @@ async def _up(options: Options, *, as_json: bool) -> None:
 
 
 def _print_running(running: Running, folder: Folder) -> None:
-    rows = running.model_dump(exclude={"queues", "readiness"})
+    rows = running.model_dump(exclude={"queues", "readiness"}, exclude_none=True)
     rows |= {f"queue of {runtime}": url for runtime, url in running.queues.items()}
     rows["logs"] = folder.path / "logs"
     for name, value in rows.items():

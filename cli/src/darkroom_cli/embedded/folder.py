@@ -45,6 +45,7 @@ class Running(BaseModel):
     queues: dict[str, str]  # runtime -> URL
     readiness: dict[str, str] = {}  # runtime -> URL that tells why its tasks wait
     aws_endpoint_url: str | None
+    console: str | None = None  # URL of the pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,11 @@ class Folder:
     def api_keys_file(self) -> Path:
         """The file of hashed keys."""
         return self.path / "api-keys.json"
+
+    @property
+    def api_key_file(self) -> Path:
+        """The file of this folder's key for everything, which `api_key` makes."""
+        return self.path / "api-key"
 
     @property
     def _processes_file(self) -> Path:
@@ -126,7 +132,7 @@ class Folder:
 
         Raises `CommandError` if that file is broken.
         """
-        plain = self.path / "api-key"
+        plain = self.api_key_file
         if not plain.exists():
             self._write(plain, new_key())
         key = plain.read_text().strip()

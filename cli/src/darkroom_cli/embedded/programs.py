@@ -223,6 +223,21 @@ def services(
     return [model_sync, notifier, router, *agents, ingest]
 
 
+def console(port: int, endpoint: str, folder: Folder) -> Program:
+    """The pages that show the stack."""
+    return Program(
+        name="console",
+        module="darkroom_console.main",
+        environment={
+            "CONSOLE_ENDPOINT": endpoint,
+            "CONSOLE_API_KEY_FILE": str(folder.api_key_file),
+            "CONSOLE_PORT": str(port),
+        },
+        log=folder.log("console"),
+        unready=answering(f"http://{HOST}:{port}/healthz"),
+    )
+
+
 def answering(url: str) -> Unready:
     """A check that says why `url` does not answer with success; None if it does."""
 

@@ -46,6 +46,7 @@ class Options:
     seconds_per_image: float = 1.0  # of the sample runtimes
     allow_loopback_inputs: bool = False  # inputs and webhooks may be on servers of this machine
     gpu_price: Decimal | None = None  # of this machine, an hour in USD; None: unknown
+    console_port: int | None = None  # 0: any free one, as when it is taken; None: no pages
 
 
 @asynccontextmanager
@@ -111,9 +112,14 @@ async def _start(
         given = _sample_arguments(options, resources)
         parts = [programs.sample_runtime(one, folder, given) for one in attached] + parts
     parts = [*_servers(attached, folder, resources, announce), *parts]
+    running = _running(addresses, resources, api_key, aws)
+    if options.console_port is not None:
+        port = port_of_console(options.console_port)
+        parts.append(programs.console(port, running.endpoint, folder))
+        running.console = f"http://{address(HOST, port)}"
     announce(f"starting {', '.join(part.name for part in parts)}")
     await processes.start(*parts)
-    return [*started, *parts], _running(addresses, resources, api_key, aws)
+    return [*started, *parts], running
 
 
 def _servers(
@@ -189,6 +195,15 @@ def _aws_port(folder: Folder) -> int:
         port = free_port()
     folder.write_aws_port(port)
     return port
+
+
+def port_of_console(wanted: int) -> int:
+    """The port that is wanted, or a free one: nobody must know it beforehand."""
+    try:
+        check_address(HOST, wanted)
+    except CommandError:
+        return free_port()
+    return wanted or free_port()
 
 
 async def _provision(
