@@ -171,6 +171,20 @@ async def test_what_is_for_operators_is_refused_to_everybody_else(
         assert (refused.status_code, refused.json()["code"]) == (403, "forbidden"), path
 
 
+async def test_no_api_of_another_server_tells_another_tenant_of_a_task(
+    rival: httpx.AsyncClient, task: dict[str, Any]
+) -> None:
+    (url,) = task["image_url"]
+    file = {"filename": url.rpartition("/")[2], "subfolder": task["uid"], "type": "output"}
+    for name in (task["uid"], task["id"]):
+        assert (await rival.get(f"/history/{name}")).json() == {}
+    assert task["id"] not in (await rival.get("/history")).json()
+    assert (await rival.get("/view", params=file)).status_code == 404
+    assert (await rival.get("/queue")).json() == {"queue_running": [], "queue_pending": []}
+    progress = (await rival.get("/runtimes/sdruntime/sdapi/v1/progress")).json()
+    assert progress["state"]["job_count"] == 0
+
+
 async def test_no_method_of_grpc_tells_another_tenant_of_a_task(
     stack: Stack, keys: dict[str, str], rival: httpx.AsyncClient, task: dict[str, Any]
 ) -> None:

@@ -45,6 +45,11 @@ class FakeModelService(modelsync_pb2_grpc.ModelServiceServicer):
     ) -> modelsync_pb2.ListModelsResponse:
         return modelsync_pb2.ListModelsResponse()
 
+    async def CreateUpload(  # noqa: N802
+        self, request: modelsync_pb2.CreateUploadRequest, context: Any
+    ) -> modelsync_pb2.CreateUploadResponse:
+        return modelsync_pb2.CreateUploadResponse()
+
 
 @asynccontextmanager
 async def served(

@@ -137,6 +137,11 @@ class FakeRouterService(router_pb2_grpc.RouterServiceServicer):
 class FakeModelService(modelsync_pb2_grpc.ModelServiceServicer):
     """A catalogue of one file."""
 
+    async def CreateUpload(  # noqa: N802  # the name in the proto
+        self, request: modelsync_pb2.CreateUploadRequest, context: Any
+    ) -> modelsync_pb2.CreateUploadResponse:
+        return modelsync_pb2.CreateUploadResponse(url=f"https://b/{request.name}")
+
     async def ListModels(  # noqa: N802  # the name in the proto
         self, request: modelsync_pb2.ListModelsRequest, context: Any
     ) -> modelsync_pb2.ListModelsResponse:

@@ -174,6 +174,9 @@ class FakeModelSync(modelsync_pb2_grpc.ModelServiceServicer):
     async def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
         raise NotImplementedError
 
+    async def CreateUpload(self, request: Any, context: Any) -> Any:  # noqa: N802
+        raise NotImplementedError
+
 
 @pytest.fixture
 async def models() -> AsyncIterator[GrpcModels]:
