@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
 _HEADERS: Final = (
+    "authorization",
     "content-type",
     "idempotency-key",
     "last-event-id",
