@@ -51,7 +51,7 @@ class Receiver:
     """Two hosts: one answers at once, the other when it is told to."""
 
     port: int
-    hangs: bool = False
+    answers: asyncio.Event = field(default_factory=asyncio.Event)  # the slow one
     came: dict[str, float] = field(default_factory=dict)  # at the one that answers, by uid
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -64,9 +64,8 @@ class Receiver:
         return web.Response()
 
     async def slow(self, _: web.Request) -> web.Response:
-        """Answer at once, or never."""
-        if self.hangs:
-            await asyncio.Event().wait()
+        """Answer when that is allowed."""
+        await self.answers.wait()
         return web.Response()
 
 
@@ -115,7 +114,8 @@ async def measure(tasks: int, folder: Path, announce: Announce) -> list[Delays]:
         found = []
         for beside, hangs in (("one that answers", False), ("one that hangs", True)):
             announce(f"{tasks} tasks beside a host {beside.removeprefix('one ')}")
-            receiver.hangs = hangs
+            if hangs:
+                receiver.answers.clear()
             found.append(await _round(darkroom, receiver, tasks, beside))
     return found
 
@@ -130,8 +130,10 @@ async def _receiver() -> AsyncIterator[Receiver]:
     try:
         for host in ("127.0.0.2", "127.0.0.3"):
             await web.TCPSite(runner, host, receiver.port).start()
+        receiver.answers.set()
         yield receiver
     finally:
+        receiver.answers.set()  # or the server waits for its requests
         await runner.cleanup()
 
 
