@@ -65,7 +65,9 @@ async def test_pages_of_listed_origins_may_call() -> None:
     asked = {
         "origin": PAGE,
         "access-control-request-method": "POST",
-        "access-control-request-headers": "authorization, content-type, x-api-key, prefer, idempotency-key",
+        "access-control-request-headers": (
+            "authorization, content-type, x-api-key, prefer, idempotency-key"
+        ),
     }
     async with rest(world, key=None) as client:
         preflight = await client.options("/v1alpha2", headers=asked)
